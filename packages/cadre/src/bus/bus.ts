@@ -1,0 +1,358 @@
+/** The bus as its users see it. `create-bus.ts` makes one. */
+import type { Clock } from "../core/clock.ts";
+import type { Append, SlotWrite, UnitOfWork } from "../core/commit.ts";
+import type { Severity } from "../core/errors.ts";
+import type { AgentEvent, EventOptions } from "../core/event.ts";
+import type { FilterDocument } from "../core/filter.ts";
+import type { Logger } from "../core/logger.ts";
+import type { Random } from "../core/random.ts";
+import type { EventMap, EventOf, EventRegistry } from "../core/registry.ts";
+import type {
+  Capabilities,
+  DeadLetter,
+  DeadLetterQuery,
+  Lease,
+  OnRetry,
+  ReadQuery,
+  StartFrom,
+  Transport,
+} from "./transport.ts";
+
+export interface BusOptions<Events extends EventMap = EventMap> {
+  readonly transport: Transport;
+  /** The registry. Without one every type is taken, with any JSON object as its payload. */
+  readonly events?: EventRegistry<Events>;
+  /** Who publishes: the `source` of events that name none. @default "cadre" */
+  readonly source?: string;
+  /** Makes the end of a delivery atomic. @default the transport's own, where it has one */
+  readonly unitOfWork?: UnitOfWork<Lease>;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly logger?: Logger;
+  /** Publishes from inside handlers that may wait for a full queue before they are refused. @default 1_000 */
+  readonly maxHandlerBacklog?: number;
+  /** Event ids remembered for each group where there is no inbox. @default 10_000 */
+  readonly dedupWindow?: number;
+  /** Called once when a locally raised critical error has shut the bus down. */
+  readonly onCritical?: (error: BusError) => void;
+}
+
+/** Publishing options, plus the publisher's name. */
+export interface PublishOptions extends EventOptions {
+  readonly source?: string;
+}
+
+/** One item of a batch. */
+export interface PublishItem<Type extends string = string, Payload = unknown> {
+  readonly type: Type;
+  readonly payload: Payload;
+  readonly options?: PublishOptions;
+}
+
+export type Overflow = "wait" | "reject" | "drop-oldest" | "drop-newest";
+
+export interface RetryOptions {
+  /** Attempts in all, the first included. @default 5 */
+  readonly maxAttempts?: number;
+  /** Wait before the second attempt in milliseconds; doubles each time. @default 200 */
+  readonly minDelayMs?: number;
+  /** @default 60_000 */
+  readonly maxDelayMs?: number;
+  /** Part of the delay that is drawn by chance, 0 to 1. @default 0.5 */
+  readonly jitter?: number;
+  /** False makes it a dead letter at once. Not asked for a TerminalError. @default every error is retried */
+  readonly retryIf?: (error: unknown, attempt: number) => boolean;
+}
+
+export interface BreakerOptions {
+  /** Failures within the window that open the breaker. @default 5 */
+  readonly failures?: number;
+  /** Length of the rolling window in milliseconds. @default 60_000 */
+  readonly windowMs?: number;
+  /** Time from opening to the one probe, in milliseconds. @default 30_000 */
+  readonly openMs?: number;
+}
+
+export interface SubscribeOptions {
+  /**
+   * Name of the consumer group: members compete, each event goes to one of them, at least once, with retries and dead letters.
+   * Without it every subscriber sees every event, at most once, and a failure is an error record.
+   */
+  readonly group?: string;
+  /** More patterns for the same subscription. */
+  readonly also?: readonly string[];
+  readonly filter?: FilterDocument;
+  /** Where a new group, or a broadcast, starts. @default "new" */
+  readonly from?: StartFrom;
+  /** Handlers at once. @default 1 */
+  readonly concurrency?: number;
+  /** Time for one attempt in milliseconds; then `signal` is aborted and the attempt has failed. 0 is no limit. @default 30_000 */
+  readonly timeoutMs?: number;
+  /** How long a delivery is owned without renewal; the bus renews while the handler runs. @default 30_000 */
+  readonly leaseMs?: number;
+  readonly retry?: RetryOptions;
+  /** Events of one key one after the other across all members; says what a failing one does to those behind it. */
+  readonly ordered?: OnRetry;
+  /** Events held in memory for this subscription. @default 1_000 */
+  readonly maxQueued?: number;
+  /** What happens when they are that many. @default "wait" for a group; "drop-oldest" for a broadcast */
+  readonly overflow?: Overflow;
+  /** Skips an event that this group has handled. @default true for a group */
+  readonly dedup?: boolean;
+  /** What becomes of an event whose `expiresAt` has passed. @default "drop": counted, not handed over */
+  readonly expired?: "drop" | "dead-letter";
+  readonly breaker?: BreakerOptions | false;
+  /** Closes the subscription when aborted. */
+  readonly signal?: AbortSignal;
+  /** Name in statistics and error records. @default the group, or the first pattern */
+  readonly name?: string;
+}
+
+/** What a handler can do beside looking at the event. */
+export interface Delivery<Events extends EventMap = EventMap> {
+  /** From 1. */
+  readonly attempt: number;
+  /** Whether the event was handed out before. */
+  readonly redelivered: boolean;
+  readonly subscription: string;
+  /** Aborted at the timeout, when the lease is lost, and at the deadline of a drain. */
+  readonly signal: AbortSignal;
+  /**
+   * Publishes with the handled event as cause. In a group it is held back until the handler has succeeded, and resolves at once;
+   * `isolated` sends now, whatever becomes of the handler.
+   */
+  publish<Type extends keyof Events & string>(
+    type: Type,
+    payload: Events[Type],
+    options?: PublishOptions & { readonly isolated?: boolean },
+  ): Promise<AgentEvent<Type, Events[Type]>>;
+  /**
+   * Adds writes that commit with the handler's success.
+   * @throws {CadreError} UNSUPPORTED, when the bus has no unit of work
+   */
+  stage(effects: {
+    readonly appends?: readonly Append[];
+    readonly slots?: readonly SlotWrite[];
+  }): void;
+  /** Owns the delivery for `ms` milliseconds from now; the bus does this by itself while the handler runs. */
+  extend(ms: number): Promise<void>;
+}
+
+export type Handler<Event extends AgentEvent = AgentEvent, Events extends EventMap = EventMap> = (
+  event: Event,
+  delivery: Delivery<Events>,
+) => unknown;
+
+/** Answers a request: the value returned is the reply's payload. */
+export type Responder<Event extends AgentEvent = AgentEvent, Events extends EventMap = EventMap> = (
+  event: Event,
+  delivery: Delivery<Events>,
+) => unknown;
+
+export interface SubscriptionStats {
+  readonly name: string;
+  readonly queued: number;
+  readonly running: number;
+  readonly handled: number;
+  readonly failed: number;
+  readonly retried: number;
+  readonly deadLettered: number;
+  readonly duplicates: number;
+  readonly expired: number;
+  /** Dropped by the overflow policy, or missed by a slow broadcast. */
+  readonly dropped: number;
+  readonly filtered: number;
+  readonly lostLeases: number;
+  readonly rejectedByBreaker: number;
+  readonly breaker: "closed" | "open" | "half-open" | "none";
+  readonly paused: boolean;
+}
+
+export interface Subscription {
+  readonly name: string;
+  /** Stops new deliveries; what runs goes on. The group keeps this member. */
+  pause(): void;
+  resume(): void;
+  readonly concurrency: number;
+  setConcurrency(concurrency: number): void;
+  stats(): SubscriptionStats;
+  /** Resolves when nothing is queued or running here. */
+  idle(): Promise<void>;
+  /** Stops taking events, waits for what runs, gives back what had not started. Closing twice is allowed. */
+  close(options?: { readonly deadlineMs?: number }): Promise<void>;
+}
+
+export interface RequestOptions extends PublishOptions {
+  /** @default 30_000 */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface GatherOptions extends RequestOptions {
+  /** Stop after so many replies. @default no limit: all that come within the time */
+  readonly max?: number;
+}
+
+/** One thing that went wrong, on the bus's own channel. */
+export interface BusError {
+  readonly severity: Severity;
+  readonly code: string;
+  readonly message: string;
+  readonly subscription?: string;
+  readonly event?: AgentEvent;
+  readonly attempt?: number;
+  readonly cause?: unknown;
+  /** Unix milliseconds. */
+  readonly at: number;
+  /** Raised here, or received from another runtime. Only a local critical error shuts down. */
+  readonly origin: "local" | "remote";
+}
+
+export interface ReplayOptions<Events extends EventMap> {
+  readonly to: Handler<EventOf<Events>, Events>;
+  readonly filter?: FilterDocument;
+  readonly signal?: AbortSignal;
+}
+
+export interface DrainReport {
+  readonly finished: number;
+  readonly aborted: number;
+  readonly released: number;
+  readonly failedRequests: number;
+  /** True when everything ended before the deadline. */
+  readonly clean: boolean;
+  readonly elapsedMs: number;
+}
+
+export interface BusStats {
+  readonly published: number;
+  readonly refused: number;
+  readonly pendingRequests: number;
+  readonly lateReplies: number;
+  readonly unroutable: number;
+  readonly subscriptions: readonly SubscriptionStats[];
+}
+
+/** Sees every event on its way out. Returns it, changed or not, or `undefined` to hold it from being published (counted). */
+export type PublishMiddleware = (
+  event: AgentEvent,
+  next: (event: AgentEvent) => Promise<void>,
+) => Promise<void>;
+
+/** Wraps a handler's run. It observes; it cannot settle. `next` runs the rest and rejects when the handler fails. */
+export type HandleMiddleware = (
+  event: AgentEvent,
+  delivery: Delivery,
+  next: () => Promise<void>,
+) => Promise<void>;
+
+export interface Bus<Events extends EventMap = EventMap> {
+  readonly name: string;
+  readonly source: string;
+  readonly capabilities: Capabilities;
+
+  /**
+   * Publishes one event; resolves when the transport has it, as safe as `capabilities.durable` says. Handlers are not awaited.
+   *
+   * @throws {CadreError} INVALID_TOPIC | UNKNOWN_TYPE | INVALID_PAYLOAD | NOT_JSON | TOO_LARGE, before anything was sent
+   * @throws {CadreError} OVERLOADED, when a queue with `reject` is full, or from inside a handler at the hard cap
+   * @throws {CadreError} CLOSED, after `close` or during a drain
+   */
+  publish<Type extends keyof Events & string>(
+    type: Type,
+    payload: Events[Type],
+    options?: PublishOptions,
+  ): Promise<AgentEvent<Type, Events[Type]>>;
+  /** Publishes a finished event as it is, with its own id. */
+  publishEvent(event: AgentEvent): Promise<void>;
+  /** One result an item, in order; a bad item fails alone. */
+  publishBatch(
+    items: readonly PublishItem[],
+  ): Promise<readonly ({ readonly event: AgentEvent } | { readonly error: unknown })[]>;
+  /** `publishTaskEvent("created", …)` of the older systems: publishes `task.<name>`. */
+  publishTaskEvent(
+    name: string,
+    payload: { readonly taskId: string } & Readonly<Record<string, unknown>>,
+    options?: PublishOptions,
+  ): Promise<AgentEvent>;
+
+  subscribe<const Pattern extends string>(
+    pattern: Pattern,
+    handler: Handler<EventOf<Events, Pattern>, Events>,
+  ): Promise<Subscription>;
+  subscribe<const Pattern extends string>(
+    pattern: Pattern,
+    options: SubscribeOptions,
+    handler: Handler<EventOf<Events, Pattern>, Events>,
+  ): Promise<Subscription>;
+  /** Creates a group without a member, so that it misses nothing from now on. */
+  declareGroup(
+    pattern: string,
+    options: SubscribeOptions & { readonly group: string },
+  ): Promise<void>;
+  /** The events of a broadcast as an async iterable; ends with `signal`, `close` or `break`. */
+  listen<const Pattern extends string>(
+    pattern: Pattern,
+    options?: Pick<SubscribeOptions, "filter" | "from" | "maxQueued" | "signal">,
+  ): AsyncIterable<EventOf<Events, Pattern>> & { readonly ready: Promise<void> };
+
+  request<Type extends keyof Events & string>(
+    type: Type,
+    payload: Events[Type],
+    options?: RequestOptions,
+  ): Promise<AgentEvent>;
+  /** Replies of many responders until the timeout, or `max`. */
+  gather<Type extends keyof Events & string>(
+    type: Type,
+    payload: Events[Type],
+    options?: GatherOptions,
+  ): Promise<readonly AgentEvent[]>;
+  respond<const Pattern extends string>(
+    pattern: Pattern,
+    options: SubscribeOptions,
+    responder: Responder<EventOf<Events, Pattern>, Events>,
+  ): Promise<Subscription>;
+
+  /** @throws {CadreError} UNSUPPORTED, when the transport keeps no history */
+  history(query?: ReadQuery): AsyncIterable<AgentEvent>;
+  /** Feeds past events, marked with `replayOf`, to `to` and to nothing else. Touches no checkpoint. Resolves with their number. */
+  replay(query: ReadQuery, options: ReplayOptions<Events>): Promise<number>;
+  /** Publishes past events again under new ids, with the old event as cause and `replayOf`. Resolves with their number. */
+  republish(query: ReadQuery): Promise<number>;
+
+  readonly deadLetters: {
+    list(query?: DeadLetterQuery): AsyncIterable<DeadLetter>;
+    get(id: string): Promise<DeadLetter | undefined>;
+    /** Hands the event to its group again as attempt 1, with another payload if one is given. False when there is no such letter. */
+    redrive(id: string, options?: { readonly payload?: unknown }): Promise<boolean>;
+    purge(id: string): Promise<boolean>;
+  };
+
+  /** Applies to all subscriptions that exist and come: events that don't match are not handed over. Returns the end of it. */
+  addFilter(filter: FilterDocument): () => void;
+  usePublish(middleware: PublishMiddleware): () => void;
+  useHandle(middleware: HandleMiddleware): () => void;
+  onError(listener: (error: BusError) => void): () => void;
+  /** Puts an error on the channel. `critical` shuts the bus down in order. */
+  raise(error: {
+    severity: Severity;
+    code?: string;
+    message: string;
+    cause?: unknown;
+    event?: AgentEvent;
+  }): void;
+
+  pause(): void;
+  resume(): void;
+  stats(): BusStats;
+  /** Resolves when no subscription has anything queued or running. */
+  idle(): Promise<void>;
+  /**
+   * Refuses new work, stops pulling, finishes what runs (it may still publish), gives back what had not started, fails open
+   * requests with CLOSED. At the deadline it aborts what still runs and returns the report all the same. Doesn't close the transport.
+   */
+  drain(options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
+  /** Drains, then closes the transport. @default deadlineMs 10_000 */
+  close(options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
+  [Symbol.asyncDispose](): Promise<void>;
+}

@@ -1,0 +1,93 @@
+/**
+ * The EventStore port: history with compare-and-set.
+ *
+ * A store is one log. Each event in it has a position (its place in the whole log, strictly increasing, visible in order: a
+ * reader that has seen p never later finds a p' < p) and, if it belongs to a stream, a version (its place in the stream, from 1,
+ * without gaps). `commit` is all or nothing. Its compare-and-set on versions is the only lock in the system.
+ */
+import type { AgentEvent } from "../core/event.ts";
+import type { Commit, InboxMark } from "../core/commit.ts";
+
+/** A place in the log: 1, 2, 3 … with gaps allowed. 0 is before the first event. */
+export type LogPosition = number;
+
+export interface StoredEvent {
+  readonly position: LogPosition;
+  readonly event: AgentEvent;
+  /** The stream and the version in it; absent for an event that belongs to the bus alone. */
+  readonly stream?: string;
+  readonly version?: number;
+  /** Kept from the bus. */
+  readonly private?: boolean;
+  /** Unix milliseconds by the store's clock; never goes back along the log. */
+  readonly recordedAt: number;
+}
+
+/** All conditions must hold. Oldest first unless `backward`. */
+export interface StoreQuery {
+  readonly stream?: string;
+  /** Streams whose name starts with this. */
+  readonly streamPrefix?: string;
+  /** Versions of `stream` from here, inclusive. */
+  readonly fromVersion?: number;
+  /** Positions after this one, exclusive. */
+  readonly after?: LogPosition;
+  /** Positions up to this one, inclusive. */
+  readonly upTo?: LogPosition;
+  /** Topic pattern. */
+  readonly type?: string;
+  readonly source?: string;
+  readonly correlationId?: string;
+  readonly id?: string;
+  /** Unix milliseconds of the event's timestamp; `since` inclusive, `until` exclusive. */
+  readonly since?: number;
+  readonly until?: number;
+  readonly backward?: boolean;
+  readonly limit?: number;
+}
+
+export interface CommitResult {
+  /** The last position written; the head of the log when nothing was. */
+  readonly position: LogPosition;
+  /** The new version of each stream of `appends`, in their order. */
+  readonly versions: readonly number[];
+  /** True when every event of the commit was in the log already, by id: nothing was written again. */
+  readonly duplicate: boolean;
+}
+
+export interface Slot {
+  readonly value: string;
+  readonly version: number;
+}
+
+export interface EventStore {
+  readonly name: string;
+  /**
+   * Writes everything in `commit`, or nothing. When the promise resolves it is on disk, as far as the store has one.
+   *
+   * Idempotent by event id: an append all of whose events are in its stream already is skipped; this is checked before
+   * the expected version, so that a writer that lost the answer may simply commit again.
+   *
+   * @throws {CadreError} VERSION_CONFLICT, when a stream or slot is not at its expected version
+   * @throws {CadreError} DUPLICATE_ID, when an event's id is in the log with other content or in another stream
+   * @throws {CadreError} STORE_FULL | STORE_READ_ONLY | CLOSED
+   */
+  commit(commit: Commit): Promise<CommitResult>;
+  /** In pages, never all at once. A reader sees what was committed before it asked for the page. */
+  read(query?: StoreQuery): AsyncIterable<StoredEvent>;
+  /** The version of a stream; 0 when it does not exist. */
+  version(stream: string): Promise<number>;
+  /** The position of the last event; 0 when the log is empty. */
+  head(): Promise<LogPosition>;
+  /** Calls `wake` soon after a commit, by this process or another. Calls may be merged; never one a commit. Returns the end of it. */
+  watch(wake: () => void): () => void;
+  slot(name: string): Promise<Slot | undefined>;
+  /** Slots whose name starts with `prefix`, by name. */
+  slots(prefix: string): Promise<readonly (Slot & { readonly name: string })[]>;
+  /** Those of `marks` that are there. */
+  marked(marks: readonly InboxMark[]): Promise<readonly InboxMark[]>;
+  /** Drops inbox marks older than `olderThanMs` by the store's clock. Returns how many. */
+  pruneInbox(olderThanMs: number): Promise<number>;
+  /** Closing twice is allowed. */
+  close(): Promise<void>;
+}
