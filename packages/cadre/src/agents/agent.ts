@@ -1,0 +1,145 @@
+/** The agent: a name, capabilities, a capacity and handlers; its state, if it has one, is a fold of its own events. */
+import type { AgentEvent, EventOptions } from "../core/event.ts";
+import type { Clock } from "../core/clock.ts";
+import type { FilterDocument } from "../core/filter.ts";
+import type { JsonValue } from "../core/json.ts";
+import type { Logger } from "../core/logger.ts";
+import type { RetryOptions } from "../bus/bus.ts";
+import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
+
+/** How an effect that may or may not have happened is resolved after a crash between intent and receipt. */
+export type DoubtPolicy = "retry" | "check" | "ask" | "skip";
+
+export interface StepOptions<Result> {
+  /** Reverses the step; its presence changes the preset of `after` to "ask". */
+  readonly undo?: (result: Result) => Promise<void> | void;
+  /** What to do about a step that has an intent and no receipt. @default "retry", with an undo "ask" */
+  readonly after?: DoubtPolicy;
+  /** For `after: "check"`: the result, if the effect has happened, or `undefined`. */
+  readonly check?: (stepKey: string) => Promise<Result | undefined> | Result | undefined;
+  /** Attempts of this step within one attempt of its handler. @default 1 */
+  readonly maxAttempts?: number;
+  readonly timeoutMs?: number;
+}
+
+/** What every handler of an agent is given. */
+export interface AgentContext<State = unknown> {
+  readonly agent: string;
+  readonly incarnation: string;
+  readonly attempt: number;
+  /** Aborted when the lease is lost, the task cancelled, its time up, or the runtime's close reaches its deadline. */
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The agent's state as of this handler's start; a fold of its own events. */
+  readonly state: State;
+  /** Held back until the handler succeeds; caused by what is being handled. */
+  publish(
+    type: string,
+    payload: unknown,
+    options?: EventOptions & { readonly isolated?: boolean },
+  ): Promise<AgentEvent>;
+  /** Adds an event to the agent's own stream, which its state folds; commits with the handler's success. */
+  record(type: string, payload: unknown): void;
+  /** Asks whoever responds; gives the slot back while it waits. */
+  ask(
+    type: string,
+    payload: unknown,
+    options?: { readonly timeoutMs?: number },
+  ): Promise<JsonValue>;
+  /**
+   * Runs `run` once over all attempts: after a crash the handler runs again from the top, and finished steps return their recorded
+   * results, matched by name and input. `run` gets a key that is the same in every attempt, for effects that take one.
+   *
+   * @throws {CadreError} STEP_DRIFT, when this name was journaled with another input
+   * @throws {CadreError} STEP_IN_DOUBT, when the policy is to ask
+   */
+  step<Result>(
+    name: string,
+    run: (stepKey: string) => Promise<Result> | Result,
+    options?: StepOptions<Result> & { readonly input?: unknown },
+  ): Promise<Result>;
+  /** Durable: after a crash only the rest of the time is waited for. Gives the slot back. */
+  sleep(name: string, ms: number): Promise<void>;
+}
+
+export interface TaskContext<State = unknown> extends AgentContext<State> {
+  readonly task: TaskState;
+  readonly epoch: number;
+  /** Says how far it is, 0 to 1; never held back, at most one a second reaches the log. */
+  progress(fraction: number, note?: string): Promise<void>;
+  /** Creates a child task (a step: at most one for each name) and gives the slot back until its result is there. */
+  call<Input, Output>(
+    name: string,
+    definition: TaskDefinition<Input, Output>,
+    input: Input,
+    options?: TaskOptions,
+  ): Promise<Output>;
+  /** Creates a child task without waiting for it. */
+  spawn<Input, Output>(
+    name: string,
+    definition: TaskDefinition<Input, Output>,
+    input: Input,
+    options?: TaskOptions,
+  ): Promise<TaskHandle<Output>>;
+}
+
+export interface OnOptions {
+  readonly filter?: FilterDocument;
+  readonly retry?: RetryOptions;
+  /** Broadcast instead of the agent's durable group. */
+  readonly ephemeral?: boolean;
+  readonly concurrency?: number;
+}
+
+export interface AgentOptions<State = undefined> {
+  /** One word of `[a-z0-9_-]`, at most 64 characters. */
+  readonly name: string;
+  /** Capabilities beyond those of the tasks that it does. */
+  readonly capabilities?: readonly string[];
+  readonly specializations?: readonly string[];
+  /** Tasks at once. @default 1 */
+  readonly capacity?: number;
+  /** The agent's state as a fold of its own stream `agent/<name>`. */
+  readonly state?: {
+    readonly initial: State;
+    readonly apply: (state: State, event: AgentEvent) => State;
+  };
+}
+
+export interface TaskWork<State = unknown> {
+  readonly definition: TaskDefinition;
+  readonly run: (input: unknown, context: TaskContext<State>) => unknown;
+}
+
+export interface EventWork<State = unknown> {
+  readonly pattern: string;
+  readonly options: OnOptions;
+  readonly run: (event: AgentEvent, context: AgentContext<State>) => unknown;
+}
+
+/** An agent as declared; nothing runs before `startCadre`. Each call returns a new definition. */
+export interface AgentDefinition<State = undefined> {
+  readonly name: string;
+  readonly capacity: number;
+  readonly capabilities: readonly string[];
+  readonly specializations: readonly string[];
+  readonly tasks: readonly TaskWork<State>[];
+  readonly events: readonly EventWork<State>[];
+  readonly state?: AgentOptions<State>["state"];
+  /** A task: exactly one agent does it. */
+  does<Input, Output>(
+    definition: TaskDefinition<Input, Output>,
+    run: (input: Input, context: TaskContext<State>) => Promise<Output> | Output,
+  ): AgentDefinition<State>;
+  /** A fact: all who listen hear it; the agents of one name share one durable group. */
+  on(
+    pattern: string,
+    run: (event: AgentEvent, context: AgentContext<State>) => unknown,
+  ): AgentDefinition<State>;
+  on(
+    pattern: string,
+    options: OnOptions,
+    run: (event: AgentEvent, context: AgentContext<State>) => unknown,
+  ): AgentDefinition<State>;
+}

@@ -1,0 +1,89 @@
+/** The running team. `start-cadre.ts` makes one. */
+import type { Bus, DrainReport } from "../bus/bus.ts";
+import type { Transport } from "../bus/transport.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Logger } from "../core/logger.ts";
+import type { Random } from "../core/random.ts";
+import type { EventRegistry } from "../core/registry.ts";
+import type { EventStore } from "../store/event-store.ts";
+import type { AgentDefinition } from "./agent.ts";
+import type { Directory } from "./directory.ts";
+import type { FeatureHandle, FeaturePlan } from "./feature.ts";
+import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
+
+export interface CadreOptions {
+  // oxlint-disable-next-line typescript/no-explicit-any -- a list of agents whose states differ
+  readonly agents?: readonly AgentDefinition<any>[];
+  /** A store, or a URL: `memory:`, `sqlite:./team.db`. @default "memory:" */
+  readonly store?: EventStore | string;
+  /** A transport, or a URL. @default the store's own log where it has one, else "memory:" */
+  readonly bus?: Transport | string;
+  readonly events?: EventRegistry;
+  /** Runs the orchestrator for features in this process. Any number of processes may. @default true */
+  readonly orchestrator?: boolean;
+  /** @default 2_000 */
+  readonly heartbeatMs?: number;
+  /** Silence after which an agent is suspected. @default 10_000 */
+  readonly suspectAfterMs?: number;
+  /** Silence after which its tasks are offered again. @default 15_000 */
+  readonly leaseMs?: number;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly logger?: Logger;
+  /** Name of this runtime in events. @default "cadre" */
+  readonly name?: string;
+}
+
+export interface TaskQuery {
+  readonly status?: TaskState["status"];
+  readonly capability?: string;
+  readonly agent?: string;
+  readonly feature?: string;
+  readonly limit?: number;
+}
+
+export interface CadreStats {
+  readonly tasksOpen: number;
+  readonly tasksRunningHere: number;
+  readonly tasksCompleted: number;
+  readonly tasksFailed: number;
+  readonly tasksCancelled: number;
+  readonly rejectedLateResults: number;
+  readonly leasesExpired: number;
+}
+
+export interface Cadre {
+  readonly name: string;
+  readonly bus: Bus;
+  readonly store: EventStore;
+  readonly directory: Directory;
+  readonly tasks: {
+    /**
+     * Creates a task; resolves when it is in the store.
+     * @throws {CadreError} INVALID_PAYLOAD, when the input does not fit
+     */
+    create<Input, Output>(
+      definition: TaskDefinition<Input, Output>,
+      input: Input,
+      options?: TaskOptions,
+    ): Promise<TaskHandle<Output>>;
+    /** Many in one commit. */
+    createAll(
+      tasks: readonly { definition: TaskDefinition; input: unknown; options?: TaskOptions }[],
+    ): Promise<readonly TaskHandle[]>;
+    get(id: string): Promise<TaskState | undefined>;
+    list(query?: TaskQuery): Promise<readonly TaskState[]>;
+    cancel(id: string, reason: string): Promise<boolean>;
+  };
+  readonly features: {
+    /** @throws {CadreError} INVALID_OPTION, when the plan has a cycle or a dependency that it doesn't contain */
+    create(plan: FeaturePlan): Promise<FeatureHandle>;
+    get(id: string): Promise<FeatureHandle | undefined>;
+  };
+  stats(): CadreStats;
+  /** Drains in order: no new tasks, running ones finish or are given back at the deadline, agents say goodbye, bus, store. */
+  close(options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
+  /** Resolves when the runtime has closed, by `close`, by `system.shutdown`, or by a critical error. */
+  readonly closed: Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}

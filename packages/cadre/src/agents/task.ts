@@ -1,0 +1,109 @@
+/**
+ * The task: a typed request that exactly one agent owns at a time.
+ *
+ *                      ┌──────────── lease_expired, retry (epoch + 1) ───────────┐
+ *                      ▼                                                          │
+ *   created ──▶ offered / assigned ──▶ claimed(agent, incarnation, epoch) ──▶ started ──▶ completed
+ *                      │                        │                               │  ├────▶ failed (no attempts left, or terminal)
+ *                      └──── cancelled ◀────────┴──── cancel requested ◀────────┘  └────▶ cancelled
+ *
+ * A task is the stream `task/<id>`. Every transition is an append with the expected version: whoever loses reads again.
+ * Step records live in the same stream, so that a write of an owner whose lease has ended conflicts by itself.
+ * Renewals are no events: the owner's presence slot, written at each heartbeat, renews all its tasks at once.
+ */
+import type { Priority } from "../core/event.ts";
+import type { JsonValue } from "../core/json.ts";
+
+export type TaskStatus =
+  | "waiting" // depends on tasks that are not done
+  | "offered" // any capable agent may claim it
+  | "assigned" // one agent is asked to claim it
+  | "claimed"
+  | "running"
+  | "delayed" // will be offered again after a backoff
+  | "completed"
+  | "failed"
+  | "cancelled";
+
+/** Declares a kind of task: its name, the capability that it needs, and the types of what goes in and comes out. */
+export interface TaskDefinition<Input = unknown, Output = unknown> {
+  readonly name: string;
+  /** The capability that an agent must offer. @default the name */
+  readonly capability: string;
+  readonly version: string;
+  /** Attempts in all. @default 3 */
+  readonly maxAttempts: number;
+  /** From creation to result, over all attempts, in milliseconds. @default none */
+  readonly deadlineMs?: number;
+  /** One attempt, in milliseconds. @default none: the lease and the deadline bound it */
+  readonly timeoutMs?: number;
+  /** @throws {CadreError} INVALID_PAYLOAD */
+  readonly checkInput: (input: unknown) => Input;
+  readonly checkOutput: (output: unknown) => Output;
+}
+
+export interface TaskOwner {
+  readonly agent: string;
+  /** Of the agent's process: two runs of one agent never share it. */
+  readonly incarnation: string;
+}
+
+/** The fold of one task's stream. */
+export interface TaskState {
+  readonly id: string;
+  readonly name: string;
+  readonly capability: string;
+  readonly version: string;
+  readonly input: JsonValue;
+  readonly status: TaskStatus;
+  /** Raised by each offer after the first; a result that names an older one is rejected. */
+  readonly epoch: number;
+  /** From 1 with the first claim. */
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  readonly priority: Priority;
+  readonly owner?: TaskOwner;
+  /** The agent that is asked first. */
+  readonly assignedTo?: string;
+  /** Agents that failed at it or lost it; they are asked last. */
+  readonly triedBy: readonly string[];
+  readonly feature?: string;
+  readonly parent?: string;
+  readonly dependsOn: readonly string[];
+  readonly key?: string;
+  /** Unix milliseconds. */
+  readonly createdAt: number;
+  readonly deadlineAt?: number;
+  readonly notBefore?: number;
+  readonly cancelRequested?: string;
+  readonly result?: JsonValue;
+  readonly error?: { readonly name: string; readonly message: string; readonly code?: string };
+  readonly correlationId: string;
+  readonly createdBy: string;
+}
+
+export interface TaskOptions {
+  /** Makes creation idempotent: a second task of this id is the first one. @default a UUIDv7 */
+  readonly id?: string;
+  readonly priority?: Priority;
+  readonly deadlineMs?: number;
+  readonly maxAttempts?: number;
+  /** Ids of tasks that must complete first. */
+  readonly dependsOn?: readonly string[];
+  /** Asks this agent first. */
+  readonly assignTo?: string;
+  readonly feature?: string;
+}
+
+/** A task as its requester holds it. */
+export interface TaskHandle<Output = unknown> {
+  readonly id: string;
+  /**
+   * The result, once there is one, also when another process finds it.
+   * @throws {CadreError} REQUEST_FAILED, when the task failed; CANCELLED, when it was cancelled
+   */
+  result(options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<Output>;
+  state(): Promise<TaskState>;
+  /** Two-phase: the owner is told and has until its next heartbeat to stop; then the task is cancelled over its head. */
+  cancel(reason: string): Promise<void>;
+}
