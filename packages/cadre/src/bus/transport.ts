@@ -62,6 +62,11 @@ export interface Outgoing {
    * doubled.
    */
   readonly to?: { readonly group: string; readonly attempt?: number };
+  /**
+   * Set for a publish from inside a handler: it never waits for a full group. So many events beyond the group's bound are taken
+   * all the same; then the publish is refused with OVERLOADED. Only for carriers whose backlog is in memory.
+   */
+  readonly excess?: number;
 }
 
 export type PublishResult =
@@ -107,6 +112,11 @@ export interface ConsumeSpec {
   readonly ordered?: OnRetry;
   /** A broadcast's bound on events that wait for its pull; the oldest go first and are reported by `missed`. */
   readonly maxQueued: number;
+  /**
+   * What a carrier that keeps its backlog in memory does when `maxQueued` events wait for this group: let the publisher wait,
+   * refuse the publish with OVERLOADED, or drop and report by `missed`. A backlog on disk has no such bound.
+   */
+  readonly overflow?: "wait" | "reject" | "drop-oldest" | "drop-newest";
 }
 
 export type Settlement =
@@ -133,7 +143,7 @@ export interface Intake {
    * closed. A broadcast's leases are settled by nobody and `settle` answers `ok`.
    */
   pull(max: number, signal: AbortSignal): Promise<readonly Lease[]>;
-  /** Broadcast: events this subscription lost to its bound since the last call. */
+  /** Events this subscription lost to its bound since the last call. */
   missed?(): number;
   /** Ends the pull that waits. Deliveries that were pulled stay with their owner until they are settled or run out. */
   close(): Promise<void>;
@@ -207,9 +217,9 @@ export interface Transport {
   /**
    * The direct path of a carrier that lives in this process: `listener` is called for every event that a publish made
    * deliverable, in order and before that publish resolves. Broadcasts that start now use it instead of an intake. Returns the
-   * end of it. The listener never throws.
+   * end of it. The listener never throws, and answers whether a subscription took the event: then it is not `unroutable`.
    */
-  tap?(listener: (recorded: Recorded) => void): () => void;
+  tap?(listener: (recorded: Recorded) => boolean): () => void;
   /** In pages; never the whole history at once. */
   read?(query: ReadQuery): AsyncIterable<Recorded>;
   /** The carrier's own place for dead letters. The bus keeps them in memory where there is none. */
