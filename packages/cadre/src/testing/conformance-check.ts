@@ -1,0 +1,72 @@
+/**
+ * One check of the transport suite: what a transport must show, and what it needs to be shown.
+ *
+ * A check is registered under its id and name. It runs on topics and groups of its own, waits only with a bound, and fails by
+ * throwing. What it opens through its context is closed for it.
+ */
+import type { Bus, BusOptions } from "../bus/bus.ts";
+import type { Capabilities, Outgoing, PublishResult, Transport } from "../bus/transport.ts";
+import type { Clock } from "../core/clock.ts";
+import type { AgentEvent, EventOptions } from "../core/event.ts";
+import type { Random } from "../core/random.ts";
+
+/** What the caller of the suite can do to the carrier. */
+export interface CarrierControls {
+  /** Stops the carrier and starts it again with what it has on disk. */
+  readonly restart?: () => Promise<void>;
+  /** Cuts every connection to the carrier; the returned function lets them through again. */
+  readonly cut?: () => Promise<() => Promise<void>>;
+}
+
+export interface ConformanceCheck {
+  /** `T-` and its number in CONFORMANCE.md, with a letter where one number has several checks: `T-25`, `T-25b`. */
+  readonly id: `T-${number}` | `T-${number}${"b" | "c" | "d" | "e"}`;
+  /** A fact in the present tense. */
+  readonly name: string;
+  /** Whether it drives the port itself or a bus above it. */
+  readonly level: "port" | "bus";
+  /** `faults` takes long or breaks things on purpose, and is left out unless it is asked for. @default "basic" */
+  readonly tier?: "basic" | "faults";
+  /** Why the check cannot apply to a transport with these capabilities; nothing where it applies. */
+  readonly needs?: (capabilities: Capabilities, controls: CarrierControls) => string | undefined;
+  run(context: CheckContext): Promise<void>;
+}
+
+export interface CheckContext extends CarrierControls {
+  readonly id: string;
+  readonly capabilities: Capabilities;
+  /** Drawn once a run, printed when the check fails, taken back from `CADRE_SEED`. */
+  readonly seed: number;
+  readonly random: Random;
+  readonly clock: Clock;
+  /** The lease that checks ask for, in milliseconds: the shortest that the carrier keeps reliably. */
+  readonly leaseMs: number;
+  /** A fresh connection to the same carrier, closed after the check. */
+  createTransport(): Promise<Transport>;
+  /** A bus over a fresh connection, closed after the check. */
+  createBus(options?: Partial<Omit<BusOptions, "transport">>): Promise<Bus>;
+  /** A topic that no other check or run uses; the words come after the unique prefix. */
+  topic(...words: readonly string[]): string;
+  /** A group name that no other check or run uses. */
+  group(label?: string): string;
+  /** A finished event, made with the check's clock and chance. */
+  event(type: string, payload?: unknown, options?: EventOptions): AgentEvent;
+  /** Publishes and fails the check if any item is refused. */
+  publish(
+    transport: Transport,
+    events: readonly (AgentEvent | Outgoing)[],
+  ): Promise<readonly (PublishResult & { readonly ok: true })[]>;
+  /**
+   * Waits until `predicate` holds, and fails the check if it doesn't within the bound.
+   * @param options.withinMs @default 5_000, or the suite's `boundMs`
+   */
+  until(
+    predicate: () => unknown,
+    options?: { readonly withinMs?: number; readonly what?: string },
+  ): Promise<void>;
+  /** Lets `ms` pass, to show that something does not happen. Never to wait for a success. */
+  quiet(ms: number): Promise<void>;
+  /** Runs after the check, whether it passed or not, last one first. */
+  defer(cleanup: () => unknown): void;
+  fail(message: string): never;
+}
