@@ -49,7 +49,10 @@ export interface StoreQuery {
 export interface CommitResult {
   /** The last position written; the head of the log when nothing was. */
   readonly position: LogPosition;
-  /** The new version of each stream of `appends`, in their order. */
+  /**
+   * The version of the last event of each append, in their order: where the stream was left by this commit, also if it was
+   * skipped and others have written since.
+   */
   readonly versions: readonly number[];
   /** True when every event of the commit was in the log already, by id: nothing was written again. */
   readonly duplicate: boolean;
@@ -66,10 +69,16 @@ export interface EventStore {
    * Writes everything in `commit`, or nothing. When the promise resolves it is on disk, as far as the store has one.
    *
    * Idempotent by event id: an append all of whose events are in its stream already is skipped; this is checked before
-   * the expected version, so that a writer that lost the answer may simply commit again.
+   * the expected version, so that a writer that lost the answer may simply commit again. A commit all of whose events are there
+   * is skipped as a whole, its slots and marks with it: they were written with the events. An append without events writes
+   * nothing and only checks the version. Several appends to one stream, or writes to one slot, count one after the other.
+   * A slot that was deleted begins again at version 1.
    *
-   * @throws {CadreError} VERSION_CONFLICT, when a stream or slot is not at its expected version
-   * @throws {CadreError} DUPLICATE_ID, when an event's id is in the log with other content or in another stream
+   * @throws {CadreError} VERSION_CONFLICT, when a stream or slot is not at its expected version, or an inbox mark is there
+   *   already: the same work must not take effect twice
+   * @throws {CadreError} DUPLICATE_ID, when an event's id is in the log with other content or in another stream, twice in
+   *   the commit, or when only a part of an append is there
+   * @throws {CadreError} INVALID_OPTION | INVALID_EVENT | INVALID_TOPIC | NOT_JSON, when the commit is not well formed
    * @throws {CadreError} STORE_FULL | STORE_READ_ONLY | CLOSED
    */
   commit(commit: Commit): Promise<CommitResult>;
