@@ -6,7 +6,15 @@ import type { AgentEvent, EventOptions } from "../core/event.ts";
 import type { FilterDocument } from "../core/filter.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Random } from "../core/random.ts";
-import type { EventMap, EventOf, EventRegistry } from "../core/registry.ts";
+import type {
+  CheckedPattern,
+  EventMap,
+  EventOf,
+  EventType,
+  PayloadOf,
+  TopicsOf,
+} from "../core/event-types.ts";
+import type { EventRegistry } from "../core/registry.ts";
 import type {
   Capabilities,
   DeadLetter,
@@ -49,6 +57,13 @@ export interface PublishItem<Type extends string = string, Payload = unknown> {
   readonly options?: PublishOptions;
 }
 
+/** An item of a batch whose payload fits its type. */
+export type BatchItem<Events extends EventMap> = string extends keyof Events
+  ? PublishItem
+  : {
+      readonly [Key in keyof Events & string]: PublishItem<TopicsOf<Key>, Events[Key]>;
+    }[keyof Events & string];
+
 export type Overflow = "wait" | "reject" | "drop-oldest" | "drop-newest";
 
 export interface RetryOptions {
@@ -73,14 +88,14 @@ export interface BreakerOptions {
   readonly openMs?: number;
 }
 
-export interface SubscribeOptions {
+export interface SubscribeOptions<Also extends string = string> {
   /**
    * Name of the consumer group: members compete, each event goes to one of them, at least once, with retries and dead letters.
    * Without it every subscriber sees every event, at most once, and a failure is an error record.
    */
   readonly group?: string;
   /** More patterns for the same subscription. */
-  readonly also?: readonly string[];
+  readonly also?: readonly Also[];
   readonly filter?: FilterDocument;
   /** Where a new group, or a broadcast, starts. @default "new" */
   readonly from?: StartFrom;
@@ -110,6 +125,8 @@ export interface SubscribeOptions {
 
 /** What a handler can do beside looking at the event. */
 export interface Delivery<Events extends EventMap = EventMap> {
+  /** Only for inference; never set. It also lets a bus of a registry pass where any bus is taken. */
+  readonly events?: { readonly [Type in keyof Events]-?: Events[Type] };
   /** From 1. */
   readonly attempt: number;
   /** Whether the event was handed out before. */
@@ -121,11 +138,11 @@ export interface Delivery<Events extends EventMap = EventMap> {
    * Publishes with the handled event as cause. In a group it is held back until the handler has succeeded, and resolves at once;
    * `isolated` sends now, whatever becomes of the handler.
    */
-  publish<Type extends keyof Events & string>(
+  publish<Type extends EventType<Events>>(
     type: Type,
-    payload: Events[Type],
+    payload: PayloadOf<Events, Type>,
     options?: PublishOptions & { readonly isolated?: boolean },
-  ): Promise<AgentEvent<Type, Events[Type]>>;
+  ): Promise<AgentEvent<Type, PayloadOf<Events, Type>>>;
   /**
    * Adds writes that commit with the handler's success.
    * @throws {CadreError} UNSUPPORTED, when the bus has no unit of work
@@ -208,8 +225,7 @@ export interface BusError {
   readonly origin: "local" | "remote";
 }
 
-export interface ReplayOptions<Events extends EventMap> {
-  readonly to: Handler<EventOf<Events>, Events>;
+export interface ReplayOptions {
   readonly filter?: FilterDocument;
   readonly signal?: AbortSignal;
 }
@@ -247,6 +263,8 @@ export type HandleMiddleware = (
 ) => Promise<void>;
 
 export interface Bus<Events extends EventMap = EventMap> {
+  /** Only for inference; never set. It also lets a bus of a registry pass where any bus is taken. */
+  readonly events?: { readonly [Type in keyof Events]-?: Events[Type] };
   readonly name: string;
   readonly source: string;
   readonly capabilities: Capabilities;
@@ -258,16 +276,16 @@ export interface Bus<Events extends EventMap = EventMap> {
    * @throws {CadreError} OVERLOADED, when a queue with `reject` is full, or from inside a handler at the hard cap
    * @throws {CadreError} CLOSED, after `close` or during a drain
    */
-  publish<Type extends keyof Events & string>(
+  publish<Type extends EventType<Events>>(
     type: Type,
-    payload: Events[Type],
+    payload: PayloadOf<Events, Type>,
     options?: PublishOptions,
-  ): Promise<AgentEvent<Type, Events[Type]>>;
+  ): Promise<AgentEvent<Type, PayloadOf<Events, Type>>>;
   /** Publishes a finished event as it is, with its own id. */
   publishEvent(event: AgentEvent): Promise<void>;
   /** One result an item, in order; a bad item fails alone. */
   publishBatch(
-    items: readonly PublishItem[],
+    items: readonly BatchItem<Events>[],
   ): Promise<readonly ({ readonly event: AgentEvent } | { readonly error: unknown })[]>;
   /** `publishTaskEvent("created", …)` of the older systems: publishes `task.<name>`. */
   publishTaskEvent(
@@ -277,13 +295,13 @@ export interface Bus<Events extends EventMap = EventMap> {
   ): Promise<AgentEvent>;
 
   subscribe<const Pattern extends string>(
-    pattern: Pattern,
+    pattern: CheckedPattern<Pattern, Events>,
     handler: Handler<EventOf<Events, Pattern>, Events>,
   ): Promise<Subscription>;
-  subscribe<const Pattern extends string>(
-    pattern: Pattern,
-    options: SubscribeOptions,
-    handler: Handler<EventOf<Events, Pattern>, Events>,
+  subscribe<const Pattern extends string, const Also extends string = never>(
+    pattern: CheckedPattern<Pattern, Events>,
+    options: SubscribeOptions<CheckedPattern<Also, Events>>,
+    handler: Handler<EventOf<Events, Pattern | Also>, Events>,
   ): Promise<Subscription>;
   /** Creates a group without a member, so that it misses nothing from now on. */
   declareGroup(
@@ -292,31 +310,34 @@ export interface Bus<Events extends EventMap = EventMap> {
   ): Promise<void>;
   /** The events of a broadcast as an async iterable; ends with `signal`, `close` or `break`. */
   listen<const Pattern extends string>(
-    pattern: Pattern,
+    pattern: CheckedPattern<Pattern, Events>,
     options?: Pick<SubscribeOptions, "filter" | "from" | "maxQueued" | "signal">,
   ): AsyncIterable<EventOf<Events, Pattern>> & { readonly ready: Promise<void> };
 
-  request<Type extends keyof Events & string>(
+  request<Type extends EventType<Events>>(
     type: Type,
-    payload: Events[Type],
+    payload: PayloadOf<Events, Type>,
     options?: RequestOptions,
   ): Promise<AgentEvent>;
   /** Replies of many responders until the timeout, or `max`. */
-  gather<Type extends keyof Events & string>(
+  gather<Type extends EventType<Events>>(
     type: Type,
-    payload: Events[Type],
+    payload: PayloadOf<Events, Type>,
     options?: GatherOptions,
   ): Promise<readonly AgentEvent[]>;
-  respond<const Pattern extends string>(
-    pattern: Pattern,
-    options: SubscribeOptions,
-    responder: Responder<EventOf<Events, Pattern>, Events>,
+  respond<const Pattern extends string, const Also extends string = never>(
+    pattern: CheckedPattern<Pattern, Events>,
+    options: SubscribeOptions<CheckedPattern<Also, Events>>,
+    responder: Responder<EventOf<Events, Pattern | Also>, Events>,
   ): Promise<Subscription>;
 
   /** @throws {CadreError} UNSUPPORTED, when the transport keeps no history */
   history(query?: ReadQuery): AsyncIterable<AgentEvent>;
   /** Feeds past events, marked with `replayOf`, to `to` and to nothing else. Touches no checkpoint. Resolves with their number. */
-  replay(query: ReadQuery, options: ReplayOptions<Events>): Promise<number>;
+  replay(
+    query: ReadQuery,
+    options: ReplayOptions & { readonly to: Handler<EventOf<Events>, Events> },
+  ): Promise<number>;
   /** Publishes past events again under new ids, with the old event as cause and `replayOf`. Resolves with their number. */
   republish(query: ReadQuery): Promise<number>;
 

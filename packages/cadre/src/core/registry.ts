@@ -3,15 +3,7 @@
  * `define-events.ts` makes one; the bus only sees this.
  */
 import type { AgentEvent } from "./event.ts";
-import type { MatchPattern } from "./pattern.ts";
-
-/** Payload types by event type. */
-export type EventMap = Readonly<Record<string, unknown>>;
-
-/** The events of a map whose type the pattern matches, as a union that `event.type` narrows. */
-export type EventOf<Events extends EventMap, Pattern extends string = "#"> = {
-  readonly [Type in MatchPattern<Pattern, keyof Events & string>]: AgentEvent<Type, Events[Type]>;
-}[MatchPattern<Pattern, keyof Events & string>];
+import type { EventMap } from "./event-types.ts";
 
 /** What the registry knows of one type. */
 export interface EventTypeInfo {
