@@ -91,12 +91,6 @@ export type StartFrom =
   | { readonly after: Position }
   | { readonly time: number };
 
-/**
- * What becomes of a publish when a group's backlog is full: its promise waits for room; it is refused with OVERLOADED; the group
- * loses its oldest waiting event, or this one. Losses are counted by `missed`.
- */
-export type BacklogPolicy = "wait" | "reject" | "drop-oldest" | "drop-newest";
-
 /** What a failing event does to later events of its key. */
 export type OnRetry = "block" | "park-key" | "skip";
 

@@ -1,0 +1,245 @@
+/**
+ * What lies behind the memory transport: one place in this process that any number of connections share, as processes share a
+ * broker.
+ *
+ *   publish ─▶ room in every group? ─▶ position ─▶ ring ─▶ groups ─▶ broadcasts ─▶ taps
+ *                 │ no: wait, refuse, or drop, as the group says
+ *                 └ deliverAt in the future: kept apart until then, without a position
+ *
+ * Everything runs within one turn of the caller; publishes that a tap's listener makes come after the event that it is shown.
+ */
+import type { Clock } from "../core/clock.ts";
+import { CadreError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
+import type { Logger } from "../core/logger.ts";
+import { MemoryBroadcast } from "./memory-broadcast.ts";
+import { MemoryDeadLetters } from "./memory-dead-letters.ts";
+import type { Delivery } from "./memory-delivery.ts";
+import { MemoryGroup } from "./memory-group.ts";
+import { Publishing, type Admit } from "./memory-publishing.ts";
+import { Queue } from "./memory-queue.ts";
+import { MemoryRing } from "./memory-ring.ts";
+import { MemoryRoutes } from "./memory-routes.ts";
+import { TimerHeap, type Timed } from "./memory-timers.ts";
+import type {
+  ConsumeSpec,
+  DeadLetterBox,
+  Outgoing,
+  Position,
+  PublishResult,
+  ReadQuery,
+  Recorded,
+} from "./transport.ts";
+
+export interface CarrierSettings {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly historySize: number;
+  readonly maxBacklog: number;
+  readonly maxDelayed: number;
+  readonly maxDeadLetters: number;
+  readonly agingMs: number;
+}
+
+/** An event that waits for its `deliverAt`. */
+interface Scheduled extends Timed {
+  readonly event: AgentEvent;
+}
+
+type Tap = (recorded: Recorded) => boolean;
+
+export class Carrier {
+  readonly #settings: CarrierSettings;
+  readonly #ring: MemoryRing;
+  readonly #routes = new MemoryRoutes();
+  readonly #groups = new Map<string, MemoryGroup>();
+  readonly #leases: TimerHeap<Delivery>;
+  readonly #delays: TimerHeap<Delivery>;
+  readonly #scheduled: TimerHeap<Scheduled>;
+  readonly #untapped = new Queue<Recorded>();
+  readonly deadLetters: DeadLetterBox;
+  #taps: readonly Tap[] = [];
+  #isTapping = false;
+  #connections = 0;
+
+  constructor(settings: CarrierSettings) {
+    const { clock, logger } = settings;
+    this.#settings = settings;
+    this.#ring = new MemoryRing(settings.historySize);
+    this.deadLetters = new MemoryDeadLetters(settings.maxDeadLetters, logger);
+    // A lease alone is no reason for the process to go on; a promised delivery is.
+    this.#leases = new TimerHeap<Delivery>(clock, { background: true }, (delivery) =>
+      delivery.group.expire(delivery),
+    );
+    this.#delays = new TimerHeap<Delivery>(clock, { background: false }, (delivery) =>
+      delivery.group.due(delivery),
+    );
+    this.#scheduled = new TimerHeap<Scheduled>(clock, { background: false }, ({ event }) =>
+      this.#deliver(event, clock.now(), clock.monotonic()),
+    );
+  }
+
+  connect(): void {
+    this.#connections += 1;
+    if (this.#connections > 1) return;
+    for (const heap of [this.#leases, this.#delays, this.#scheduled]) heap.resume();
+  }
+
+  /** Gives back what `owners` hold. Time stands still for a carrier without connections. */
+  disconnect(owners: ReadonlySet<object>): void {
+    for (const delivery of this.#leases.items()) {
+      if (delivery.holder && owners.has(delivery.holder)) delivery.group.expire(delivery);
+    }
+    this.#connections -= 1;
+    if (this.#connections > 0) return;
+    for (const heap of [this.#leases, this.#delays, this.#scheduled]) heap.pause();
+  }
+
+  /** @param waiting where the publish is found as long as it waits for room, so that its connection can cancel it */
+  publish(batch: readonly Outgoing[], waiting: Set<Publishing>): Promise<readonly PublishResult[]> {
+    return new Publishing(batch, this.#settings.clock, this.#admit).start(waiting);
+  }
+
+  /** Finds the group, or makes it with what its start gives it. @throws {CadreError} GROUP_MISMATCH */
+  openGroup(spec: ConsumeSpec): MemoryGroup {
+    const known = this.#groups.get(spec.subscription);
+    if (known) {
+      known.join(spec);
+      return known;
+    }
+    const group = new MemoryGroup(spec, {
+      clock: this.#settings.clock,
+      leases: this.#leases,
+      delays: this.#delays,
+      agingMs: this.#settings.agingMs,
+      maxBacklog: this.#settings.maxBacklog,
+    });
+    this.#routes.addGroup(group);
+    this.#groups.set(group.name, group);
+    const since = this.#settings.clock.monotonic();
+    this.#recall(spec, (recorded) => group.offer(recorded, since));
+    return group;
+  }
+
+  openBroadcast(spec: ConsumeSpec, onClose: (broadcast: MemoryBroadcast) => void): MemoryBroadcast {
+    const broadcast = new MemoryBroadcast(spec, (closed) => {
+      this.#routes.removeBroadcast(closed);
+      onClose(closed);
+    });
+    this.#recall(spec, (recorded) => broadcast.recall(recorded));
+    this.#routes.addBroadcast(broadcast);
+    return broadcast;
+  }
+
+  tap(listener: Tap): () => void {
+    const own: Tap = (recorded) => listener(recorded);
+    this.#taps = [...this.#taps, own];
+    return () => {
+      this.#taps = this.#taps.filter((other) => other !== own);
+    };
+  }
+
+  read(query: ReadQuery): AsyncIterable<Recorded> {
+    return this.#ring.read(query);
+  }
+
+  deleteGroup(name: string): void {
+    const group = this.#groups.get(name);
+    if (!group) return;
+    this.#groups.delete(name);
+    this.#routes.removeGroup(group);
+    group.delete();
+  }
+
+  #recall(spec: ConsumeSpec, take: (recorded: Recorded) => void): void {
+    const matches = this.#routes.matcher(spec.patterns);
+    for (const recorded of this.#ring.since(spec.from)) {
+      if (recorded.event && matches(recorded.event.type)) take(recorded);
+    }
+  }
+
+  readonly #admit: Admit = (outgoing, publishing) => {
+    const { event, excess } = outgoing;
+    const { now, since, turn } = publishing;
+    if (outgoing.to !== undefined) return this.#direct(event, outgoing.to, publishing);
+    const deliverAt = event.metadata.deliverAt;
+    if (deliverAt !== undefined && deliverAt > now) return this.#schedule(event, deliverAt - now);
+    for (const group of this.#routes.find(event.type).groups) {
+      const admission = group.admission(excess, group === turn);
+      if (admission === "wait") return group;
+      if (admission === "refuse") return { ok: false, error: group.overloaded() };
+    }
+    return this.#deliver(event, now, since);
+  };
+
+  #deliver(event: AgentEvent, now: number, since: number): PublishResult {
+    const route = this.#routes.find(event.type);
+    const position = this.#ring.nextPosition();
+    const recorded: Recorded = { position, recordedAt: now, event };
+    this.#ring.keep(recorded);
+    for (const group of route.groups) group.offer(recorded, since);
+    for (const broadcast of route.broadcasts) broadcast.offer(recorded);
+    const isTapped = this.#taps.length > 0 && this.#show(recorded);
+    return isTapped || route.groups.length > 0 || route.broadcasts.length > 0
+      ? { ok: true, position }
+      : { ok: true, position, unroutable: true };
+  }
+
+  /** Whether a listener took the event. One that comes while another is being shown is, for all that is known. */
+  #show(recorded: Recorded): boolean {
+    if (this.#isTapping) {
+      this.#untapped.push(recorded);
+      return true;
+    }
+    this.#isTapping = true;
+    try {
+      const isTaken = this.#showAll(recorded);
+      for (let next = this.#untapped.shift(); next; next = this.#untapped.shift()) {
+        this.#showAll(next);
+      }
+      return isTaken;
+    } finally {
+      this.#isTapping = false;
+    }
+  }
+
+  #showAll(recorded: Recorded): boolean {
+    let isTaken = false;
+    for (const tap of this.#taps) isTaken = tap(recorded) || isTaken;
+    return isTaken;
+  }
+
+  #direct(
+    event: AgentEvent,
+    to: NonNullable<Outgoing["to"]>,
+    { now, since }: Publishing,
+  ): PublishResult {
+    const group = this.#groups.get(to.group);
+    if (!group) {
+      const message = `There is no group "${to.group}" to hand the event to. Subscribe it first.`;
+      return {
+        ok: false,
+        error: new CadreError("NOT_FOUND", message, { what: "group", id: to.group }),
+      };
+    }
+    // It is for one group and not news: it takes a position, but the history has it once.
+    const position: Position = this.#ring.nextPosition();
+    const delayMs = (event.metadata.deliverAt ?? 0) - now;
+    group.direct({ position, recordedAt: now, event }, to.attempt ?? 1, since, delayMs);
+    return { ok: true, position };
+  }
+
+  #schedule(event: AgentEvent, delayMs: number): PublishResult {
+    const size = this.#scheduled.size;
+    if (size >= this.#settings.maxDelayed) {
+      const message = `${size} events wait for their deliverAt, and no more are taken. Publish this one later.`;
+      return {
+        ok: false,
+        error: new CadreError("OVERLOADED", message, { queue: "delayed events", size }),
+      };
+    }
+    const dueAt = this.#settings.clock.monotonic() + delayMs;
+    this.#scheduled.add({ event, dueAt, heapIndex: -1 }, dueAt);
+    return { ok: true };
+  }
+}
