@@ -1,0 +1,33 @@
+/** Cadre: events, the bus, and everything a program needs to take part. Agents are in `cadre/agents`. */
+
+// The event
+export { createEvent, priorities, type AgentEvent, type EventContext } from "./core/event.ts";
+export type { EventMetadata, EventOptions, Priority } from "./core/event.ts";
+export type { JsonPrimitive, JsonValue } from "./core/json.ts";
+
+// The registry
+export type { EventRegistry, EventTypeInfo } from "./core/registry.ts";
+export type {
+  CheckedPattern,
+  EventMap,
+  EventOf,
+  EventType,
+  PayloadOf,
+} from "./core/event-types.ts";
+
+// Topics and patterns
+export { assertTopic, isTopic, maxTopicBytes, maxTopicWords } from "./core/topic.ts";
+export { assertPattern, compilePattern, patternsOverlap } from "./core/pattern.ts";
+
+// Errors
+export { CadreError, RetryableError, TerminalError } from "./core/errors.ts";
+export { describeError, isCadreError } from "./core/errors.ts";
+export type { ErrorCode, ErrorDetails, ErrorRecord, Severity } from "./core/errors.ts";
+
+// Time, chance, log lines
+export { systemClock, VirtualClock, type Clock } from "./core/clock.ts";
+export { secureRandom, SeededRandom, type Random } from "./core/random.ts";
+export { createJsonLogger, silentLogger, type LogFields, type Logger } from "./core/logger.ts";
+
+// What one unit of work writes
+export type { Append, Commit, InboxMark, SlotWrite, UnitOfWork } from "./core/commit.ts";
