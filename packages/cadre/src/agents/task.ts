@@ -58,8 +58,10 @@ export interface TaskState {
   readonly status: TaskStatus;
   /** Raised by each offer after the first; a result that names an older one is rejected. */
   readonly epoch: number;
-  /** From 1 with the first claim. */
+  /** From 1 with the first claim. A lease that ran out or was given back does not use an attempt up. */
   readonly attempt: number;
+  /** Leases that ran out. A task that has lost too many owners fails: it may be what kills them. */
+  readonly lost: number;
   readonly maxAttempts: number;
   readonly priority: Priority;
   readonly owner?: TaskOwner;

@@ -1,0 +1,181 @@
+/**
+ * What an agent hears: one durable group for each agent name with all its patterns, and a broadcast for each ephemeral handler.
+ *
+ * The steps of a handler are journaled by group and event over all attempts. Its effects commit with the delivery.
+ */
+import { isCadreError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
+import { compileFilter, type CompiledFilter } from "../core/filter.ts";
+import { compilePattern } from "../core/pattern.ts";
+import type { EventRegistry } from "../core/registry.ts";
+import type { Bus, Delivery, Subscription, SubscribeOptions } from "../bus/bus.ts";
+import type { AgentDefinition, EventWork } from "./agent.ts";
+import type { AgentState } from "./agent-state.ts";
+import { HandlerContext } from "./handler-context.ts";
+import { StepJournal } from "./step-journal.ts";
+import { teamEvent, type TeamContext } from "./team-context.ts";
+
+export interface AgentListenerPort {
+  readonly context: TeamContext;
+  readonly registry: EventRegistry | undefined;
+  // oxlint-disable-next-line typescript/no-explicit-any -- the state's type is the agent's own
+  readonly agent: AgentDefinition<any>;
+  readonly state: AgentState<unknown>;
+}
+
+interface Ear {
+  readonly work: EventWork;
+  readonly index: number;
+  readonly matches: (type: string) => boolean;
+  readonly filter: CompiledFilter | undefined;
+}
+
+/** The group of an agent. */
+export const agentGroup = (name: string): string => `agent.${name}`;
+
+/** Stream of the steps of one handling of one event. */
+const handlingStream = (group: string, eventId: string): string => `handling/${group}/${eventId}`;
+
+export class AgentListener {
+  readonly #port: AgentListenerPort;
+  readonly #durable: readonly Ear[];
+  readonly #ephemeral: readonly Ear[];
+  #subscriptions: Subscription[] = [];
+
+  constructor(port: AgentListenerPort) {
+    this.#port = port;
+    const ears = port.agent.events.map((work, index): Ear => ({
+      work,
+      index,
+      matches: compilePattern(work.pattern),
+      filter: work.options.filter === undefined ? undefined : compileFilter(work.options.filter),
+    }));
+    this.#durable = ears.filter(({ work }) => !work.options.ephemeral);
+    this.#ephemeral = ears.filter(({ work }) => work.options.ephemeral);
+  }
+
+  /** Creates the group, so that it misses nothing that is published from now on. */
+  async declare(): Promise<void> {
+    const [first] = this.#durable;
+    if (!first) return;
+    await this.#port.context.bus.declareGroup(first.work.pattern, this.#groupOptions());
+  }
+
+  async start(): Promise<void> {
+    const { bus } = this.#port.context;
+    const [first] = this.#durable;
+    if (first) {
+      this.#subscriptions.push(
+        await subscribe(bus, first.work.pattern, this.#groupOptions(), (event, delivery) =>
+          this.#handle(this.#durable, event, delivery),
+        ),
+      );
+    }
+    for (const ear of this.#ephemeral) {
+      const options = { concurrency: ear.work.options.concurrency ?? this.#port.agent.capacity };
+      this.#subscriptions.push(
+        await subscribe(bus, ear.work.pattern, options, (event, delivery) =>
+          this.#handle([ear], event, delivery),
+        ),
+      );
+    }
+  }
+
+  async close(deadlineMs: number): Promise<void> {
+    const open = this.#subscriptions.splice(0);
+    await Promise.all(open.map((subscription) => subscription.close({ deadlineMs })));
+  }
+
+  #groupOptions(): SubscribeOptions & { readonly group: string } {
+    const [, ...others] = this.#durable;
+    const concurrency = Math.max(
+      ...this.#durable.map(({ work }) => work.options.concurrency ?? this.#port.agent.capacity),
+    );
+    const retry = this.#durable.find(({ work }) => work.options.retry)?.work.options.retry;
+    return {
+      group: agentGroup(this.#port.agent.name),
+      also: others.map(({ work }) => work.pattern),
+      concurrency,
+      ...(retry === undefined ? {} : { retry }),
+    };
+  }
+
+  async #handle(ears: readonly Ear[], event: AgentEvent, delivery: Delivery): Promise<void> {
+    const { agent, context, registry, state } = this.#port;
+    const agentState = await state.current();
+    for (const ear of ears) {
+      if (!ear.matches(event.type) || ear.filter?.matches(event) === false) continue;
+      // Handlers of one event have their steps apart: each is its own journal.
+      const group = `${agentGroup(agent.name)}/${ear.index}`;
+      const journal = await this.#journal(group, event, delivery);
+      const common = new HandlerContext({
+        context,
+        registry,
+        agent: agent.name,
+        attempt: delivery.attempt,
+        signal: delivery.signal,
+        state: agentState,
+        journal,
+        cause: () => event,
+        withoutSlot: (wait) => wait(),
+      });
+      await ear.work.run(event, common.make());
+      await journal.flush();
+      await this.#emit(common, delivery, ear);
+    }
+  }
+
+  async #emit(common: HandlerContext<unknown>, delivery: Delivery, ear: Ear): Promise<void> {
+    if (ear.work.options.ephemeral) {
+      for (const event of common.heldBack) await this.#port.context.bus.publishEvent(event);
+      if (common.appends.length > 0)
+        await this.#port.context.store.commit({ appends: common.appends });
+      return;
+    }
+    delivery.stage({ appends: common.appends, outbox: common.heldBack });
+  }
+
+  async #journal(group: string, event: AgentEvent, delivery: Delivery): Promise<StepJournal> {
+    const { agent, context } = this.#port;
+    const stream = handlingStream(group, event.id);
+    const history: AgentEvent[] = [];
+    if (delivery.redelivered) {
+      for await (const stored of context.store.read({ stream })) history.push(stored.event);
+    }
+    let version = history.length;
+    return new StepJournal(
+      {
+        key: `${group}/${event.id}`,
+        clock: context.clock,
+        makeEvent: (type, payload) =>
+          teamEvent(
+            context,
+            agent.name,
+            type,
+            { handling: `${group}/${event.id}`, ...payload },
+            { cause: event },
+          ),
+        append: async (events) => {
+          await context.store
+            .commit({ appends: [{ stream, expectedVersion: version, events, private: true }] })
+            .catch((error: unknown) => {
+              // Another attempt writes the same journal: this one has lost its lease and must stop.
+              if (isCadreError(error, "VERSION_CONFLICT")) delivery.signal.throwIfAborted();
+              throw error;
+            });
+          version += events.length;
+        },
+      },
+      history,
+    );
+  }
+}
+
+function subscribe(
+  bus: Bus,
+  pattern: string,
+  options: SubscribeOptions,
+  handler: (event: AgentEvent, delivery: Delivery) => Promise<void>,
+): Promise<Subscription> {
+  return bus.subscribe(pattern, options, handler);
+}

@@ -1,0 +1,123 @@
+/** What handlers of tasks and of events have in common: held-back events, records, steps, sleeps, questions. */
+import type { AgentEvent, EventOptions } from "../core/event.ts";
+import { createEvent } from "../core/event.ts";
+import type { Append } from "../core/commit.ts";
+import type { EventRegistry } from "../core/registry.ts";
+import type { JsonValue } from "../core/json.ts";
+import type { AgentContext, StepOptions } from "./agent.ts";
+import { agentStream } from "./agent-state.ts";
+import type { StepJournal } from "./step-journal.ts";
+import type { TeamContext } from "./team-context.ts";
+
+export interface HandlerScope<State> {
+  readonly context: TeamContext;
+  readonly registry: EventRegistry | undefined;
+  readonly agent: string;
+  readonly attempt: number;
+  readonly signal: AbortSignal;
+  readonly state: State;
+  readonly journal: StepJournal;
+  /** What the handler's own events are caused by. */
+  cause(): AgentEvent;
+  /** Runs a wait without the handler's slot. */
+  withoutSlot<Result>(wait: () => Promise<Result>): Promise<Result>;
+}
+
+/** Collects what a handler does, until it succeeds. */
+export class HandlerContext<State> {
+  readonly #scope: HandlerScope<State>;
+  readonly #heldBack: AgentEvent[] = [];
+  readonly #records: AgentEvent[] = [];
+
+  constructor(scope: HandlerScope<State>) {
+    this.#scope = scope;
+  }
+
+  /** Events to publish with the handler's success. */
+  get heldBack(): readonly AgentEvent[] {
+    return this.#heldBack;
+  }
+
+  /** Appends to the agent's own stream with the handler's success. */
+  get appends(): readonly Append[] {
+    if (this.#records.length === 0) return [];
+    const stream = agentStream(this.#scope.agent);
+    return [{ stream, expectedVersion: "any", events: this.#records, private: true }];
+  }
+
+  /** The object that the handler is given. */
+  make(): AgentContext<State> {
+    const scope = this.#scope;
+    const { context, journal, signal } = scope;
+    return {
+      agent: scope.agent,
+      incarnation: context.incarnation,
+      attempt: scope.attempt,
+      signal,
+      clock: context.clock,
+      log: context.logger,
+      state: scope.state,
+      publish: (type, payload, options) => this.#publish(type, payload, options),
+      record: (type, payload) => void this.#records.push(this.#event(type, payload, {})),
+      ask: (type, payload, options) => this.#ask(type, payload, options),
+      step: <Result>(
+        name: string,
+        run: (stepKey: string) => Promise<Result> | Result,
+        options: StepOptions<Result> & { readonly input?: unknown } = {},
+      ) => {
+        signal.throwIfAborted();
+        return journal.step(name, run, options);
+      },
+      sleep: (name, ms) => this.#sleep(name, ms),
+    };
+  }
+
+  async #publish(
+    type: string,
+    payload: unknown,
+    options: EventOptions & { readonly isolated?: boolean } = {},
+  ): Promise<AgentEvent> {
+    const { isolated, ...rest } = options;
+    const event = this.#event(type, payload, rest);
+    if (isolated) await this.#scope.context.bus.publishEvent(event);
+    else this.#heldBack.push(event);
+    return event;
+  }
+
+  #event(type: string, payload: unknown, options: EventOptions): AgentEvent {
+    const { context, registry, agent } = this.#scope;
+    const known = registry?.find(type);
+    const checked = registry ? registry.validate(type, payload, options.version) : payload;
+    const version = known ? { version: known.version } : {};
+    return createEvent(
+      { clock: context.clock, random: context.random, source: agent, ...version },
+      type,
+      checked,
+      { cause: this.#scope.cause(), ...options },
+    );
+  }
+
+  async #ask(
+    type: string,
+    payload: unknown,
+    options: { readonly timeoutMs?: number } = {},
+  ): Promise<JsonValue> {
+    const { context, agent, signal } = this.#scope;
+    const reply = await this.#scope.withoutSlot(() =>
+      context.bus.request(type, payload, {
+        cause: this.#scope.cause(),
+        source: agent,
+        signal,
+        ...options,
+      }),
+    );
+    return reply.payload as JsonValue;
+  }
+
+  async #sleep(name: string, ms: number): Promise<void> {
+    const { context, journal, signal } = this.#scope;
+    const dueAt = await journal.timer(name, ms);
+    const leftMs = dueAt - context.clock.now();
+    if (leftMs > 0) await this.#scope.withoutSlot(() => context.clock.sleep(leftMs, signal));
+  }
+}

@@ -1,0 +1,58 @@
+/** Opens stores and transports by URL. A driver's library is loaded when its URL is used. */
+import { CadreError } from "../core/errors.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Logger } from "../core/logger.ts";
+import type { Random } from "../core/random.ts";
+import { memory } from "../bus/memory-transport.ts";
+import type { Transport } from "../bus/transport.ts";
+import type { EventStore } from "../store/event-store.ts";
+import { memoryStore } from "../store/memory-store.ts";
+
+export interface OpenContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** A store, and the transport that is the same log, where there is one. */
+export interface OpenedStore {
+  readonly store: EventStore;
+  readonly transport?: Transport;
+  close(): Promise<void>;
+}
+
+/** `memory:`, `sqlite:PATH`. @throws {CadreError} INVALID_OPTION for another scheme */
+export async function openStore(url: string, context: OpenContext): Promise<OpenedStore> {
+  if (url === "memory:") {
+    const store = memoryStore({ clock: context.clock });
+    return { store, close: () => store.close() };
+  }
+  if (url.startsWith("sqlite:")) {
+    const { openSqlite } = await import("../drivers/sqlite/index.ts");
+    return openSqlite(url, context);
+  }
+  throw unknownScheme("store", url, "memory:, sqlite:PATH");
+}
+
+/** `memory:`, `sqlite:PATH`, `nats://HOST:PORT`. @throws {CadreError} INVALID_OPTION for another scheme */
+export async function openTransport(url: string, context: OpenContext): Promise<Transport> {
+  if (url === "memory:") return memory({ clock: context.clock });
+  if (url.startsWith("sqlite:")) {
+    const { openSqlite } = await import("../drivers/sqlite/index.ts");
+    const log = await openSqlite(url, context);
+    return log.transport;
+  }
+  if (url.startsWith("nats:") || url.startsWith("tls:")) {
+    const { nats } = await import("../drivers/nats/index.ts");
+    return nats(url, context);
+  }
+  throw unknownScheme("bus", url, "memory:, sqlite:PATH, nats://HOST:PORT");
+}
+
+function unknownScheme(option: string, value: string, known: string): CadreError {
+  return new CadreError(
+    "INVALID_OPTION",
+    `The ${option} "${value}" has no scheme that is known here. Give one of: ${known}.`,
+    { option, value },
+  );
+}

@@ -1,0 +1,86 @@
+/** What a process says of itself on its agents' cards, and what it can find out about others on the same machine. */
+import { hostname } from "node:os";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+
+import type { AgentCard } from "./directory.ts";
+import type { GoneProbe, PresenceObserver } from "./presence.ts";
+import { teamEvent, type TeamContext } from "./team-context.ts";
+
+const nanosecondsPerMs = 1e6;
+
+/** The part of a card that the process knows. Measures the event loop until it is closed. */
+export class ProcessCard {
+  readonly #lag = monitorEventLoopDelay({ resolution: 20 });
+
+  constructor() {
+    this.#lag.enable();
+  }
+
+  read(): Pick<AgentCard, "pid" | "host" | "loopLagMs"> {
+    const lagNs = this.#lag.percentile(99);
+    this.#lag.reset();
+    return {
+      pid: process.pid,
+      host: hostname(),
+      loopLagMs: Number.isFinite(lagNs) ? Math.round(lagNs / nanosecondsPerMs) : 0,
+    };
+  }
+
+  close(): void {
+    this.#lag.disable();
+  }
+}
+
+/**
+ * Finds at once that a process of this machine is gone, so that a restart after a crash need not wait a lease. It only ever shortens
+ * the wait: a process that is there, or is another machine's, is judged by its beats. A task whose owner is wrongly thought gone is
+ * still fenced by its epoch.
+ */
+export const processProbe: GoneProbe = (card) => {
+  if (card.pid === undefined || card.host !== hostname() || card.pid === process.pid) return false;
+  try {
+    process.kill(card.pid, 0); // asks only whether it is there
+    return false;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "ESRCH";
+  }
+};
+
+const edges: Readonly<Record<string, string>> = {
+  online: "agent.online",
+  suspected: "agent.suspected_failure",
+  dead: "agent.offline",
+  returned: "agent.recovered",
+  left: "agent.offline",
+};
+
+/**
+ * Publishes the edges of the agents' presence, as this process sees them. Several processes see the same edge: the event's id follows
+ * from the agent, the incarnation and the edge's number, so that a log keeps one.
+ */
+export function announcePresence(context: TeamContext, presence: PresenceObserver): () => void {
+  return presence.watch(({ card, presence: now, silentMs }, before) => {
+    const own = card.incarnation === context.incarnation;
+    // An agent announces itself; others only say what it cannot.
+    if (own ? now !== "online" : now === "online" || now === "left") return;
+    const type = edges[now]!;
+    const payload = {
+      agentId: card.agent,
+      agent: card.agent,
+      incarnation: card.incarnation,
+      capabilities: card.capabilities,
+      capacity: card.capacity,
+      status: now,
+      ...(before === undefined ? {} : { before }),
+      ...(own ? {} : { silentMs: Math.round(silentMs) }),
+    };
+    const id = `${type}/${card.agent}/${card.incarnation}/${card.beatAt}`;
+    const event = teamEvent(context, own ? card.agent : context.name, type, payload, { id });
+    context.bus.publishEvent(event).catch((error: unknown) => {
+      context.logger.warn("A change of presence could not be published.", {
+        agent: card.agent,
+        error,
+      });
+    });
+  });
+}

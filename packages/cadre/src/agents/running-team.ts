@@ -1,0 +1,213 @@
+/** A team that runs: its parts, in the order in which they start and close. */
+import type { Bus, DrainReport, Subscription } from "../bus/bus.ts";
+import { CadreError } from "../core/errors.ts";
+import type { EventRegistry } from "../core/registry.ts";
+import { startRelay, type Relay } from "../outbox/relay.ts";
+import type { EventStore } from "../store/event-store.ts";
+import type { AgentDefinition } from "./agent.ts";
+import { AgentListener } from "./agent-listener.ts";
+import { AgentState } from "./agent-state.ts";
+import type { Cadre, CadreStats } from "./cadre.ts";
+import type { Directory } from "./directory.ts";
+import { FeatureDesk } from "./feature-desk.ts";
+import { startOrchestrator, type Orchestrator } from "./orchestrator.ts";
+import { PresenceObserver } from "./presence.ts";
+import { announcePresence, ProcessCard, processProbe } from "./process-card.ts";
+import { TaskBoard } from "./task-board.ts";
+import { TaskDesk } from "./task-desk.ts";
+import { TaskSweeper } from "./task-sweeper.ts";
+import { TaskWorker } from "./task-worker.ts";
+import type { TeamContext } from "./team-context.ts";
+
+export interface TeamParts {
+  // oxlint-disable-next-line typescript/no-explicit-any -- a list of agents whose states differ
+  readonly agents: readonly AgentDefinition<any>[];
+  readonly registry: EventRegistry | undefined;
+  /** Whether the store's log must be told to the bus. */
+  readonly relays: boolean;
+  readonly orchestrates: boolean;
+  closeHomes(): Promise<void>;
+}
+
+const closeDeadlineMs = 10_000;
+
+export class RunningTeam implements Cadre {
+  readonly name: string;
+  readonly bus: Bus;
+  readonly store: EventStore;
+  readonly directory: Directory;
+  readonly tasks: Cadre["tasks"];
+  readonly features: Cadre["features"];
+  readonly closed: Promise<void>;
+  readonly #context: TeamContext;
+  readonly #parts: TeamParts;
+  readonly #board: TaskBoard;
+  readonly #presence: PresenceObserver;
+  readonly #sweeper: TaskSweeper;
+  readonly #workers: readonly TaskWorker[];
+  readonly #listeners: readonly AgentListener[];
+  readonly #process = new ProcessCard();
+  readonly #desk: TaskDesk;
+  #relay: Relay | undefined;
+  #orchestrator: Orchestrator | undefined;
+  #subscriptions: Subscription[] = [];
+  #closing: Promise<DrainReport> | undefined;
+  #resolveClosed: () => void = () => {};
+  #stopAnnouncing: () => void = () => {};
+
+  constructor(context: TeamContext, parts: TeamParts) {
+    this.name = context.name;
+    this.bus = context.bus;
+    this.store = context.store;
+    this.#context = context;
+    this.#parts = parts;
+    this.#board = new TaskBoard(context);
+    this.#presence = new PresenceObserver(context, processProbe);
+    this.directory = this.#presence;
+    this.#desk = new TaskDesk(context, this.#board);
+    this.tasks = this.#desk;
+    this.features = new FeatureDesk(context, this.#desk);
+    this.#sweeper = new TaskSweeper({
+      context,
+      board: this.#board,
+      desk: this.#desk,
+      presence: this.#presence,
+    });
+    const states = new Map(
+      parts.agents.map((agent) => [
+        agent.name,
+        new AgentState<unknown>(context.store, agent.name, agent.state),
+      ]),
+    );
+    const taken = new Set<string>();
+    this.#workers = parts.agents.map((agent) =>
+      this.#makeWorker(agent, states.get(agent.name)!, taken),
+    );
+    for (const worker of this.#workers) this.#desk.addClaimer(worker);
+    this.#listeners = parts.agents.map(
+      (agent) =>
+        new AgentListener({
+          context,
+          registry: parts.registry,
+          agent,
+          state: states.get(agent.name)!,
+        }),
+    );
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+  }
+
+  // oxlint-disable-next-line typescript/no-explicit-any -- the state's type is the agent's own
+  #makeWorker(
+    agent: AgentDefinition<any>,
+    state: AgentState<unknown>,
+    taken: Set<string>,
+  ): TaskWorker {
+    return new TaskWorker({
+      context: this.#context,
+      registry: this.#parts.registry,
+      agent,
+      state,
+      desk: this.#desk,
+      board: this.#board,
+      directory: this.#presence,
+      taken,
+      host: () => this.#process.read(),
+      onError: (error, task) => this.#onTaskError(error, task),
+    });
+  }
+
+  async start(): Promise<void> {
+    for (const listener of this.#listeners) await listener.declare();
+    this.#stopAnnouncing = announcePresence(this.#context, this.#presence);
+    await this.#board.start();
+    await this.#presence.look();
+    for (const worker of this.#workers) await worker.start();
+    for (const listener of this.#listeners) await listener.start();
+    await this.#listenToSystem();
+    if (this.#parts.relays)
+      this.#relay = await startRelay({ ...this.#context, store: this.store, bus: this.bus });
+    if (this.#parts.orchestrates) {
+      const parts = { desk: this.#desk, directory: this.#presence };
+      this.#orchestrator = startOrchestrator(this.#context, parts);
+    }
+    this.#sweeper.start();
+  }
+
+  stats(): CadreStats {
+    const { completed, failed, cancelled, rejected, expired } = this.#board.counts;
+    return {
+      tasksOpen: this.#board.size,
+      tasksRunningHere: this.#workers.reduce((sum, worker) => sum + worker.running, 0),
+      tasksCompleted: completed,
+      tasksFailed: failed,
+      tasksCancelled: cancelled,
+      rejectedLateResults: rejected,
+      leasesExpired: expired,
+    };
+  }
+
+  close(options: { readonly deadlineMs?: number } = {}): Promise<DrainReport> {
+    this.#closing ??= this.#close(options.deadlineMs ?? closeDeadlineMs);
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(deadlineMs: number): Promise<DrainReport> {
+    const { clock } = this.#context;
+    const startedAt = clock.monotonic();
+    const leftMs = (): number => Math.max(0, startedAt + deadlineMs - clock.monotonic());
+    await this.#orchestrator?.close();
+    await this.#sweeper.close();
+    const drained = await Promise.all(this.#workers.map((worker) => worker.drain(leftMs())));
+    await Promise.all(this.#listeners.map((listener) => listener.close(leftMs())));
+    await Promise.all(this.#workers.map((worker) => worker.heartbeat.close()));
+    this.#board.close();
+    this.#stopAnnouncing();
+    await this.#relay?.close();
+    const report = await this.bus.close({ deadlineMs: leftMs() });
+    await this.#parts.closeHomes();
+    this.#process.close();
+    this.#resolveClosed();
+    const released = drained.reduce((sum, worker) => sum + worker.released, 0);
+    return {
+      ...report,
+      finished: report.finished + drained.reduce((sum, worker) => sum + worker.finished, 0),
+      released: report.released + released,
+      clean: report.clean && released === 0,
+      elapsedMs: clock.monotonic() - startedAt,
+    };
+  }
+
+  /** What every team answers: a shutdown for all, and questions to one agent. */
+  async #listenToSystem(): Promise<void> {
+    const { bus } = this.#context;
+    this.#subscriptions.push(
+      await bus.subscribe("system.shutdown", () => {
+        // Not awaited: closing waits for the handlers that run, and this is one.
+        void this.close();
+      }),
+    );
+    for (const worker of this.#workers) {
+      const { agent } = worker.card();
+      this.#subscriptions.push(
+        await bus.respond(`agent.${agent}.query`, { group: `query.${agent}` }, () => worker.card()),
+      );
+    }
+  }
+
+  #onTaskError(error: unknown, task: string): void {
+    const message = `The work on task ${task} ended badly: ${error instanceof Error ? error.message : String(error)}`;
+    const code = error instanceof CadreError ? error.code : "INTERNAL";
+    this.bus.raise({
+      severity: code === "LEASE_LOST" ? "warning" : "error",
+      code,
+      message,
+      cause: error,
+    });
+  }
+}

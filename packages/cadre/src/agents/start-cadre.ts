@@ -1,0 +1,153 @@
+/**
+ * Starts a team.
+ *
+ *   store ─▶ bus ─▶ all groups declared ─▶ board reads the log ─▶ presence ─▶ workers ─▶ listeners ─▶ relay, orchestrator, sweeper
+ *
+ * Closing goes the other way: nothing new, running work ends or is given back, the agents leave, then bus and store.
+ */
+import { createBus } from "../bus/create-bus.ts";
+import type { Bus } from "../bus/bus.ts";
+import { builtinEvents } from "../core/builtin/registry.ts";
+import { systemClock } from "../core/clock.ts";
+import { CadreError } from "../core/errors.ts";
+import { silentLogger } from "../core/logger.ts";
+import { anything, checkOptions, someText, trueOrFalse, wholeNumber } from "../core/options.ts";
+import { secureRandom } from "../core/random.ts";
+import { storeUnitOfWork } from "../store/unit-of-work.ts";
+import type { AgentDefinition } from "./agent.ts";
+import type { Cadre, CadreOptions } from "./cadre.ts";
+import { openStore, openTransport, type OpenContext, type OpenedStore } from "./open-url.ts";
+import { RunningTeam } from "./running-team.ts";
+import type { TeamContext } from "./team-context.ts";
+
+const defaults = {
+  name: "cadre",
+  heartbeatMs: 2_000,
+  suspectAfterMs: 10_000,
+  leaseMs: 15_000,
+} as const;
+
+/**
+ * Starts the agents of a team on a store and a bus, and resolves when all of them hear and work.
+ *
+ * Several processes may start teams on one store: their agents share the work. `close` gives back what runs; a process that is
+ * killed loses nothing, and its tasks are offered again when its lease has run out, or at once when it is known to be gone.
+ *
+ * @throws {CadreError} INVALID_OPTION, for an unknown option, an impossible value, or two agents of one name
+ * @throws {CadreError} STORE_REQUIRED, when a bus was given that is no log, and no store
+ */
+export async function startCadre(options: CadreOptions = {}): Promise<Cadre> {
+  checkCadreOptions(options);
+  const clock = options.clock ?? systemClock;
+  const random = options.random ?? secureRandom;
+  const logger = options.logger ?? silentLogger;
+  const opened = await openHomes(options, { clock, random, logger });
+  const events = options.events ?? builtinEvents;
+  const name = options.name ?? defaults.name;
+  const { transport, store } = opened;
+  const sameLog = transport.unitOfWork !== undefined;
+  let team: RunningTeam | undefined;
+  const bus: Bus = createBus({
+    transport,
+    // A team's own events are checked where they are made; a closed registry of the user's is extended by them.
+    events,
+    source: name,
+    clock,
+    random,
+    logger,
+    ...(sameLog ? {} : { unitOfWork: storeUnitOfWork(store) }),
+    onCritical: () => void team?.close(),
+  });
+  const context: TeamContext = {
+    name,
+    incarnation: random.id(clock.now()),
+    store,
+    bus,
+    clock,
+    random,
+    logger,
+    heartbeatMs: options.heartbeatMs ?? defaults.heartbeatMs,
+    suspectAfterMs: options.suspectAfterMs ?? defaults.suspectAfterMs,
+    leaseMs: options.leaseMs ?? defaults.leaseMs,
+  };
+  team = new RunningTeam(context, {
+    agents: options.agents ?? [],
+    registry: events,
+    relays: !sameLog,
+    orchestrates: options.orchestrator ?? true,
+    closeHomes: opened.close,
+  });
+  try {
+    await team.start();
+  } catch (error) {
+    await team.close({ deadlineMs: 0 });
+    throw error;
+  }
+  return team;
+}
+
+interface Homes {
+  readonly store: OpenedStore["store"];
+  readonly transport: NonNullable<OpenedStore["transport"]>;
+  /** Closes what was opened here; what the user handed in stays open. */
+  close(): Promise<void>;
+}
+
+async function openHomes(options: CadreOptions, context: OpenContext): Promise<Homes> {
+  const given = options.store;
+  if (given === undefined && options.bus !== undefined && options.bus !== "memory:") {
+    throw new CadreError(
+      "STORE_REQUIRED",
+      'Agents keep their tasks in an event store. Give one beside the bus, such as store: "sqlite:./team.db".',
+      { what: "startCadre" },
+    );
+  }
+  const home: OpenedStore =
+    given === undefined || typeof given === "string"
+      ? await openStore(given ?? "memory:", context)
+      : { store: given, close: () => Promise.resolve() };
+  try {
+    const bus = options.bus ?? home.transport ?? "memory:";
+    const transport = typeof bus === "string" ? await openTransport(bus, context) : bus;
+    return { store: home.store, transport, close: () => home.close() };
+  } catch (error) {
+    await home.close();
+    throw error;
+  }
+}
+
+function checkCadreOptions(options: CadreOptions): void {
+  checkOptions("startCadre", options, {
+    agents: { expected: "a list of agents", accepts: Array.isArray },
+    store: anything,
+    bus: anything,
+    events: anything,
+    orchestrator: trueOrFalse,
+    heartbeatMs: wholeNumber(1),
+    suspectAfterMs: wholeNumber(1),
+    leaseMs: wholeNumber(1),
+    clock: anything,
+    random: anything,
+    logger: anything,
+    name: someText,
+  });
+  const names = new Set<string>();
+  for (const { name } of (options.agents ?? []) as readonly Pick<AgentDefinition, "name">[]) {
+    if (names.has(name)) {
+      throw new CadreError(
+        "INVALID_OPTION",
+        `Two agents of the team are named "${name}". Give each a name of its own.`,
+        {
+          option: "agents",
+          value: name,
+        },
+      );
+    }
+    names.add(name);
+  }
+  const { heartbeatMs = defaults.heartbeatMs, leaseMs = defaults.leaseMs } = options;
+  if (leaseMs < 2 * heartbeatMs) {
+    const message = `leaseMs is ${leaseMs} and heartbeatMs ${heartbeatMs}. A lease must outlast a missed heartbeat: give at least twice as much.`;
+    throw new CadreError("INVALID_OPTION", message, { option: "leaseMs", value: leaseMs });
+  }
+}

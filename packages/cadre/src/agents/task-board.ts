@@ -1,0 +1,231 @@
+/**
+ * The board: this process's projection of all open tasks, kept by tailing the store.
+ *
+ * It is a cache. What it says may be old by a moment, so nothing is decided by it: it only finds what to try, and the expected
+ * version of the append decides. A final task leaves the board; who waits for it is told.
+ */
+import { priorities, type AgentEvent } from "../core/event.ts";
+import type { EventStore, LogPosition, StoredEvent } from "../store/event-store.ts";
+import { applyTask, isFinal, isOpen, taskIdOf, taskStream, taskStreamPrefix } from "./task-fold.ts";
+import type { TaskState } from "./task.ts";
+import type { TeamContext } from "./team-context.ts";
+
+export interface BoardEntry {
+  readonly state: TaskState;
+  /** Version of the task's stream. */
+  readonly version: number;
+  /** The last event of the stream: the cause of the next. */
+  readonly last: AgentEvent;
+}
+
+export type BoardListener = (entry: BoardEntry, event: AgentEvent) => void;
+
+/** Events applied between two yields, so that catching up with a long log does not make heartbeats late. */
+const eventsPerTurn = 256;
+
+export class TaskBoard {
+  readonly #context: Pick<TeamContext, "store" | "clock" | "logger">;
+  readonly #open = new Map<string, BoardEntry>();
+  readonly #claimable = new Map<string, readonly Map<string, BoardEntry>[]>();
+  readonly #dependent = new Set<string>();
+  readonly #listeners = new Set<BoardListener>();
+  readonly #waiting = new Map<string, Set<(state: TaskState) => void>>();
+  readonly #counts = { completed: 0, failed: 0, cancelled: 0, expired: 0, rejected: 0 };
+  #position: LogPosition = 0;
+  #reading: Promise<void> | undefined;
+  #again = false;
+  #closed = false;
+  #unwatch: (() => void) | undefined;
+
+  constructor(context: Pick<TeamContext, "store" | "clock" | "logger">) {
+    this.#context = context;
+  }
+
+  /** Reads the log to its end, then follows it. */
+  async start(): Promise<void> {
+    this.#unwatch = this.#context.store.watch(() => void this.refresh());
+    await this.refresh();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#unwatch?.();
+    this.#listeners.clear();
+  }
+
+  get counts(): Readonly<
+    Record<"completed" | "failed" | "cancelled" | "expired" | "rejected", number>
+  > {
+    return this.#counts;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Whether any task waits for others. */
+  get hasWaiting(): boolean {
+    return this.#dependent.size > 0;
+  }
+
+  get(id: string): BoardEntry | undefined {
+    return this.#open.get(id);
+  }
+
+  entries(): IterableIterator<BoardEntry> {
+    return this.#open.values();
+  }
+
+  /** Tasks that may be claimed with `capability`: the most urgent first, then in the order in which they became claimable. */
+  *claimable(capability: string): Generator<BoardEntry> {
+    const byRank = this.#claimable.get(capability);
+    if (!byRank) return;
+    for (let rank = priorities.length - 1; rank >= 0; rank -= 1) yield* byRank[rank]!.values();
+  }
+
+  /** Is called after each event of a task has been applied, also for the one that makes it final. */
+  watch(listener: BoardListener): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Calls `listener` once, when the task becomes final. Many wait at once, so they are filed by id. */
+  watchTask(id: string, listener: (state: TaskState) => void): () => void {
+    let same = this.#waiting.get(id);
+    if (!same) this.#waiting.set(id, (same = new Set()));
+    same.add(listener);
+    return () => {
+      same.delete(listener);
+      if (same.size === 0) this.#waiting.delete(id);
+    };
+  }
+
+  /** Catches up with the log. Calls that come while one runs share the next one. Never rejects. */
+  refresh(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    if (this.#reading) {
+      this.#again = true;
+      return this.#reading;
+    }
+    this.#reading = this.#readAll().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  /** Applies what this process itself has just committed, without waiting for the tail. */
+  applied(entry: BoardEntry): void {
+    const known = this.#open.get(entry.state.id);
+    if (known && known.version >= entry.version) return;
+    if (!isFinal(entry.state.status)) this.#put(entry);
+  }
+
+  async #readAll(): Promise<void> {
+    do {
+      this.#again = false;
+      try {
+        await this.#readTail();
+      } catch (error) {
+        if (this.#closed) return;
+        this.#context.logger.warn("The task board could not read the store; it tries again.", {
+          error,
+        });
+        await this.#context.clock.sleep(retryMs);
+        this.#again = true;
+      }
+    } while (this.#again && !this.#closed);
+  }
+
+  async #readTail(): Promise<void> {
+    let sinceYield = 0;
+    const query = { streamPrefix: taskStreamPrefix, after: this.#position };
+    for await (const stored of this.#context.store.read(query)) {
+      if (this.#closed) return;
+      this.#apply(stored);
+      this.#position = stored.position;
+      sinceYield += 1;
+      if (sinceYield === eventsPerTurn) {
+        sinceYield = 0;
+        await this.#context.clock.yield();
+      }
+    }
+  }
+
+  #apply(stored: StoredEvent): void {
+    const id = taskIdOf(stored.stream ?? "");
+    const known = this.#open.get(id);
+    const version = stored.version ?? 0;
+    this.#count(stored.event);
+    if (known && known.version >= version) {
+      for (const listener of this.#listeners) listener(known, stored.event);
+      return;
+    }
+    const state = applyTask(known?.state, stored.event);
+    if (!state) return;
+    const entry = { state, version, last: stored.event };
+    if (isFinal(state.status)) {
+      this.#remove(id);
+      for (const listener of [...(this.#waiting.get(id) ?? [])]) listener(state);
+    } else {
+      this.#put(entry);
+    }
+    for (const listener of this.#listeners) listener(entry, stored.event);
+  }
+
+  #put(entry: BoardEntry): void {
+    const { id, capability, status, priority } = entry.state;
+    this.#open.set(id, entry);
+    if (status === "waiting") this.#dependent.add(id);
+    else this.#dependent.delete(id);
+    let byRank = this.#claimable.get(capability);
+    if (!byRank) this.#claimable.set(capability, (byRank = priorities.map(() => new Map())));
+    const same = byRank[priorities.indexOf(priority)]!;
+    if (isOpen(status)) same.set(id, entry);
+    else same.delete(id);
+  }
+
+  #remove(id: string): void {
+    const entry = this.#open.get(id);
+    if (!entry) return;
+    this.#open.delete(id);
+    this.#dependent.delete(id);
+    const { capability, priority } = entry.state;
+    this.#claimable.get(capability)?.[priorities.indexOf(priority)]?.delete(id);
+  }
+
+  #count(event: AgentEvent): void {
+    switch (event.type) {
+      case "task.completed":
+        this.#counts.completed += 1;
+        break;
+      case "task.failed":
+        this.#counts.failed += 1;
+        break;
+      case "task.cancelled":
+        this.#counts.cancelled += 1;
+        break;
+      case "task.lease_expired":
+        this.#counts.expired += 1;
+        break;
+      case "task.result_rejected":
+        this.#counts.rejected += 1;
+        break;
+      default:
+    }
+  }
+}
+
+const retryMs = 200; // a busy or restarting store answers within this, mostly
+
+/** The task as its stream says now, whether it is on the board or not. */
+export async function loadTask(store: EventStore, id: string): Promise<BoardEntry | undefined> {
+  let state: TaskState | undefined;
+  let version = 0;
+  let last: AgentEvent | undefined;
+  for await (const stored of store.read({ stream: taskStream(id) })) {
+    state = applyTask(state, stored.event);
+    version = stored.version ?? version;
+    last = stored.event;
+  }
+  return state && last && { state, version, last };
+}

@@ -1,0 +1,266 @@
+/** Where tasks are asked for: creates them, finds them, waits for their results, cancels them. */
+import type { Append } from "../core/commit.ts";
+import { CadreError, isCadreError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
+import type { TaskQuery } from "./cadre.ts";
+import { loadTask, type BoardEntry, type TaskBoard } from "./task-board.ts";
+import { taskAssigned, taskChanged, taskCreated } from "./task-events.ts";
+import {
+  applyTask,
+  isFinal,
+  isOwned,
+  taskStream,
+  taskStreamPrefix,
+  taskIdOf,
+} from "./task-fold.ts";
+import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
+import type { TeamContext } from "./team-context.ts";
+
+/** What creates a task beside its user: where it comes from. */
+export interface CreateOptions extends TaskOptions {
+  readonly parent?: string;
+  readonly parentDeadlineAt?: number;
+  readonly cause?: AgentEvent;
+}
+
+export interface TaskRequest {
+  readonly definition: TaskDefinition;
+  readonly input: unknown;
+  readonly options?: CreateOptions;
+}
+
+/** A free worker of this process may take a new task in the commit that creates it: one write less, and no wait. */
+export interface LocalClaimer {
+  claimNew(
+    entry: BoardEntry,
+  ):
+    | { readonly events: readonly AgentEvent[]; start(entry: BoardEntry): void; giveUp(): void }
+    | undefined;
+}
+
+export class TaskDesk {
+  readonly #context: TeamContext;
+  readonly #board: TaskBoard;
+  readonly #claimers: LocalClaimer[] = [];
+
+  constructor(context: TeamContext, board: TaskBoard) {
+    this.#context = context;
+    this.#board = board;
+  }
+
+  addClaimer(claimer: LocalClaimer): void {
+    this.#claimers.push(claimer);
+  }
+
+  async create<Input, Output>(
+    definition: TaskDefinition<Input, Output>,
+    input: Input,
+    options: CreateOptions = {},
+  ): Promise<TaskHandle<Output>> {
+    const request = { definition, input, options } as TaskRequest;
+    const prepared = this.#prepare(request);
+    const claim = this.#claim(prepared.entry, options);
+    const events = [...prepared.events, ...(claim?.events ?? [])];
+    try {
+      await this.#context.store.commit({
+        appends: [{ stream: taskStream(prepared.entry.state.id), expectedVersion: 0, events }],
+      });
+    } catch (error) {
+      claim?.giveUp();
+      if (!isThere(error, prepared.entry.state.id)) throw error;
+      return this.#handle(prepared.entry.state.id);
+    }
+    const entry = fold(events);
+    this.#board.applied(entry);
+    claim?.start(entry);
+    return this.#handle(entry.state.id);
+  }
+
+  /** Creates all in one commit. Tasks that are there already stay as they are. */
+  async createAll(requests: readonly TaskRequest[]): Promise<readonly TaskHandle[]> {
+    const prepared = requests.map((request) => this.#prepare(request));
+    const appends = prepared.map(({ entry, events }): Append => ({
+      stream: taskStream(entry.state.id),
+      expectedVersion: 0,
+      events,
+    }));
+    try {
+      await this.#context.store.commit({ appends });
+      for (const { entry } of prepared) this.#board.applied(entry);
+    } catch (error) {
+      if (!isCadreError(error, "VERSION_CONFLICT") && !isCadreError(error, "DUPLICATE_ID"))
+        throw error;
+      // Some are there already: one by one, then.
+      for (const request of requests)
+        await this.create(request.definition, request.input, request.options);
+    }
+    return prepared.map(({ entry }) => this.#handle(entry.state.id));
+  }
+
+  async get(id: string): Promise<TaskState | undefined> {
+    return (await loadTask(this.#context.store, id))?.state;
+  }
+
+  /** Open tasks come from the board; final ones are read from the log, so give a limit. */
+  async list(query: TaskQuery = {}): Promise<readonly TaskState[]> {
+    const limit = query.limit ?? Infinity;
+    const fits = (state: TaskState): boolean =>
+      (query.status === undefined || state.status === query.status) &&
+      (query.capability === undefined || state.capability === query.capability) &&
+      (query.agent === undefined || state.owner?.agent === query.agent) &&
+      (query.feature === undefined || state.feature === query.feature);
+    const states = new Map<string, TaskState>();
+    for await (const stored of this.#context.store.read({ streamPrefix: taskStreamPrefix })) {
+      const id = taskIdOf(stored.stream ?? "");
+      const state = applyTask(states.get(id), stored.event);
+      if (state) states.set(id, state);
+    }
+    return [...states.values()].filter(fits).slice(0, limit);
+  }
+
+  /** False when there is no such task, or it has ended. */
+  async cancel(id: string, reason: string): Promise<boolean> {
+    for (;;) {
+      const entry = await loadTask(this.#context.store, id);
+      if (!entry || isFinal(entry.state.status)) return false;
+      const type = isOwned(entry.state.status) ? "task.cancel_requested" : "task.cancelled";
+      if (type === "task.cancel_requested" && entry.state.cancelRequested !== undefined)
+        return true;
+      const event = taskChanged(this.#context, this.#context.name, entry, { type, reason });
+      if (await this.transition(entry, [event])) break;
+    }
+    for (const child of this.#board.entries()) {
+      if (child.state.parent === id)
+        await this.cancel(child.state.id, `its parent was cancelled: ${reason}`);
+    }
+    return true;
+  }
+
+  /** Appends to a task's stream as of `entry`. False when somebody was faster. */
+  async transition(entry: BoardEntry, events: readonly AgentEvent[]): Promise<boolean> {
+    const stream = taskStream(entry.state.id);
+    try {
+      await this.#context.store.commit({
+        appends: [{ stream, expectedVersion: entry.version, events }],
+      });
+      return true;
+    } catch (error) {
+      if (!isCadreError(error, "VERSION_CONFLICT")) throw error;
+      return false;
+    }
+  }
+
+  #prepare(request: TaskRequest): {
+    readonly events: readonly AgentEvent[];
+    readonly entry: BoardEntry;
+  } {
+    const { definition, options = {} } = request;
+    const { clock, random, name } = this.#context;
+    const created = taskCreated(this.#context, {
+      id: options.id ?? random.id(clock.now()),
+      definition,
+      input: definition.checkInput(request.input) ?? null,
+      options,
+      source: name,
+      ...(options.parent === undefined ? {} : { parent: options.parent }),
+      ...(options.cause === undefined ? {} : { cause: options.cause }),
+      ...(options.parentDeadlineAt === undefined
+        ? {}
+        : { parentDeadlineAt: options.parentDeadlineAt }),
+    });
+    const entry = fold([created]);
+    if (options.assignTo === undefined) return { events: [created], entry };
+    const events = [created, taskAssigned(this.#context, name, entry, options.assignTo)];
+    return { events, entry: fold(events) };
+  }
+
+  #claim(entry: BoardEntry, options: TaskOptions): ReturnType<LocalClaimer["claimNew"]> {
+    if (options.dependsOn?.length) return undefined;
+    for (const claimer of this.#claimers) {
+      const claim = claimer.claimNew(entry);
+      if (claim) return claim;
+    }
+    return undefined;
+  }
+
+  #handle<Output>(id: string): TaskHandle<Output> {
+    return {
+      id,
+      result: (options = {}) => this.#result<Output>(id, options),
+      state: async () => {
+        const state = await this.get(id);
+        if (state) return state;
+        throw new CadreError("NOT_FOUND", `There is no task ${id}.`, { what: "task", id });
+      },
+      cancel: async (reason) => void (await this.cancel(id, reason)),
+    };
+  }
+
+  async #result<Output>(
+    id: string,
+    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
+  ): Promise<Output> {
+    const state = await this.#finalState(id, options);
+    if (state.status === "completed") return state.result as Output;
+    const what = `task ${state.name} (${id})`;
+    if (state.status === "cancelled") {
+      const message = `${what} was cancelled: ${state.cancelRequested ?? "no reason given"}`;
+      throw new CadreError("CANCELLED", message, { what });
+    }
+    const code = state.error?.code ?? state.error?.name ?? "UNKNOWN";
+    throw new CadreError(
+      "REQUEST_FAILED",
+      `${what} failed after ${state.attempt} attempts: ${state.error?.message ?? "no reason given"}`,
+      { type: state.name, code, ...(state.error ? { remote: state.error.message } : {}) },
+    );
+  }
+
+  #finalState(
+    id: string,
+    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
+  ): Promise<TaskState> {
+    return new Promise((resolve, reject) => {
+      const ends: (() => void)[] = [];
+      const end = (settle: () => void): void => {
+        for (const stop of ends.splice(0)) stop();
+        settle();
+      };
+      const { signal, timeoutMs } = options;
+      if (signal?.aborted) return reject(signal.reason);
+      ends.push(this.#board.watchTask(id, (state) => end(() => resolve(state))));
+      if (signal) {
+        const onAbort = (): void => end(() => reject(signal.reason));
+        signal.addEventListener("abort", onAbort, { once: true });
+        ends.push(() => signal.removeEventListener("abort", onAbort));
+      }
+      if (timeoutMs !== undefined) {
+        const message = `Task ${id} had no result within ${timeoutMs} ms. It goes on; ask again.`;
+        const error = new CadreError("TIMEOUT", message, { what: `task ${id}`, timeoutMs });
+        ends.push(this.#context.clock.after(timeoutMs, () => end(() => reject(error))));
+      }
+      // It may have ended before anybody watched.
+      if (!this.#board.get(id)) {
+        this.get(id).then(
+          (state) => {
+            if (state && isFinal(state.status)) end(() => resolve(state));
+          },
+          (error: unknown) => end(() => reject(error)),
+        );
+      }
+    });
+  }
+}
+
+function isThere(error: unknown, id: string): boolean {
+  if (isCadreError(error, "VERSION_CONFLICT")) return error.details.stream === taskStream(id);
+  return isCadreError(error, "DUPLICATE_ID") && error.details.id === taskStream(id);
+}
+
+/** The entry of a stream that these events make. */
+function fold(events: readonly AgentEvent[]): BoardEntry {
+  let state: TaskState | undefined;
+  for (const event of events) state = applyTask(state, event);
+  const last = events.at(-1);
+  if (!state || !last) throw new CadreError("INTERNAL", "A task without events.", { what: "fold" });
+  return { state, version: events.length, last };
+}

@@ -1,0 +1,146 @@
+/** The fold of a task's stream into its state. Pure; every reader of a task, in any process, uses this one. */
+import type { AgentEvent, Priority } from "../core/event.ts";
+import type { JsonValue } from "../core/json.ts";
+import type { TaskState, TaskStatus } from "./task.ts";
+
+/** Name of the stream of a task. */
+export const taskStream = (id: string): string => `task/${id}`;
+export const taskStreamPrefix = "task/";
+
+/** The id of the task whose stream this is. */
+export const taskIdOf = (stream: string): string => stream.slice(taskStreamPrefix.length);
+
+/** Whether nothing can happen to the task any more. */
+export function isFinal(status: TaskStatus): boolean {
+  return status === "completed" || status === "failed" || status === "cancelled";
+}
+
+/** Whether an agent owns the task now. */
+export function isOwned(status: TaskStatus): boolean {
+  return status === "claimed" || status === "running";
+}
+
+/** Whether the task may be claimed, `notBefore` aside. */
+export function isOpen(status: TaskStatus): boolean {
+  return status === "offered" || status === "assigned" || status === "delayed";
+}
+
+type Fields = Readonly<Record<string, JsonValue | undefined>>;
+type Change = (state: TaskState, fields: Fields, event: AgentEvent) => TaskState;
+
+const changes: Readonly<Record<string, Change>> = {
+  "task.offered": (state, fields) => reoffer(state, fields),
+  "task.assigned": (state, fields) => ({
+    ...state,
+    status: "assigned",
+    assignedTo: text(fields["agent"]),
+  }),
+  "task.claimed": (state, fields) => ({
+    ...state,
+    status: "claimed",
+    epoch: Number(fields["epoch"]),
+    attempt: Number(fields["attempt"]),
+    owner: { agent: text(fields["agent"]), incarnation: text(fields["incarnation"]) },
+  }),
+  "task.started": (state) => ({ ...state, status: "running" }),
+  "task.lease_expired": (state, fields) => {
+    const next = { ...reoffer(state, fields), attempt: Math.max(0, state.attempt - 1) };
+    if (fields["reason"] === "released") return next;
+    return { ...tried(next, fields), lost: state.lost + 1 };
+  },
+  "task.retry": (state, fields) => ({
+    ...tried(reoffer(state, fields), fields),
+    status: "delayed",
+    notBefore: Number(fields["notBefore"]),
+  }),
+  "task.cancel_requested": (state, fields) => ({
+    ...state,
+    cancelRequested: text(fields["reason"]),
+  }),
+  "task.completed": (state, fields) => ({
+    ...withoutOwner(state),
+    status: "completed",
+    result: fields["result"] ?? null,
+  }),
+  "task.failed": (state, fields) => ({
+    ...withoutOwner(state),
+    status: "failed",
+    error: errorOf(fields["error"]),
+  }),
+  "task.cancelled": (state, fields) => ({
+    ...withoutOwner(state),
+    status: "cancelled",
+    cancelRequested: text(fields["reason"]),
+  }),
+};
+
+/** The state after one more event of the stream; `undefined` before `task.created`. Events of other kinds change nothing. */
+export function applyTask(state: TaskState | undefined, event: AgentEvent): TaskState | undefined {
+  const fields = event.payload as Fields;
+  if (event.type === "task.created") return state ?? created(fields, event);
+  if (!state || isFinal(state.status)) return state;
+  const type = event.type.startsWith("task.assigned.") ? "task.assigned" : event.type;
+  const change = changes[type];
+  return change ? change(state, fields, event) : state;
+}
+
+function created(fields: Fields, event: AgentEvent): TaskState {
+  const dependsOn = (fields["dependsOn"] ?? []) as readonly string[];
+  const optional = {
+    feature: fields["feature"],
+    parent: fields["parent"],
+    deadlineAt: fields["deadlineAt"],
+    key: event.metadata.key,
+  };
+  return {
+    id: text(fields["taskId"]),
+    name: text(fields["name"]),
+    capability: text(fields["capability"]),
+    version: text(fields["version"]),
+    input: fields["input"] ?? null,
+    status: dependsOn.length > 0 ? "waiting" : "offered",
+    epoch: 1,
+    attempt: 0,
+    lost: 0,
+    maxAttempts: Number(fields["maxAttempts"]),
+    priority: (event.metadata.priority ?? "normal") satisfies Priority,
+    triedBy: [],
+    dependsOn,
+    createdAt: event.timestamp,
+    correlationId: event.metadata.correlationId,
+    createdBy: event.source,
+    ...(Object.fromEntries(
+      Object.entries(optional).filter(([, value]) => value !== undefined),
+    ) as Pick<TaskState, "feature" | "parent" | "deadlineAt" | "key">),
+  };
+}
+
+function reoffer(state: TaskState, fields: Fields): TaskState {
+  const { assignedTo: _assignedTo, notBefore: _notBefore, ...rest } = withoutOwner(state);
+  return { ...rest, status: "offered", epoch: Number(fields["nextEpoch"] ?? state.epoch) };
+}
+
+function withoutOwner(state: TaskState): TaskState {
+  const { owner: _owner, ...rest } = state;
+  return rest;
+}
+
+function tried(state: TaskState, fields: Fields): TaskState {
+  const agent = text(fields["agent"]);
+  if (state.triedBy.includes(agent)) return state;
+  return { ...state, triedBy: [...state.triedBy, agent] };
+}
+
+function errorOf(value: JsonValue | undefined): NonNullable<TaskState["error"]> {
+  const fields = (value ?? {}) as Fields;
+  const code = fields["code"];
+  return {
+    name: text(fields["name"] ?? "Error"),
+    message: text(fields["message"] ?? ""),
+    ...(code === undefined ? {} : { code: text(code) }),
+  };
+}
+
+function text(value: JsonValue | undefined): string {
+  return typeof value === "string" ? value : String(value ?? "");
+}

@@ -1,0 +1,205 @@
+/**
+ * The sweeper: what time does to tasks. Every process runs one; the append's expected version lets each transition happen once.
+ *
+ *   owner silent for a lease ──▶ lease_expired, or failed when too many owners were lost
+ *   deadline passed          ──▶ failed
+ *   cancellation not obeyed  ──▶ cancelled over the owner's head
+ *   dependencies completed   ──▶ offered; one failed or cancelled ──▶ failed
+ */
+import { CadreError, isCadreError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
+import { presencePrefix, type PresenceObserver } from "./presence.ts";
+import type { BoardEntry, TaskBoard } from "./task-board.ts";
+import type { TaskDesk } from "./task-desk.ts";
+import { leaseExpired, taskChanged, taskFailed } from "./task-events.ts";
+import { isOwned } from "./task-fold.ts";
+import type { TeamContext } from "./team-context.ts";
+
+const maxLostOwners = 10; // after that the task is taken to be what kills them
+const forgetDeadAfterLeases = 10;
+
+export class TaskSweeper {
+  readonly #context: TeamContext;
+  readonly #board: TaskBoard;
+  readonly #desk: TaskDesk;
+  readonly #presence: PresenceObserver;
+  /** Monotonic instants at which this process first saw a cancellation that is not obeyed yet. */
+  readonly #cancelSeenAt = new Map<string, number>();
+  #cancelTimer: () => void = () => {};
+  #sweeping: Promise<void> = Promise.resolve();
+  #closed = false;
+  #waitingChanged = true;
+
+  constructor(parts: {
+    readonly context: TeamContext;
+    readonly board: TaskBoard;
+    readonly desk: TaskDesk;
+    readonly presence: PresenceObserver;
+  }) {
+    this.#context = parts.context;
+    this.#board = parts.board;
+    this.#desk = parts.desk;
+    this.#presence = parts.presence;
+  }
+
+  start(): void {
+    this.#board.watch((entry) => {
+      const { status } = entry.state;
+      if (
+        status !== "completed" &&
+        status !== "failed" &&
+        status !== "cancelled" &&
+        status !== "waiting"
+      )
+        return;
+      this.#waitingChanged = true;
+      // A task that others wait for must not wait for the next beat.
+      if (this.#board.hasWaiting) this.#soon();
+    });
+    this.#arm(0);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelTimer();
+    await this.#sweeping;
+  }
+
+  /** One sweep, for tests and for who cannot wait for the next beat. */
+  sweep(): Promise<void> {
+    this.#sweeping = this.#sweeping
+      .then(() => this.#sweep())
+      .catch((error: unknown) => {
+        if (this.#closed || isCadreError(error, "CLOSED")) return;
+        this.#context.logger.warn("A sweep of the tasks failed; the next one goes on.", { error });
+      });
+    return this.#sweeping;
+  }
+
+  #soon(): void {
+    void this.#sweeping.then(() => {
+      if (this.#closed || !this.#waitingChanged) return undefined;
+      this.#waitingChanged = false;
+      this.#sweeping = this.#releaseWaiting().catch((error: unknown) => {
+        this.#context.logger.warn(
+          "Waiting tasks could not be offered; the next sweep tries again.",
+          { error },
+        );
+      });
+      return this.#sweeping;
+    });
+  }
+
+  #arm(delayMs: number): void {
+    if (this.#closed) return;
+    this.#cancelTimer = this.#context.clock.after(delayMs, () => {
+      void this.sweep().then(() => this.#arm(this.#context.heartbeatMs));
+    });
+  }
+
+  async #sweep(): Promise<void> {
+    if (this.#closed) return;
+    await this.#presence.look();
+    for (const entry of [...this.#board.entries()]) {
+      const event = this.#due(entry);
+      if (event) await this.#desk.transition(entry, [event]);
+    }
+    await this.#releaseWaiting();
+    await this.#forgetDead();
+  }
+
+  /** What time has made of a task, if anything. */
+  #due(entry: BoardEntry): AgentEvent | undefined {
+    const { state } = entry;
+    const { name, clock } = this.#context;
+    if (isOwned(state.status) && state.owner) {
+      const { agent, incarnation } = state.owner;
+      if (this.#presence.isDead(agent, incarnation)) return this.#ownerLost(entry);
+    }
+    // The owner's own timer comes first; the sweep is for a task that nobody owns, or whose owner is stuck.
+    const graceMs = isOwned(state.status) ? this.#context.heartbeatMs : 0;
+    if (state.deadlineAt !== undefined && clock.now() > state.deadlineAt + graceMs) {
+      const message = `Task ${state.id} went over its deadline.`;
+      const error = new CadreError("TIMEOUT", message, {
+        what: `task ${state.id}`,
+        timeoutMs: state.deadlineAt - state.createdAt,
+      });
+      return taskFailed(this.#context, name, entry, error);
+    }
+    return this.#overdueCancel(entry);
+  }
+
+  #ownerLost(entry: BoardEntry): AgentEvent {
+    const { state } = entry;
+    if (state.cancelRequested !== undefined) return this.#cancelled(entry);
+    if (state.lost + 1 < maxLostOwners)
+      return leaseExpired(this.#context, this.#context.name, entry, "silent");
+    const message = `Task ${state.id} lost ${maxLostOwners} owners: it may be what kills them.`;
+    const error = new CadreError("LEASE_LOST", message, { what: `task ${state.id}` });
+    return taskFailed(this.#context, this.#context.name, entry, error);
+  }
+
+  #overdueCancel(entry: BoardEntry): AgentEvent | undefined {
+    const { id, cancelRequested, status } = entry.state;
+    if (cancelRequested === undefined) {
+      this.#cancelSeenAt.delete(id);
+      return undefined;
+    }
+    if (!isOwned(status)) return this.#cancelled(entry);
+    const now = this.#context.clock.monotonic();
+    const seenAt = this.#cancelSeenAt.get(id) ?? now;
+    this.#cancelSeenAt.set(id, seenAt);
+    if (now - seenAt < 2 * this.#context.heartbeatMs) return undefined;
+    return this.#cancelled(entry);
+  }
+
+  #cancelled(entry: BoardEntry): AgentEvent {
+    this.#cancelSeenAt.delete(entry.state.id);
+    return taskChanged(this.#context, this.#context.name, entry, {
+      type: "task.cancelled",
+      reason: entry.state.cancelRequested ?? "",
+    });
+  }
+
+  async #releaseWaiting(): Promise<void> {
+    for (const entry of [...this.#board.entries()]) {
+      if (entry.state.status !== "waiting") continue;
+      const event = await this.#dependenciesOf(entry);
+      if (event) await this.#desk.transition(entry, [event]);
+    }
+  }
+
+  async #dependenciesOf(entry: BoardEntry): Promise<AgentEvent | undefined> {
+    const { name } = this.#context;
+    for (const id of entry.state.dependsOn) {
+      if (this.#board.get(id)) return undefined;
+      const state = await this.#desk.get(id);
+      if (state?.status === "completed") continue;
+      if (state?.status !== "failed" && state?.status !== "cancelled") return undefined;
+      const message = `Task ${entry.state.id} depends on task ${id}, which ${state.status}.`;
+      return taskFailed(
+        this.#context,
+        name,
+        entry,
+        new CadreError("CANCELLED", message, { what: `task ${id}` }),
+      );
+    }
+    return taskChanged(this.#context, name, entry, { type: "task.offered" });
+  }
+
+  /** Cards of the long dead are taken away, so that the directory doesn't grow for ever. */
+  async #forgetDead(): Promise<void> {
+    const limitMs = this.#context.leaseMs * forgetDeadAfterLeases;
+    for (const { card, presence, silentMs } of this.#presence.find({ presence: "dead" })) {
+      if (presence !== "dead" || silentMs < limitMs) continue;
+      const name = `${presencePrefix}${card.agent}/${card.incarnation}`;
+      const slot = await this.#context.store.slot(name);
+      if (!slot || (JSON.parse(slot.value) as { beatAt: number }).beatAt !== card.beatAt) continue;
+      const slots = [{ name, expectedVersion: slot.version, value: undefined }];
+      await this.#context.store.commit({ slots }).catch((error: unknown) => {
+        // It beat again in between.
+        if (!isCadreError(error, "VERSION_CONFLICT")) throw error;
+      });
+    }
+  }
+}

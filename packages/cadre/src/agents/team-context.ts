@@ -1,0 +1,37 @@
+import type { Bus } from "../bus/bus.ts";
+import type { Clock } from "../core/clock.ts";
+import { createEvent, type AgentEvent, type EventOptions } from "../core/event.ts";
+import type { Logger } from "../core/logger.ts";
+import type { Random } from "../core/random.ts";
+import type { EventStore } from "../store/event-store.ts";
+
+/** What all parts of one running team share. */
+export interface TeamContext {
+  readonly name: string;
+  /** Of this run of this process. */
+  readonly incarnation: string;
+  readonly store: EventStore;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly heartbeatMs: number;
+  readonly suspectAfterMs: number;
+  readonly leaseMs: number;
+}
+
+/** Makes an event of the team's own kinds. */
+export function teamEvent(
+  context: Pick<TeamContext, "clock" | "random">,
+  source: string,
+  type: string,
+  payload: Readonly<Record<string, unknown>>,
+  options: EventOptions = {},
+): AgentEvent {
+  return createEvent(
+    { clock: context.clock, random: context.random, source },
+    type,
+    payload,
+    options,
+  );
+}
