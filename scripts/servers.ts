@@ -1,0 +1,126 @@
+/**
+ * The servers that tests run against: where they are, and how to get them.
+ *
+ * A server is looked for on PATH and in the folders where distributions put it. Where one is missing and this is root on a
+ * system with apt-get, it is installed; otherwise one line says why not.
+ */
+import { spawnSync } from "node:child_process";
+import { accessSync, constants, existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import process from "node:process";
+
+export interface TestServer {
+  readonly name: string;
+  /** Names of the executable, tried in turn. */
+  readonly binaries: readonly string[];
+  /** Folders besides PATH. */
+  readonly folders: readonly string[];
+  /** Debian's package. */
+  readonly aptPackage: string;
+  /** Tests find the executable here. */
+  readonly variable: string;
+  /** Its tests are part of `npm test`: missing is an error with CI=true. */
+  readonly required: boolean;
+}
+
+export const testServers: readonly TestServer[] = [
+  {
+    name: "nats-server",
+    binaries: ["nats-server"],
+    folders: ["/usr/sbin", "/usr/local/bin", "/opt/homebrew/bin"],
+    aptPackage: "nats-server",
+    variable: "CADRE_TEST_NATS_SERVER",
+    required: true,
+  },
+];
+
+export type Availability =
+  | { readonly server: TestServer; readonly path: string }
+  | { readonly server: TestServer; readonly path?: never; readonly why: string };
+
+/** The part of the system that installs packages; tests hand in another. */
+export interface Installer {
+  /** Why nothing can be installed here; undefined where it can. */
+  readonly refusal: string | undefined;
+  /** Resolves the error's text, or undefined when it worked. */
+  install(aptPackage: string): string | undefined;
+}
+
+/** The executable's path: the variable first, then PATH, then the known folders. */
+export function findServer(server: TestServer, env: NodeJS.ProcessEnv): string | undefined {
+  const named = env[server.variable];
+  if (named !== undefined && named !== "") return isExecutable(named) ? named : undefined;
+  const folders = [...(env["PATH"] ?? "").split(delimiter), ...server.folders];
+  for (const folder of folders) {
+    for (const binary of server.binaries) {
+      const path = join(folder, binary);
+      if (folder !== "" && isExecutable(path)) return path;
+    }
+  }
+  return undefined;
+}
+
+/** Finds a server by its name in the list; for tests that are run by hand. */
+export function findServerByName(name: string): string | undefined {
+  const server = testServers.find((item) => item.name === name);
+  if (server === undefined) throw new Error(`No test server is called "${name}".`);
+  return findServer(server, process.env);
+}
+
+/** Finds or installs a server. */
+export function ensureServer(
+  server: TestServer,
+  env: NodeJS.ProcessEnv,
+  installer: Installer,
+): Availability {
+  const found = findServer(server, env);
+  if (found !== undefined) return { server, path: found };
+  const how = `install it (Debian: apt-get install ${server.aptPackage}) or set ${server.variable}`;
+  if (installer.refusal !== undefined) return { server, why: `${installer.refusal}; ${how}` };
+  const error = installer.install(server.aptPackage);
+  if (error !== undefined) return { server, why: `${error}; ${how}` };
+  const installed = findServer(server, env);
+  if (installed === undefined) return { server, why: `installed, yet not found; ${how}` };
+  return { server, path: installed };
+}
+
+/** Installs with apt-get, as root; reads the package lists once. */
+export function aptInstaller(): Installer {
+  let listsRead = false;
+  const apt = (args: readonly string[]): string | undefined => {
+    const result = spawnSync("apt-get", ["-q", ...args], {
+      encoding: "utf8",
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+      timeout: 300_000, // a slow mirror must not hold the tests for ever
+    });
+    if (result.status === 0) return undefined;
+    const last = result.stderr?.trim().split("\n").at(-1) ?? "";
+    return `apt-get ${args[0]} failed${last === "" ? "" : `: ${last}`}`;
+  };
+  return {
+    refusal: refusalToInstall(),
+    install(aptPackage) {
+      if (!listsRead) {
+        const error = apt(["update"]);
+        if (error !== undefined) return error;
+        listsRead = true;
+      }
+      return apt(["install", "-y", "--no-install-recommends", aptPackage]);
+    },
+  };
+}
+
+function refusalToInstall(): string | undefined {
+  if (!existsSync("/usr/bin/apt-get")) return "not found, and there is no apt-get to install it";
+  if (process.getuid?.() !== 0) return "not found, and only root may install it";
+  return undefined;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
