@@ -1,0 +1,205 @@
+/**
+ * Projections: state that follows from the whole log. A projection is declared as a pure fold; `startProjection` keeps one
+ * running, `foldProjection` computes it as of any point in the past.
+ */
+import { CadreError, describeError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
+import type { EventMap } from "../core/event-types.ts";
+import type { EventRegistry } from "../core/registry.ts";
+import { freezeJson } from "../core/json.ts";
+import { compilePattern } from "../core/pattern.ts";
+import { readCheckpoint } from "./checkpoint.ts";
+import type { EventStore, LogPosition, StoredEvent } from "./event-store.ts";
+import { initialState, type Fold } from "./fold.ts";
+
+/** One reaction for each type, or topic pattern, of events; the most exact one is used, and the others are not. */
+export type ApplyByType<State, Events extends EventMap> = {
+  readonly [Type in keyof Events & string]?: (
+    state: State,
+    event: AgentEvent<Type, Events[Type]>,
+    stored: StoredEvent,
+  ) => State;
+};
+
+export interface ProjectionOptions<State, Events extends EventMap = EventMap> {
+  /** Names its checkpoint in the store. */
+  readonly name: string;
+  /** Version of the fold's code: raising it folds the log anew. @default 1 */
+  readonly version?: number;
+  /** Topic patterns of the events that it folds. @default the keys of `apply`, or all events */
+  readonly patterns?: readonly string[];
+  /** The registry, from which `apply` infers the payloads of its types. */
+  readonly events?: EventRegistry<Events>;
+  /** Only events of streams whose name starts with this. */
+  readonly streamPrefix?: string;
+  readonly initial: Fold<State>["initial"];
+  /**
+   * Pure. The state that it is given is frozen all the way down, and so is what it returns, afterwards: a fold that changes its
+   * state fails at that event instead of spoiling every reader's view.
+   */
+  readonly apply: Fold<State>["apply"] | ApplyByType<State, Events>;
+  /**
+   * The fold changes its state in place, for states too large to copy. Then nothing is frozen, `initial` is a function, and
+   * whoever reads the state of a running projection reads what changes under it.
+   * @default false
+   */
+  readonly inPlace?: boolean;
+}
+
+/** A projection as declared. Nothing runs. */
+export interface Projection<State> extends Fold<State> {
+  readonly name: string;
+  readonly version: number;
+  readonly patterns: readonly string[];
+  readonly streamPrefix?: string;
+  readonly inPlace: boolean;
+  /** Whether the projection folds this event. */
+  readonly wants: (stored: StoredEvent) => boolean;
+}
+
+/**
+ * Declares a projection.
+ *
+ * @throws {CadreError} INVALID_OPTION | INVALID_PATTERN
+ */
+export function defineProjection<State, Events extends EventMap = EventMap>(
+  options: ProjectionOptions<State, Events>,
+): Projection<State> {
+  const { name, version = 1, initial, streamPrefix, inPlace = false } = options;
+  if (typeof name !== "string" || name === "" || name.length > 128) {
+    refuse("name", name, "a name of 1 to 128 characters");
+  }
+  if (!Number.isSafeInteger(version) || version < 1) refuse("version", version, "a number from 1");
+  if (inPlace && typeof initial !== "function") {
+    refuse("initial", initial, "a function where the fold changes its state in place");
+  }
+  const applies = typeof options.apply === "function" ? undefined : compileApplies(options.apply);
+  const patterns = options.patterns ?? applies?.patterns ?? ["#"];
+  const matchers = patterns.map(compilePattern);
+  const apply = applies?.apply ?? (options.apply as Fold<State>["apply"]);
+  return Object.freeze({
+    name,
+    version,
+    patterns,
+    inPlace,
+    ...(streamPrefix === undefined ? {} : { streamPrefix }),
+    initial,
+    apply: inPlace ? apply : frozen(apply),
+    wants: ({ event, stream }: StoredEvent) =>
+      (streamPrefix === undefined || (stream?.startsWith(streamPrefix) ?? false)) &&
+      matchers.some((matches) => matches(event.type)),
+  });
+}
+
+function refuse(option: string, value: unknown, allowed: string): never {
+  throw new CadreError("INVALID_OPTION", `defineProjection: "${option}" must be ${allowed}.`, {
+    option,
+    value,
+  });
+}
+
+function frozen<State>(apply: Fold<State>["apply"]): Fold<State>["apply"] {
+  // Freezing stops at what is frozen already: with shared structure its cost is that of what is new.
+  return (state, event, stored) => freezeJson(apply(freezeJson(state), event, stored));
+}
+
+function compileApplies<State, Events extends EventMap>(
+  table: ApplyByType<State, Events>,
+): { readonly patterns: readonly string[]; readonly apply: Fold<State>["apply"] } {
+  type Apply = Fold<State>["apply"];
+  const exact = new Map<string, Apply>();
+  const families: { readonly matches: (type: string) => boolean; readonly apply: Apply }[] = [];
+  const entries = Object.entries(table) as [string, Apply][];
+  for (const [pattern, apply] of entries) {
+    const matches = compilePattern(pattern);
+    if (matches(pattern) && !/[*#]/.test(pattern)) exact.set(pattern, apply);
+    else families.push({ matches, apply });
+  }
+  return {
+    patterns: entries.map(([pattern]) => pattern),
+    apply: (state, event, stored) => {
+      const apply =
+        exact.get(event.type) ?? families.find(({ matches }) => matches(event.type))?.apply;
+      return apply ? apply(state, event, stored) : state;
+    },
+  };
+}
+
+/**
+ * Folds one event.
+ * @throws {CadreError} PROJECTION_FAILED, with what the fold threw as its cause
+ */
+export function applyStored<State>(
+  projection: Projection<State>,
+  state: State,
+  stored: StoredEvent,
+): State {
+  try {
+    return projection.apply(state, stored.event, stored);
+  } catch (error) {
+    const { message } = describeError(error);
+    throw new CadreError(
+      "PROJECTION_FAILED",
+      `The projection "${projection.name}" failed at position ${stored.position} ` +
+        `(${stored.event.type}, ${stored.event.id}): ${message}. Mend the fold, then rebuild or start it again.`,
+      { projection: projection.name, position: String(stored.position) },
+      error,
+    );
+  }
+}
+
+export interface FoldPoint {
+  /** As of this position, inclusive. @default the head of the log */
+  readonly upTo?: LogPosition;
+  /** As of this instant: what was recorded at or before it, in Unix milliseconds. */
+  readonly at?: number;
+}
+
+export interface Folded<State> {
+  readonly state: State;
+  /** The last position that was looked at. */
+  readonly position: LogPosition;
+}
+
+/**
+ * The projection as of a point in the log: time travel. Reads from the checkpoint where that lies before the point, and
+ * writes nothing.
+ *
+ * @throws {CadreError} PROJECTION_FAILED
+ */
+export async function foldProjection<State>(
+  store: EventStore,
+  projection: Projection<State>,
+  { upTo, at }: FoldPoint = {},
+): Promise<Folded<State>> {
+  const end = Math.min(upTo ?? Infinity, await store.head());
+  const checkpoint = at === undefined ? await readCheckpoint(store, projection) : undefined;
+  const usable = checkpoint && checkpoint.position <= end ? checkpoint : undefined;
+  let state = usable ? usable.state : initialState(projection);
+  const query = queryFor(projection, usable?.position ?? 0, end);
+  let reached = end;
+  for await (const stored of store.read(query)) {
+    if (at !== undefined && stored.recordedAt > at) {
+      reached = stored.position - 1;
+      break;
+    }
+    if (projection.wants(stored)) state = applyStored(projection, state, stored);
+  }
+  return { state, position: reached };
+}
+
+/** Reads no more than it must: a store can narrow by one pattern. */
+export function queryFor(
+  projection: Pick<Projection<unknown>, "patterns" | "streamPrefix">,
+  after: LogPosition,
+  upTo: LogPosition,
+): { after: LogPosition; upTo: LogPosition; type?: string; streamPrefix?: string } {
+  const { patterns, streamPrefix } = projection;
+  const [type] = patterns;
+  return {
+    after,
+    upTo,
+    ...(patterns.length === 1 && type !== undefined && type !== "#" ? { type } : {}),
+    ...(streamPrefix === undefined ? {} : { streamPrefix }),
+  };
+}

@@ -1,0 +1,414 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { VirtualClock } from "#src/core/clock.ts";
+import { CadreError, isCadreError } from "#src/core/errors.ts";
+import { createEvent, type AgentEvent } from "#src/core/event.ts";
+import { SeededRandom } from "#src/core/random.ts";
+import type { EventStore } from "#src/store/event-store.ts";
+import { memoryStore } from "#src/store/memory-store.ts";
+import { defineProjection, foldProjection } from "#src/store/projection.ts";
+import { startProjection } from "#src/store/running-projection.ts";
+
+const clock = new VirtualClock();
+const random = new SeededRandom(1);
+const event = (type: string, payload: unknown = {}): AgentEvent =>
+  createEvent({ clock, random, source: "test" }, type, payload);
+
+interface Board {
+  readonly open: Readonly<Record<string, string>>;
+  readonly done: number;
+}
+
+type BoardEvents = {
+  readonly "task.created": { readonly id: string; readonly title: string };
+  readonly "task.completed": { readonly id: string };
+};
+
+const board = defineProjection<Board, BoardEvents>({
+  name: "board",
+  initial: { open: {}, done: 0 },
+  apply: {
+    "task.created": (state, { payload }) => ({
+      ...state,
+      open: { ...state.open, [payload.id]: payload.title },
+    }),
+    "task.completed": (state, { payload }) => {
+      const { [payload.id]: _done, ...open } = state.open;
+      return { open, done: state.done + 1 };
+    },
+  },
+});
+
+const counter = defineProjection({
+  name: "counter",
+  initial: 0,
+  patterns: ["task.#"],
+  apply: (count) => count + 1,
+});
+
+async function write(store: EventStore, ...events: AgentEvent[]): Promise<number> {
+  const { position } = await store.commit({ outbox: events });
+  return position;
+}
+
+const created = (id: string): AgentEvent => event("task.created", { id, title: `do ${id}` });
+const completed = (id: string): AgentEvent => event("task.completed", { id });
+
+/** A store of which some calls are made by the test. */
+function replaced(store: EventStore, changes: Partial<EventStore>): EventStore {
+  return new Proxy(store, {
+    get(target, name) {
+      const value: unknown = Reflect.get(changes, name) ?? Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+test("a projection catches up, then follows the log", async () => {
+  const store = memoryStore();
+  await write(store, created("a"), created("b"), event("note"));
+  await using running = await startProjection(store, board, { clock });
+  await running.caughtUp();
+  assert.deepEqual(running.state, { open: { a: "do a", b: "do b" }, done: 0 });
+  assert.equal(running.position, 3);
+  assert.equal(await running.lag(), 0);
+  const position = await write(store, completed("a"));
+  await running.caughtUp(position);
+  assert.deepEqual(running.state, { open: { b: "do b" }, done: 1 });
+  assert.equal((await running.status()).phase, "live");
+});
+
+test("caughtUp waits for an event that is not written yet, and is refused by close", async () => {
+  const store = memoryStore();
+  const running = await startProjection(store, counter, { clock });
+  let there = false;
+  const waiting = running.caughtUp(2).then(() => (there = true));
+  await write(store, created("a"));
+  await clock.settle();
+  assert.equal(there, false);
+  await write(store, created("b"));
+  await waiting;
+  const never = running.caughtUp(10);
+  await running.close();
+  await assert.rejects(never, (error) => isCadreError(error, "CLOSED"));
+  await assert.rejects(running.rebuild(), (error) => isCadreError(error, "CLOSED"));
+  await running.close();
+});
+
+test("events of other types and other streams are not folded, and still count as read", async () => {
+  const store = memoryStore();
+  const tasks = defineProjection({
+    name: "streams",
+    streamPrefix: "task/",
+    initial: [] as readonly string[],
+    apply: (ids, { id }) => [...ids, id],
+  });
+  const [mine, other] = [created("a"), created("b")];
+  await store.commit({
+    appends: [
+      { stream: "task/1", expectedVersion: 0, events: [mine], private: true },
+      { stream: "agent/1", expectedVersion: 0, events: [other] },
+    ],
+    outbox: [created("c")],
+  });
+  await using running = await startProjection(store, tasks, { clock });
+  await running.caughtUp();
+  assert.deepEqual(running.state, [mine.id]);
+  assert.equal(running.position, 3);
+});
+
+test("an exact type wins over a pattern, and what nothing names is left alone", async () => {
+  const store = memoryStore();
+  const kinds = defineProjection({
+    name: "kinds",
+    initial: "",
+    apply: {
+      "task.*": (text) => `${text}*`,
+      "task.created": (text) => `${text}c`,
+      "agent.#": (text) => `${text}#`,
+    },
+  });
+  await write(store, created("a"), completed("a"), event("agent"), event("note"));
+  assert.deepEqual(await foldProjection(store, kinds), { state: "c*#", position: 4 });
+});
+
+test("a restart goes on from the checkpoint and folds nothing twice", async () => {
+  const store = memoryStore();
+  await write(store, created("a"), created("b"), created("c"));
+  const first = await startProjection(store, counter, { clock, checkpointEvery: 2 });
+  await first.caughtUp();
+  await first.close();
+  await write(store, created("d"));
+  const reads: (number | undefined)[] = [];
+  const seeing = replaced(store, {
+    read: (query) => {
+      reads.push(query?.after);
+      return store.read(query);
+    },
+  });
+  await using second = await startProjection(seeing, counter, { clock });
+  await second.caughtUp();
+  assert.equal(second.state, 4);
+  assert.deepEqual(reads, [3]);
+});
+
+test("checkpoints are kept by count, by age, and never without need", async () => {
+  const store = memoryStore();
+  const version = async (): Promise<number | undefined> =>
+    (await store.slot("projection/counter"))?.version;
+  const running = await startProjection(store, counter, {
+    clock,
+    checkpointEvery: 10,
+    checkpointAfterMs: 1_000,
+  });
+  await write(store, ...Array.from({ length: 25 }, (_, index) => created(`${index}`)));
+  await running.caughtUp();
+  assert.equal(await version(), 2, "after 10 and after 20 events");
+  await clock.advance(1_001);
+  assert.equal(await version(), 3, "by age");
+  await clock.advance(60_000);
+  assert.equal(await version(), 3, "nothing new");
+  await running.close();
+  assert.equal(await version(), 3);
+  assert.equal(clock.pending, 0);
+});
+
+test("a crash between fold and checkpoint loses nothing: state and position are one slot", async () => {
+  const store = memoryStore();
+  await write(store, created("a"), created("b"));
+  let failing = true;
+  const broken = replaced(store, {
+    commit: async (commit) => {
+      if (failing) throw new CadreError("STORE_FULL", "full", { path: "/" });
+      return store.commit(commit);
+    },
+  });
+  const warnings: string[] = [];
+  const logger = { debug() {}, info() {}, error() {}, warn: (text: string) => warnings.push(text) };
+  const running = await startProjection(broken, counter, { clock, logger, checkpointEvery: 1 });
+  await running.caughtUp();
+  assert.equal(running.state, 2, "a full disk does not stop the fold");
+  assert.ok(warnings.length > 0);
+  failing = false;
+  await write(store, created("c"));
+  await running.close();
+  await using again = await startProjection(store, counter, { clock });
+  await again.caughtUp();
+  assert.equal(again.state, 3);
+});
+
+test("a checkpoint that is corrupt, of another version, or ahead of the log is ignored", async () => {
+  const store = memoryStore();
+  await write(store, created("a"));
+  const values = [
+    "{",
+    "null",
+    '"text"',
+    JSON.stringify({ version: 2, position: 1, state: 99 }),
+    JSON.stringify({ version: 1, position: 50, state: 99 }),
+    JSON.stringify({ version: 1, position: -1, state: 99 }),
+    JSON.stringify({ version: 1, position: 1 }),
+  ];
+  for (const value of values) {
+    await store.commit({
+      slots: [{ name: "projection/counter", expectedVersion: "any", value }],
+    });
+    await using running = await startProjection(store, counter, { clock });
+    await running.caughtUp();
+    assert.equal(running.state, 1, value);
+    assert.equal((await foldProjection(store, counter)).state, 1, value);
+  }
+});
+
+test("a poisonous event stops that projection alone, says where, and rebuild starts it again", async () => {
+  const store = memoryStore();
+  let broken = true;
+  const picky = defineProjection({
+    name: "picky",
+    initial: 0,
+    apply: (count, { payload }) => {
+      if (broken && (payload as { id?: string }).id === "bad") throw new Error("cannot fold this");
+      return count + 1;
+    },
+  });
+  await write(store, created("a"), created("bad"), created("c"));
+  await using running = await startProjection(store, picky, { clock });
+  await using healthy = await startProjection(store, counter, { clock });
+  await assert.rejects(running.caughtUp(), (error) => {
+    assert.ok(isCadreError(error, "PROJECTION_FAILED"));
+    assert.deepEqual(error.details, { projection: "picky", position: "2" });
+    assert.match(error.message, /cannot fold this/);
+    return true;
+  });
+  const status = await running.status();
+  assert.equal(status.phase, "failed");
+  assert.equal(status.position, 1);
+  assert.equal(status.lag, 2);
+  assert.ok(isCadreError(status.error, "PROJECTION_FAILED"));
+  await assert.rejects(running.caughtUp(3));
+  await healthy.caughtUp();
+  assert.equal(healthy.state, 3);
+  broken = false;
+  await running.rebuild();
+  assert.equal(running.state, 3);
+  assert.equal((await running.status()).phase, "live");
+});
+
+test("a fold that changes its state fails instead of spoiling what readers hold", async () => {
+  const store = memoryStore();
+  const rude = defineProjection({
+    name: "rude",
+    initial: () => ({ ids: [] as string[] }),
+    apply: (state, { id }) => {
+      state.ids.push(id);
+      return state;
+    },
+  });
+  await write(store, created("a"));
+  await assert.rejects(foldProjection(store, rude), (error) =>
+    isCadreError(error, "PROJECTION_FAILED"),
+  );
+});
+
+test("a fold in place keeps each run's state apart", async () => {
+  const store = memoryStore();
+  const list = defineProjection({
+    name: "list",
+    inPlace: true,
+    initial: () => ({ count: 0 }),
+    apply: (state) => {
+      state.count += 1;
+      return state;
+    },
+  });
+  await write(store, created("a"), created("b"));
+  const running = await startProjection(store, list, { clock });
+  await running.caughtUp();
+  assert.equal((await foldProjection(store, list, { upTo: 1 })).state.count, 1);
+  assert.equal(running.state.count, 2);
+  await running.close();
+  await using again = await startProjection(store, list, { clock });
+  await write(store, created("c"));
+  await again.caughtUp();
+  assert.equal(again.state.count, 3);
+  assert.throws(
+    () => defineProjection({ name: "x", inPlace: true, initial: {}, apply: (state) => state }),
+    (error) => isCadreError(error, "INVALID_OPTION"),
+  );
+});
+
+test("a state that is no JSON is folded without checkpoints, and the status says so", async () => {
+  const store = memoryStore();
+  const map = defineProjection({
+    name: "map",
+    initial: () => new Map<string, string>(),
+    apply: (state, { id, type }) => new Map(state).set(id, type),
+  });
+  await write(store, created("a"));
+  const running = await startProjection(store, map, { clock, checkpointEvery: 1 });
+  await running.caughtUp();
+  assert.equal(running.state.size, 1);
+  assert.ok(isCadreError((await running.status()).checkpointError, "NOT_JSON"));
+  await running.close();
+  assert.equal(await store.slot("projection/map"), undefined);
+});
+
+test("time travel folds as of a position and as of an instant, with and without a checkpoint", async () => {
+  const storeClock = new VirtualClock(1_000);
+  const store = memoryStore({ clock: storeClock });
+  for (let index = 0; index < 10; index += 1) {
+    await write(store, created(`${index}`));
+    await storeClock.advance(100);
+  }
+  const check = async (): Promise<void> => {
+    for (let upTo = 0; upTo <= 10; upTo += 1) {
+      assert.deepEqual(await foldProjection(store, counter, { upTo }), {
+        state: upTo,
+        position: upTo,
+      });
+      // The first event was recorded at 1,000, the next one 100 ms later, and so on.
+      const at = 1_000 + upTo * 100;
+      assert.deepEqual(await foldProjection(store, counter, { at: at - 1 }), {
+        state: upTo,
+        position: upTo,
+      });
+    }
+    assert.equal((await foldProjection(store, counter, { upTo: 99 })).position, 10);
+    assert.equal((await foldProjection(store, counter, { upTo: 7, at: 1_350 })).state, 4);
+    assert.equal((await foldProjection(store, counter, { upTo: 3, at: 1_950 })).state, 3);
+  };
+  await check();
+  await store.commit({
+    slots: [
+      {
+        name: "projection/counter",
+        expectedVersion: 0,
+        value: JSON.stringify({ version: 1, position: 6, state: 6 }),
+      },
+    ],
+  });
+  await check();
+});
+
+test("a store that cannot be read for a while is asked again until it can", async () => {
+  const store = memoryStore();
+  await write(store, created("a"));
+  let failures = 3;
+  const flaky = replaced(store, {
+    head: async () => {
+      failures -= 1;
+      if (failures >= 0) {
+        throw new CadreError("STORE_UNAVAILABLE", "gone", { path: "/", reason: "test" });
+      }
+      return store.head();
+    },
+  });
+  await using running = await startProjection(flaky, counter, { clock });
+  await clock.settle();
+  assert.equal(running.state, 0);
+  await clock.advance(10_000);
+  await running.caughtUp();
+  assert.equal(running.state, 1);
+  assert.equal((await running.status()).error, undefined);
+});
+
+test("rebuild during a catch-up ends with the state of the whole log", async () => {
+  const store = memoryStore({ pageSize: 16 });
+  await write(store, ...Array.from({ length: 200 }, (_, index) => created(`${index}`)));
+  await using running = await startProjection(store, counter, { clock, checkpointEvery: 7 });
+  const rebuilding = running.rebuild();
+  await write(store, created("late"));
+  await rebuilding;
+  await running.caughtUp();
+  assert.equal(running.state, 201);
+});
+
+test("onChange tells of what was folded, merged, and not of what was not", async () => {
+  const store = memoryStore();
+  await using running = await startProjection(store, counter, { clock });
+  await running.caughtUp();
+  const told: (readonly [number, number])[] = [];
+  const end = running.onChange((state, position) => told.push([state, position]));
+  await write(store, created("a"), created("b"));
+  await running.caughtUp();
+  await write(store, event("note"));
+  await running.caughtUp();
+  end();
+  await write(store, created("c"));
+  await running.caughtUp();
+  assert.deepEqual(told, [[2, 2]]);
+});
+
+test("impossible options are refused", () => {
+  const apply = (state: number): number => state;
+  for (const options of [{ name: "" }, { name: "x".repeat(129) }, { name: "x", version: 0 }]) {
+    assert.throws(
+      () => defineProjection({ initial: 0, apply, ...options }),
+      (error) => isCadreError(error, "INVALID_OPTION"),
+    );
+  }
+  assert.throws(
+    () => defineProjection({ name: "x", initial: 0, patterns: ["a..b"], apply }),
+    (error) => isCadreError(error, "INVALID_PATTERN"),
+  );
+});
