@@ -1,0 +1,164 @@
+/**
+ * One connection to the file. All its statements are synchronous; transactions begin with the write lock, so that what was
+ * read inside one cannot be out of date when it writes.
+ */
+import { mkdirSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import type { Clock } from "../../core/clock.ts";
+import { CadreError } from "../../core/errors.ts";
+import { isBusy, readOnly, storeError, unavailable } from "./sqlite-error.ts";
+
+export type Cell = string | number | null | Uint8Array;
+/** A result row, its columns in the order of the statement. */
+export type Row = readonly Cell[];
+
+const lockWaitMs = 50; // SQLite blocks the loop while it waits for another writer, so it waits in short pieces
+
+/** A prepared statement whose rows are arrays: half the time of objects. */
+export class Statement {
+  readonly #statement: StatementSync;
+
+  constructor(statement: StatementSync) {
+    this.#statement = statement;
+    statement.setReturnArrays(true);
+  }
+
+  /** How many rows were changed. */
+  run(...values: readonly SQLInputValue[]): number {
+    return Number(this.#statement.run(...values).changes);
+  }
+
+  get(...values: readonly SQLInputValue[]): Row | undefined {
+    return this.#statement.get(...values) as unknown as Row | undefined; // node's types don't know setReturnArrays
+  }
+
+  all(...values: readonly SQLInputValue[]): readonly Row[] {
+    return this.#statement.all(...values) as unknown as readonly Row[]; // the same
+  }
+}
+
+export class Connection {
+  readonly path: string;
+  readonly #db: DatabaseSync;
+  readonly #statements = new Map<string, Statement>();
+  #synchronous: "FULL" | "NORMAL" | undefined;
+
+  constructor(path: string) {
+    this.path = resolve(path);
+    try {
+      mkdirSync(dirname(this.path), { recursive: true });
+      this.#db = new DatabaseSync(this.path, { timeout: lockWaitMs });
+    } catch (error) {
+      throw openError(error, this.path);
+    }
+  }
+
+  get isOpen(): boolean {
+    return this.#db.isOpen;
+  }
+
+  /** The statement, prepared at its first use and kept. Only for texts of which there are few. */
+  sql(text: string): Statement {
+    let statement = this.#statements.get(text);
+    if (!statement) {
+      this.#assertOpen();
+      statement = this.guard(() => new Statement(this.#db.prepare(text)));
+      this.#statements.set(text, statement);
+    }
+    return statement;
+  }
+
+  exec(text: string): void {
+    this.#assertOpen();
+    this.guard(() => this.#db.exec(text));
+  }
+
+  /** The one number that a pragma answers. */
+  pragma(name: string): number {
+    return Number(this.sql(`PRAGMA ${name}`).get()?.[0] ?? 0);
+  }
+
+  /** Changes when another connection has committed. */
+  dataVersion(): number {
+    return this.pragma("data_version");
+  }
+
+  /** Runs `action`; an error of SQLite comes out as this library's. */
+  guard<Result>(action: () => Result): Result {
+    try {
+      return action();
+    } catch (error) {
+      throw isBusy(error) ? error : storeError(error, this.path);
+    }
+  }
+
+  /**
+   * Runs `action` in one transaction. `toDisk` waits until the disk has it; otherwise it survives the end of this process,
+   * not a power failure.
+   *
+   * @throws what `action` throws, after rolling back; a busy error as it is
+   */
+  transaction<Result>(toDisk: boolean, action: () => Result): Result {
+    this.#assertOpen();
+    return this.guard(() => {
+      this.#setSynchronous(toDisk ? "FULL" : "NORMAL");
+      this.sql("BEGIN IMMEDIATE").run();
+      try {
+        const result = action();
+        this.sql("COMMIT").run();
+        return result;
+      } catch (error) {
+        // Some errors (a full disk) have rolled back already.
+        if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+        throw error;
+      }
+    });
+  }
+
+  /** Like `transaction`, and waits, without holding up the loop, while other connections write. */
+  async patiently<Result>(clock: Clock, waitMs: number, action: () => Result): Promise<Result> {
+    const since = clock.monotonic();
+    // A virtual clock may stand still; so the pieces are counted, too.
+    for (let waitedMs = 0; ; waitedMs += lockWaitMs) {
+      try {
+        return action();
+      } catch (error) {
+        if (!isBusy(error)) throw error;
+        if (Math.max(waitedMs, clock.monotonic() - since) >= waitMs) {
+          throw storeError(error, this.path);
+        }
+        await clock.yield();
+      }
+    }
+  }
+
+  close(): void {
+    if (!this.#db.isOpen) return;
+    this.#statements.clear();
+    this.#db.close();
+  }
+
+  #setSynchronous(level: "FULL" | "NORMAL"): void {
+    if (this.#synchronous === level) return;
+    this.#db.exec(`PRAGMA synchronous = ${level}`);
+    this.#synchronous = level;
+  }
+
+  #assertOpen(): void {
+    if (this.#db.isOpen) return;
+    throw new CadreError("CLOSED", `The log "${this.path}" is closed.`, { what: this.path });
+  }
+}
+
+function openError(error: unknown, path: string): unknown {
+  if (error instanceof Error && "code" in error) {
+    if (error.code === "EROFS" || error.code === "EACCES" || error.code === "EPERM") {
+      return readOnly(path, error);
+    }
+    if (error.code === "EEXIST" || error.code === "ENOTDIR") {
+      return unavailable(path, "a part of its folder's path is a file", error);
+    }
+  }
+  return storeError(error, path);
+}

@@ -1,0 +1,46 @@
+/** The embedded log: one SQLite file that is both the event store and the transport. Public as `cadre/sqlite`. */
+import type { EventStore } from "../../store/event-store.ts";
+import { LazyStore } from "./lazy-store.ts";
+import { checkSettings, filePath, LogFile, type SqliteOptions } from "./sqlite-log.ts";
+import { SqliteStore } from "./sqlite-store.ts";
+
+export type { SqliteOptions } from "./sqlite-log.ts";
+
+/** An open log. */
+export interface SqliteLog {
+  /** The file's absolute path. */
+  readonly path: string;
+  readonly store: EventStore;
+  /** Ends subscriptions, gives back what they hold, answers the writes that were taken, closes the file. Closing twice is allowed. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the log at `path` (`./file.db` or `sqlite:./file.db`), and makes it where there is none, folders included.
+ *
+ * Several processes of one host may have one file open. Each connection takes part in all of it: what one commits, wakes the
+ * others.
+ *
+ * @throws {CadreError} INVALID_OPTION
+ * @throws {CadreError} STORE_CORRUPT, when the file is damaged or no log; STORE_TOO_NEW, when a newer Cadre wrote it
+ * @throws {CadreError} STORE_READ_ONLY | STORE_UNAVAILABLE | STORE_FULL
+ * @throws {CadreError} STORE_MISMATCH, when another process has it open with other settings
+ */
+export async function openSqlite(path: string, options: SqliteOptions = {}): Promise<SqliteLog> {
+  const settings = checkSettings("openSqlite", options);
+  const file = await LogFile.open(filePath(path), settings);
+  return { path: file.path, store: new SqliteStore(file), close: () => file.close() };
+}
+
+/**
+ * The event store in the file at `path`, or of an open log. A path is opened when the store is first used; closing the store
+ * closes what it opened.
+ *
+ * @throws {CadreError} INVALID_OPTION
+ */
+export function sqliteStore(path: string | SqliteLog, options: SqliteOptions = {}): EventStore {
+  if (typeof path !== "string") return path.store;
+  const settings = checkSettings("sqliteStore", options);
+  const location = filePath(path);
+  return new LazyStore(() => LogFile.open(location, settings));
+}

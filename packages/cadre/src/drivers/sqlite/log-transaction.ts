@@ -1,0 +1,198 @@
+/**
+ * One transaction, shared by all requests of one turn.
+ *
+ * A request checks everything that could refuse it before it writes anything, against the file and against what the requests
+ * before it in the same transaction have written; so a refused one leaves nothing behind and needs no savepoint. Rows of events
+ * wait in the inserter until somebody needs to read them or the transaction ends.
+ */
+import { CadreError } from "../../core/errors.ts";
+import type { AgentEvent } from "../../core/event.ts";
+import { sameEvent } from "../../store/same-event.ts";
+import type { Connection } from "./connection.ts";
+import { EventInserter } from "./event-inserter.ts";
+import { decodeEvent, eventSelection, selectionWidth, type EncodedEvent } from "./event-rows.ts";
+import { unpackId, packedIdSql, privateFlag } from "./event-rows.ts";
+
+/** An event that is in the log, or will be with this transaction. */
+export interface KnownEvent {
+  readonly position: number;
+  readonly stream: string | undefined;
+  readonly version: number;
+  readonly flags: number;
+  /** Loaded when somebody compares. */
+  event?: AgentEvent;
+}
+
+interface StreamHead {
+  readonly no: number;
+  version: number;
+  stored: boolean;
+  changed: boolean;
+}
+
+const idsPerLookup = 64;
+const headSql = "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1";
+const knownSelection = `SELECT ${packedIdSql("e.id")}, e.position, s.name, e.version, e.flags
+  FROM events e LEFT JOIN streams s ON s.no = e.stream WHERE e.id IN `;
+const manyKnownSql = `${knownSelection}(?${", ?".repeat(idsPerLookup - 1)})`;
+const oneKnownSql = `${knownSelection}(?)`;
+
+export class LogTransaction {
+  readonly connection: Connection;
+  readonly now: number;
+  readonly #inserter: EventInserter;
+  readonly #known: Map<string, KnownEvent>;
+  readonly #streams = new Map<string, StreamHead>();
+  readonly #lastRecordedAt: number;
+  #head: number;
+  #nextStream: number | undefined;
+  /** Whether subscriptions have something new. */
+  published = false;
+  /** Whether deliveries became free to take. */
+  released = false;
+
+  constructor(
+    connection: Connection,
+    inserter: EventInserter,
+    now: number,
+    events: readonly EncodedEvent[],
+  ) {
+    this.connection = connection;
+    this.#inserter = inserter;
+    this.now = now;
+    const head = connection.sql(headSql).get();
+    this.#head = Number(head?.[0] ?? 0);
+    this.#lastRecordedAt = Math.max(now, Number(head?.[1] ?? 0));
+    this.#known = findKnown(connection, events);
+  }
+
+  get head(): number {
+    return this.#head;
+  }
+
+  get rows(): number {
+    return this.#known.size;
+  }
+
+  known(id: string): KnownEvent | undefined {
+    return this.#known.get(id);
+  }
+
+  /** Whether this very event is in the log, in this stream. @throws {CadreError} DUPLICATE_ID when another is */
+  holds(event: AgentEvent, stream: string | undefined): boolean {
+    const known = this.#known.get(event.id);
+    if (!known) return false;
+    if (known.stream !== stream || !sameEvent(this.load(known), event)) {
+      throw duplicateId(event.id, known.stream);
+    }
+    return true;
+  }
+
+  /** The content of an event that is known to be in the log. */
+  load(known: KnownEvent): AgentEvent {
+    if (!known.event) {
+      const row = this.connection
+        .sql(`SELECT ${eventSelection} FROM events e WHERE e.position = ?`)
+        .get(known.position)!;
+      known.event = decodeEvent(row.slice(0, selectionWidth));
+    }
+    return known.event;
+  }
+
+  version(stream: string): number {
+    return this.#stream(stream).version;
+  }
+
+  /** Appends to the log's end, and to the stream's. Returns the position. */
+  append(encoded: EncodedEvent, stream: string | undefined, flags: number): number {
+    const position = this.#head + 1;
+    const head = stream === undefined ? undefined : this.#stream(stream);
+    const version = head ? head.version + 1 : 0;
+    this.#inserter.add(
+      position,
+      this.#lastRecordedAt,
+      head?.no ?? null,
+      head ? version : null,
+      flags === 0 ? null : flags,
+      encoded.cells,
+    );
+    if (head) {
+      head.version = version;
+      head.changed = true;
+    }
+    this.#head = position;
+    this.#known.set(encoded.event.id, { position, stream, version, flags, event: encoded.event });
+    if ((flags & privateFlag) === 0) this.published = true;
+    return position;
+  }
+
+  /** Writes the events that wait, so that statements see them. */
+  flush(): void {
+    this.#inserter.flush();
+    for (const [name, head] of this.#streams) {
+      if (!head.changed) continue;
+      if (head.stored) {
+        this.connection
+          .sql("UPDATE streams SET version = ? WHERE no = ?")
+          .run(head.version, head.no);
+      } else {
+        this.connection
+          .sql("INSERT INTO streams (no, name, version) VALUES (?, ?, ?)")
+          .run(head.no, name, head.version);
+        head.stored = true;
+      }
+      head.changed = false;
+    }
+  }
+
+  #stream(name: string): StreamHead {
+    let head = this.#streams.get(name);
+    if (head) return head;
+    const row = this.connection.sql("SELECT no, version FROM streams WHERE name = ?").get(name);
+    head = row
+      ? { no: Number(row[0]), version: Number(row[1]), stored: true, changed: false }
+      : { no: this.#takeStreamNo(), version: 0, stored: false, changed: false };
+    this.#streams.set(name, head);
+    return head;
+  }
+
+  #takeStreamNo(): number {
+    this.#nextStream ??= Number(this.connection.sql("SELECT max(no) FROM streams").get()?.[0] ?? 0);
+    this.#nextStream += 1;
+    return this.#nextStream;
+  }
+}
+
+export function duplicateId(id: string, stream: string | undefined): CadreError<"DUPLICATE_ID"> {
+  const where = stream === undefined ? "the log" : `the stream "${stream}"`;
+  return new CadreError(
+    "DUPLICATE_ID",
+    `The event ${id} is in ${where} already, and this commit is no repetition of that one. Give new events new ids.`,
+    { id },
+  );
+}
+
+/** Which of the events' ids are in the log. */
+function findKnown(
+  connection: Connection,
+  events: readonly EncodedEvent[],
+): Map<string, KnownEvent> {
+  const known = new Map<string, KnownEvent>();
+  const ids = events.map((event) => event.packedId);
+  const take = (rows: readonly (readonly unknown[])[]): void => {
+    for (const [id, position, stream, version, flags] of rows) {
+      known.set(unpackId(String(id)), {
+        position: Number(position),
+        stream: typeof stream === "string" ? stream : undefined,
+        version: Number(version ?? 0),
+        flags: Number(flags ?? 0),
+      });
+    }
+  };
+  let start = 0;
+  for (; start + idsPerLookup <= ids.length; start += idsPerLookup) {
+    take(connection.sql(manyKnownSql).all(...ids.slice(start, start + idsPerLookup)));
+  }
+  for (const id of ids.slice(start)) take(connection.sql(oneKnownSql).all(id));
+  return known;
+}

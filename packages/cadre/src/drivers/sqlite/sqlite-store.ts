@@ -1,0 +1,108 @@
+import type { Commit, InboxMark } from "../../core/commit.ts";
+import { checkQuery } from "../../store/store-query.ts";
+import type {
+  CommitResult,
+  EventStore,
+  LogPosition,
+  Slot,
+  StoredEvent,
+  StoreQuery,
+} from "../../store/event-store.ts";
+import { packId } from "./event-rows.ts";
+import { headOf, readRows, toStored } from "./log-reader.ts";
+import type { LogFile } from "./sqlite-log.ts";
+import { planCommit, writeCommit } from "./store-request.ts";
+
+/** The store's side of the file. */
+export class SqliteStore implements EventStore {
+  readonly name: string = "sqlite";
+  readonly #file: LogFile;
+
+  constructor(file: LogFile) {
+    this.#file = file;
+  }
+
+  async commit(commit: Commit): Promise<CommitResult> {
+    this.#file.assertOpen();
+    const prepared = this.#file.prepare(commit);
+    return this.#file.writer.write({
+      toDisk: true,
+      events: prepared.events,
+      run: (transaction) => writeCommit(prepared, planCommit(prepared, transaction), transaction),
+    });
+  }
+
+  async *read(query: StoreQuery = {}): AsyncIterable<StoredEvent> {
+    checkQuery(query);
+    const { connection, settings } = this.#file;
+    const assertOpen = (): void => this.#file.assertOpen();
+    for await (const page of readRows(connection, settings.clock, query, assertOpen)) {
+      for (const row of page) yield toStored(row);
+    }
+  }
+
+  async version(stream: string): Promise<number> {
+    return Number(this.#get("SELECT version FROM streams WHERE name = ?", stream)?.[0] ?? 0);
+  }
+
+  async head(): Promise<LogPosition> {
+    this.#file.assertOpen();
+    return this.#file.connection.guard(() => headOf(this.#file.connection));
+  }
+
+  watch(wake: () => void): () => void {
+    this.#file.assertOpen();
+    return this.#file.wake.listen(wake);
+  }
+
+  async slot(name: string): Promise<Slot | undefined> {
+    const row = this.#get("SELECT value, version FROM slots WHERE name = ?", name);
+    return row && Object.freeze({ value: String(row[0]), version: Number(row[1]) });
+  }
+
+  async slots(prefix: string): Promise<readonly (Slot & { readonly name: string })[]> {
+    this.#file.assertOpen();
+    const { connection } = this.#file;
+    const statement = connection.sql(
+      `SELECT name, value, version FROM slots
+       WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1 ORDER BY name`,
+    );
+    return connection
+      .guard(() => statement.all(prefix))
+      .map(([name, value, version]) => ({
+        name: String(name),
+        value: String(value),
+        version: Number(version),
+      }));
+  }
+
+  async marked(marks: readonly InboxMark[]): Promise<readonly InboxMark[]> {
+    this.#file.assertOpen();
+    return marks.filter(({ subscription, eventId }) => isMarked(this.#file, subscription, eventId));
+  }
+
+  async pruneInbox(olderThanMs: number): Promise<number> {
+    this.#file.assertOpen();
+    const before = this.#file.settings.clock.now() - olderThanMs;
+    return this.#file.writer.write({
+      toDisk: true,
+      events: [],
+      run: ({ connection }) => connection.sql("DELETE FROM inbox WHERE marked_at < ?").run(before),
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  #get(text: string, name: string): ReturnType<ReturnType<LogFile["connection"]["sql"]>["get"]> {
+    this.#file.assertOpen();
+    const { connection } = this.#file;
+    return connection.guard(() => connection.sql(text).get(name));
+  }
+}
+
+export function isMarked({ connection }: LogFile, subscription: string, eventId: string): boolean {
+  const statement = connection.sql("SELECT 1 FROM inbox WHERE subscription = ? AND event = ?");
+  return connection.guard(() => statement.get(subscription, packId(eventId))) !== undefined;
+}
