@@ -6,6 +6,17 @@ export type { EventMetadata, EventOptions, Priority } from "./core/event.ts";
 export type { JsonPrimitive, JsonValue } from "./core/json.ts";
 
 // The registry
+export { defineEvents, type RegistryOptions } from "./core/define-events.ts";
+export { type } from "./core/event-definition.ts";
+export type {
+  EventDefinition,
+  EventDefinitions,
+  JsonSchema,
+  PayloadType,
+  StandardSchema,
+  Upcaster,
+} from "./core/event-definition.ts";
+export { builtinEvents, type BuiltinEvents } from "./core/builtin/registry.ts";
 export type { EventRegistry, EventTypeInfo } from "./core/registry.ts";
 export type {
   CheckedPattern,

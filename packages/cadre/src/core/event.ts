@@ -79,7 +79,7 @@ export interface EventContext {
 }
 
 /** Names of the metadata in the one order in which they are set: events of one kind then share one hidden class. */
-export const metadataFields = [
+export const metadataFields: readonly (keyof EventMetadata)[] = [
   "version",
   "correlationId",
   "causationId",
@@ -97,7 +97,7 @@ export const metadataFields = [
   "replayOf",
   "signature",
   "extensions",
-] as const satisfies readonly (keyof EventMetadata)[];
+];
 
 /** What a caused event takes over from its cause unless its publisher says otherwise. */
 const inherited = ["tenant", "userId", "traceparent", "tracestate"] as const;
