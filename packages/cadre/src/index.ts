@@ -42,3 +42,48 @@ export { createJsonLogger, silentLogger, type LogFields, type Logger } from "./c
 
 // What one unit of work writes
 export type { Append, Commit, InboxMark, SlotWrite, UnitOfWork } from "./core/commit.ts";
+
+// The bus
+export { createBus } from "./bus/create-bus.ts";
+export type {
+  BreakerOptions,
+  Bus,
+  BusError,
+  BusOptions,
+  BusStats,
+  Delivery,
+  DrainReport,
+  GatherOptions,
+  HandleMiddleware,
+  Handler,
+  Overflow,
+  PublishItem,
+  PublishMiddleware,
+  PublishOptions,
+  ReplayOptions,
+  RequestOptions,
+  Responder,
+  RetryOptions,
+  SubscribeOptions,
+  Subscription,
+  SubscriptionStats,
+} from "./bus/bus.ts";
+export type {
+  Capabilities,
+  ConsumeSpec,
+  DeadLetter,
+  DeadLetterBox,
+  DeadLetterQuery,
+  Intake,
+  Lease,
+  OnRetry,
+  Outgoing,
+  Position,
+  PublishResult,
+  ReadQuery,
+  Recorded,
+  Settlement,
+  StartFrom,
+  Transport,
+} from "./bus/transport.ts";
+export { canonicalFilter, compileFilter, type FilterDocument } from "./core/filter.ts";

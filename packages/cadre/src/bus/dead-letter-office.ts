@@ -1,0 +1,132 @@
+/**
+ * Dead letters: listed, inspected, redriven, purged.
+ *
+ *   dead letter ──redrive──▶ the event goes to its group alone, as attempt 1, and the letter is gone
+ *               ──edited───▶ a new event, with the old one as its cause, goes to the group; the old one is discarded
+ *               ──purge────▶ the letter is gone; if it parks a key, the parked event is discarded so that the key goes on
+ *
+ * A carrier forgets a parked event only when it hands it out again. To discard one, the bus has it handed out with an attempt
+ * number that no retry reaches; the pipeline acks such a delivery without a handler.
+ */
+import type { Clock } from "../core/clock.ts";
+import { CadreError, describeError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
+import type { Logger } from "../core/logger.ts";
+import { MemoryDeadLetters } from "./memory-dead-letters.ts";
+import type { Publisher } from "./publisher.ts";
+import type { DeadLetter, DeadLetterBox, DeadLetterQuery, Lease, Transport } from "./transport.ts";
+
+/** The attempt of a delivery that is only to be acked. Beyond what any policy allows, also after a few lost leases. */
+export const discardAttempt = 1_000_000_000;
+
+const maxLetters = 10_000; // in memory, where the transport has no place for them
+
+export class DeadLetterOffice {
+  readonly #box: DeadLetterBox;
+  readonly #publisher: Publisher;
+  readonly #clock: Clock;
+
+  constructor(transport: Transport, publisher: Publisher, clock: Clock, logger: Logger) {
+    this.#clock = clock;
+    this.#box = transport.deadLetters ?? new MemoryDeadLetters(maxLetters, logger);
+    this.#publisher = publisher;
+  }
+
+  put(letter: DeadLetter): Promise<void> {
+    return this.#box.put(letter);
+  }
+
+  get(id: string): Promise<DeadLetter | undefined> {
+    return this.#box.get(id);
+  }
+
+  list(query?: DeadLetterQuery): AsyncIterable<DeadLetter> {
+    return this.#box.list(query);
+  }
+
+  async redrive(id: string, options: { readonly payload?: unknown } = {}): Promise<boolean> {
+    const letter = await this.#box.get(id);
+    if (!letter) return false;
+    const event = letter.event;
+    if (!event) {
+      throw new CadreError(
+        "WRONG_STATE",
+        `Dead letter "${id}" holds bytes that are no event. It can be inspected or purged, not redriven.`,
+        { what: `dead letter ${id}`, state: letter.reason },
+      );
+    }
+    const { expiresAt } = event.metadata;
+    // An event whose time has passed would only expire again; the new one has no limit.
+    const isExpired = expiresAt !== undefined && expiresAt <= this.#clock.now();
+    if (options.payload === undefined && !isExpired) await this.#handOver(letter.group, event, 1);
+    else await this.#redriveEdited(letter, event, options.payload ?? event.payload);
+    // Removed last: a crash in between leaves the letter, and redriving it again doubles nothing.
+    await this.#box.remove(id);
+    return true;
+  }
+
+  async purge(id: string): Promise<boolean> {
+    const letter = await this.#box.get(id);
+    if (!letter) return false;
+    if (letter.parksKey !== undefined && letter.event)
+      await this.#discard(letter.group, letter.event);
+    return this.#box.remove(id);
+  }
+
+  /** An event never changes: another payload makes another event. */
+  async #redriveEdited(letter: DeadLetter, event: AgentEvent, payload: unknown): Promise<void> {
+    const { target, key, priority, replyTo, extensions } = event.metadata;
+    const edited = this.#publisher.create(event.type, payload, {
+      source: event.source,
+      cause: event,
+      replayOf: event.id,
+      ...(target === undefined ? {} : { target }),
+      ...(key === undefined ? {} : { key }),
+      ...(priority === undefined ? {} : { priority }),
+      ...(replyTo === undefined ? {} : { replyTo }),
+      ...(extensions === undefined ? {} : { extensions }),
+    });
+    await this.#handOver(letter.group, edited, 1);
+    if (letter.parksKey !== undefined) await this.#discard(letter.group, event);
+  }
+
+  #discard(group: string, event: AgentEvent): Promise<void> {
+    return this.#handOver(group, event, discardAttempt);
+  }
+
+  async #handOver(group: string, event: AgentEvent, attempt: number): Promise<void> {
+    await this.#publisher.sendRaw({ event, to: { group, attempt } });
+  }
+}
+
+export interface Burial {
+  readonly group: string;
+  readonly lease: Lease;
+  readonly reason: DeadLetter["reason"];
+  readonly error: unknown;
+  /** The key that waits behind the letter. */
+  readonly key: string | undefined;
+  readonly now: number;
+  /** Unix milliseconds of the first failure, where it is known. */
+  readonly since: number | undefined;
+}
+
+export function deadLetterOf(burial: Burial): DeadLetter {
+  const { group, lease, reason, error, key, now, since } = burial;
+  const { event, undecodable, position } = lease.recorded;
+  return {
+    id: `${group}/${event?.id ?? position}`,
+    group,
+    ...(event === undefined ? {} : { event }),
+    ...(undecodable === undefined
+      ? {}
+      : { bytes: Buffer.from(undecodable.bytes).toString("base64") }),
+    reason,
+    error: describeError(error),
+    attempts: lease.attempt,
+    position,
+    firstFailedAt: since ?? now,
+    lastFailedAt: now,
+    ...(key === undefined ? {} : { parksKey: key }),
+  };
+}

@@ -1,0 +1,133 @@
+/** What a handler holds while it runs: one attempt at one event. */
+import type { Append, SlotWrite } from "../core/commit.ts";
+import { CadreError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
+import type { Delivery, PublishOptions } from "./bus.ts";
+import { checkPublishOptions, type Publisher } from "./publisher.ts";
+
+export interface DeliveryParts {
+  readonly publisher: Publisher;
+  readonly subscription: string;
+  /** Whether events are held back until the handler has succeeded. */
+  readonly holdsBack: boolean;
+  /** Whether there is a unit of work to stage writes in. */
+  readonly stages: boolean;
+  /** Whether nothing that the handler publishes goes anywhere: a replay. */
+  readonly isolated?: boolean;
+}
+
+export type IsolatedPublish = PublishOptions & { readonly isolated?: boolean };
+
+/** What comes after the attempt: nothing more may be published or staged in its name. */
+type Ending = "running" | "ended";
+
+export class RunningDelivery implements Delivery {
+  readonly attempt: number;
+  readonly event: AgentEvent;
+  /** Events that wait for the handler's success. */
+  readonly heldBack: AgentEvent[] = [];
+  readonly appends: Append[] = [];
+  readonly slots: SlotWrite[] = [];
+  readonly #parts: DeliveryParts;
+  readonly #extend: ((ms: number) => Promise<void>) | undefined;
+  #controller: AbortController | undefined;
+  #abortedWith: { readonly reason: unknown } | undefined;
+  #state: Ending = "running";
+
+  constructor(
+    parts: DeliveryParts,
+    event: AgentEvent,
+    attempt: number,
+    extend?: (ms: number) => Promise<void>,
+  ) {
+    this.#parts = parts;
+    this.event = event;
+    this.attempt = attempt;
+    this.#extend = extend;
+  }
+
+  get redelivered(): boolean {
+    return this.attempt > 1;
+  }
+
+  get subscription(): string {
+    return this.#parts.subscription;
+  }
+
+  /** Made when it is first asked for: most handlers never look. */
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.#abortedWith) this.#controller.abort(this.#abortedWith.reason);
+    }
+    return this.#controller.signal;
+  }
+
+  async publish<Type extends string>(
+    type: Type,
+    payload: unknown,
+    options: IsolatedPublish = {},
+  ): Promise<never> {
+    this.#assertRunning("publish");
+    const { publisher, holdsBack, isolated: replayed } = this.#parts;
+    const { isolated, ...rest } = options;
+    const event = publisher.create(type, payload, {
+      cause: this.event,
+      ...checkPublishOptions(rest),
+    });
+    if (!replayed) {
+      if (!holdsBack || isolated) await publisher.send(event);
+      else await this.#hold(event);
+    }
+    return event as never; // the caller's registry types it; here all events are alike
+  }
+
+  async #hold(event: AgentEvent): Promise<void> {
+    const passed = await this.#parts.publisher.pass(event);
+    this.#assertRunning("publish");
+    if (passed) this.heldBack.push(passed);
+  }
+
+  stage(effects: {
+    readonly appends?: readonly Append[];
+    readonly slots?: readonly SlotWrite[];
+    readonly outbox?: readonly AgentEvent[];
+  }): void {
+    this.#assertRunning("stage");
+    if (this.#parts.isolated) return;
+    if (!this.#parts.stages) {
+      throw new CadreError(
+        "UNSUPPORTED",
+        `Subscription "${this.subscription}" has no unit of work to stage writes in. Give createBus a unitOfWork, and the subscription a group.`,
+        { feature: "stage", by: this.subscription },
+      );
+    }
+    this.appends.push(...(effects.appends ?? []));
+    this.slots.push(...(effects.slots ?? []));
+    this.heldBack.push(...(effects.outbox ?? []));
+  }
+
+  async extend(ms: number): Promise<void> {
+    await this.#extend?.(ms);
+  }
+
+  abort(reason: unknown): void {
+    if (this.#abortedWith) return;
+    this.#abortedWith = { reason };
+    this.#controller?.abort(reason);
+  }
+
+  /** Nothing more is taken in this attempt's name. */
+  end(): void {
+    this.#state = "ended";
+  }
+
+  #assertRunning(doing: string): void {
+    if (this.#state === "running") return;
+    throw new CadreError(
+      "CANCELLED",
+      `The attempt at event ${this.event.id} is over, and its delivery can no longer ${doing}. Await everything that the handler starts.`,
+      { what: "delivery" },
+    );
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The past: read, replayed to one handler, or published again.
+ *
+ *   history     what the transport keeps, brought to the current versions
+ *   replay      the same, marked with `replayOf`, to the given handler and to nothing else; what it publishes goes nowhere
+ *   republish   new events with new ids, the old ones as their causes
+ */
+import { CadreError } from "../core/errors.ts";
+import { withMetadata, type AgentEvent } from "../core/event.ts";
+import { compileFilter } from "../core/filter.ts";
+import { checkOptions, someFunction, someObject, someSignal } from "../core/options.ts";
+import type { Handler, ReplayOptions } from "./bus.ts";
+import { RunningDelivery } from "./delivery.ts";
+import type { Fairness } from "./fairness.ts";
+import { callHandler } from "./handler-scope.ts";
+import type { Publisher } from "./publisher.ts";
+import type { ReadQuery, Transport } from "./transport.ts";
+
+export interface ReplayParts {
+  readonly transport: Transport;
+  readonly publisher: Publisher;
+  readonly fairness: Fairness;
+  readonly admit: (event: AgentEvent) => AgentEvent;
+}
+
+export class Replay {
+  readonly #parts: ReplayParts;
+
+  constructor(parts: ReplayParts) {
+    this.#parts = parts;
+  }
+
+  async *history(query: ReadQuery): AsyncIterable<AgentEvent> {
+    const { admit } = this.#parts;
+    for await (const event of this.#read(query)) yield admit(event);
+  }
+
+  async replay(
+    query: ReadQuery,
+    options: ReplayOptions & { readonly to: Handler },
+  ): Promise<number> {
+    checkOptions("replay", options, { to: someFunction, filter: someObject, signal: someSignal });
+    const { publisher, fairness } = this.#parts;
+    const { signal } = options;
+    const filter = options.filter && compileFilter(options.filter);
+    const parts = { publisher, subscription: "replay", holdsBack: false, stages: false };
+    let count = 0;
+    for await (const past of this.history(query)) {
+      signal?.throwIfAborted();
+      if (filter && !filter.matches(past)) continue;
+      const event = withMetadata(past, { replayOf: past.id });
+      const delivery = new RunningDelivery({ ...parts, isolated: true }, event, 1);
+      const stop = (): void => delivery.abort(signal?.reason);
+      signal?.addEventListener("abort", stop, { once: true });
+      try {
+        await callHandler(options.to, event, delivery);
+      } finally {
+        signal?.removeEventListener("abort", stop);
+        delivery.end();
+      }
+      count += 1;
+      if (fairness.spend()) await fairness.turn();
+    }
+    return count;
+  }
+
+  async republish(query: ReadQuery): Promise<number> {
+    const { publisher } = this.#parts;
+    publisher.assertOpen();
+    const made = new Set<string>();
+    for await (const past of this.#read(query)) {
+      if (made.has(past.id)) continue; // the reading has caught up with what is published here
+      const event = publisher.create(past.type, past.payload, repeated(past));
+      made.add(event.id);
+      await publisher.send(event);
+    }
+    return made.size;
+  }
+
+  #read(query: ReadQuery): AsyncIterable<AgentEvent> {
+    const { transport } = this.#parts;
+    if (!transport.read) {
+      throw new CadreError(
+        "UNSUPPORTED",
+        `Transport "${transport.name}" keeps no history. Use one that does, or archive events in a store.`,
+        { feature: "history", by: transport.name },
+      );
+    }
+    return events(transport.read(query));
+  }
+}
+
+async function* events(
+  records: AsyncIterable<{ readonly event?: AgentEvent }>,
+): AsyncIterable<AgentEvent> {
+  for await (const { event } of records) if (event) yield event;
+}
+
+/** What a repeated event takes over: everything but its id, its times, its reply address and its signature. */
+function repeated(past: AgentEvent): Parameters<Publisher["create"]>[2] {
+  const { metadata } = past;
+  return {
+    source: past.source,
+    cause: past,
+    replayOf: past.id,
+    version: metadata.version,
+    ...pick(metadata, "target", "key", "priority", "agentId", "extensions"),
+  };
+}
+
+function pick<Source extends object, Name extends keyof Source>(
+  source: Source,
+  ...names: readonly Name[]
+): { [Each in Name]?: Exclude<Source[Each], undefined> } {
+  const picked: { [Each in Name]?: Exclude<Source[Each], undefined> } = {};
+  for (const name of names) {
+    const value = source[name];
+    if (value !== undefined) picked[name] = value as Exclude<Source[Name], undefined>;
+  }
+  return picked;
+}

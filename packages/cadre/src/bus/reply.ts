@@ -1,0 +1,27 @@
+/** The events of the bus's own that requests are made of. No registry knows them, and no schema is asked for them. */
+import type { AgentEvent } from "../core/event.ts";
+
+/** A reply's type is this and the instance that asked. */
+export const replyPrefix = "reply.";
+
+/** Tells responders that an asker gave up. */
+export const cancelType = "request.cancelled";
+
+/** The extension that marks a reply as an error. */
+export const failureMark = "failed";
+
+/** The payload of a reply that is an error. */
+export interface ReplyFailure {
+  readonly name: string;
+  readonly message: string;
+  readonly code: string;
+}
+
+export function isFailure(reply: AgentEvent): boolean {
+  return reply.metadata.extensions?.[failureMark] === "1";
+}
+
+/** Whether a type is the bus's own. */
+export function isInternal(type: string): boolean {
+  return type === cancelType || type.startsWith(replyPrefix);
+}
