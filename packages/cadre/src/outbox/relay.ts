@@ -1,0 +1,180 @@
+/**
+ * The relay: tells the bus what was committed to the store, once each and in the order of the log.
+ *
+ *   standby ──lease──▶ active: read after the checkpoint ─▶ publish ─▶ checkpoint ─▶ …
+ *      ▲                  │                                   │
+ *      └────lease lost────┘             refused for now ──────┤ again, with a growing pause, for ever; those behind it wait
+ *                                       refused for ever ─────┘ set aside under its own record, together with the checkpoint
+ *
+ * - At least once: a crash between publishing and checkpoint publishes again, under the same id; consumers know it by that.
+ * - Any number of relays of one name may run; one is active, by a lease, which fences its checkpoints: one that was paused and
+ *   comes back may publish a few events again, under their ids, and cannot move the checkpoint.
+ * - Private events are never published. Whatever writes events into the store that came from the bus (an archive) must
+ *   append them as private, or they would go round for ever.
+ * - A transport that is one log with the store needs no relay: what is committed there is published.
+ */
+import type { Bus } from "../bus/bus.ts";
+import type { Transport } from "../bus/transport.ts";
+import { systemClock, type Clock } from "../core/clock.ts";
+import { CadreError, describeError, isCadreError, type ErrorCode } from "../core/errors.ts";
+import { silentLogger, type Logger } from "../core/logger.ts";
+import { checkOptions, someObject, someText, wholeNumber } from "../core/options.ts";
+import { secureRandom, type Random } from "../core/random.ts";
+import type { EventStore, LogPosition } from "../store/event-store.ts";
+import { RelayRun } from "./relay-run.ts";
+import type { SetAside } from "./relay-record.ts";
+
+const defaults = {
+  name: "relay",
+  leaseMs: 10_000, // another relay takes over so long after this one died
+  checkpointEvery: 100, // events published again at most after a crash
+  pollMs: 1_000, // looks so often without being woken: a wake may be lost between processes
+  minRetryMs: 100,
+  maxRetryMs: 30_000,
+};
+
+export interface RelayOptions {
+  readonly store: EventStore;
+  /** Where the events go; its error channel is told when the relay is stuck. Give either this or `transport`. */
+  readonly bus?: Pick<Bus, "publishEvent" | "raise">;
+  readonly transport?: Pick<Transport, "publish">;
+  /** Relays of one name share a checkpoint and take turns. @default "relay" */
+  readonly name?: string;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly logger?: Logger;
+  /** How long the active relay is believed alive without a sign, in milliseconds. @default 10_000 */
+  readonly leaseMs?: number;
+  /** Events published between two checkpoints; also kept whenever nothing waits. @default 100 */
+  readonly checkpointEvery?: number;
+  /** @default 1_000 */
+  readonly pollMs?: number;
+  /** Pause after the first refusal in milliseconds; doubles each time. @default 100 */
+  readonly minRetryMs?: number;
+  /** @default 30_000 */
+  readonly maxRetryMs?: number;
+  /** Whether an event can never be published. @default the codes that say so: TOO_LARGE, INVALID_PAYLOAD, UNKNOWN_TYPE … */
+  readonly isPoison?: (error: unknown, attempts: number) => boolean;
+}
+
+export interface RelayStatus {
+  readonly phase: "active" | "standby" | "closed";
+  /** Everything up to here was published, or set aside. */
+  readonly position: LogPosition;
+  /** Positions between that and the head of the log. */
+  readonly lag: number;
+  /** Events that this relay published since it started. */
+  readonly published: number;
+  readonly setAside: number;
+  /** The event that everything behind it waits for. */
+  readonly failing?: {
+    readonly position: LogPosition;
+    readonly id: string;
+    readonly type: string;
+    readonly error: unknown;
+    /** Unix milliseconds of the first refusal. */
+    readonly since: number;
+    readonly attempts: number;
+  };
+  /** Why the store cannot be read or written just now. */
+  readonly error?: unknown;
+}
+
+export interface Relay {
+  readonly name: string;
+  status(): Promise<RelayStatus>;
+  /** Resolves when everything that is committed by now is published or set aside, by whichever relay. */
+  idle(): Promise<void>;
+  /** The events that were set aside, by position. */
+  setAside(): Promise<readonly SetAside[]>;
+  /**
+   * Publishes an event that was set aside, and drops its record. False when there is no such record.
+   * Rejects with what the carrier says when it refuses the event again.
+   */
+  republish(position: LogPosition): Promise<boolean>;
+  /** Ends after the event in hand, keeps the checkpoint, gives the lease back. Closing twice is allowed. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** These will be said again however often one asks. */
+const poisonous: readonly ErrorCode[] = [
+  "TOO_LARGE",
+  "INVALID_TOPIC",
+  "INVALID_EVENT",
+  "INVALID_PAYLOAD",
+  "UNKNOWN_TYPE",
+  "UNKNOWN_VERSION",
+  "NOT_JSON",
+  "UNDECODABLE",
+  "UNSUPPORTED",
+  "TERMINAL",
+];
+
+function isRefusedForEver(error: unknown): boolean {
+  return isCadreError(error) && poisonous.includes(error.code);
+}
+
+/** What a run needs, with nothing optional. */
+export interface RelayContext extends Required<Omit<RelayOptions, "bus" | "transport" | "store">> {
+  readonly store: EventStore;
+  readonly publish: (event: Parameters<Bus["publishEvent"]>[0]) => Promise<void>;
+  readonly raise: Bus["raise"];
+}
+
+/**
+ * Starts a relay from the store to the bus. A relay without a checkpoint begins with the first event of the log.
+ *
+ * @throws {CadreError} INVALID_OPTION
+ */
+export async function startRelay(options: RelayOptions): Promise<Relay> {
+  checkOptions("startRelay", options, {
+    store: someObject,
+    bus: someObject,
+    transport: someObject,
+    name: someText,
+    clock: someObject,
+    random: someObject,
+    logger: someObject,
+    leaseMs: wholeNumber(3),
+    checkpointEvery: wholeNumber(1),
+    pollMs: wholeNumber(1),
+    minRetryMs: wholeNumber(1),
+    maxRetryMs: wholeNumber(1),
+    isPoison: { expected: "a function", accepts: (value) => typeof value === "function" },
+  });
+  const { bus, transport, ...rest } = options;
+  const run = new RelayRun({
+    ...defaults,
+    clock: systemClock,
+    random: secureRandom,
+    logger: silentLogger,
+    isPoison: isRefusedForEver,
+    ...rest,
+    publish: publisherOf(bus, transport),
+    raise: (error) => bus?.raise(error),
+  });
+  await run.start();
+  return run;
+}
+
+function publisherOf(
+  bus: RelayOptions["bus"],
+  transport: RelayOptions["transport"],
+): RelayContext["publish"] {
+  if (bus && !transport) return (event) => bus.publishEvent(event);
+  if (!transport || bus) {
+    throw new CadreError("INVALID_OPTION", "startRelay takes either a bus or a transport.", {
+      option: bus ? "transport" : "bus",
+    });
+  }
+  // One at a time: in a batch, those behind a refused event would be published before it.
+  return async (event) => {
+    const [result] = await transport.publish([{ event }]);
+    if (result?.ok) return;
+    if (result) throw result.error;
+    throw new CadreError("INTERNAL", "The transport gave no result for an event.", {
+      what: describeError(event.type).message,
+    });
+  };
+}
