@@ -12,6 +12,7 @@ import type { Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { Logger } from "../core/logger.ts";
+import { compilePattern } from "../core/pattern.ts";
 import { MemoryBroadcast } from "./memory-broadcast.ts";
 import { MemoryDeadLetters } from "./memory-dead-letters.ts";
 import type { Delivery } from "./memory-delivery.ts";
@@ -123,7 +124,7 @@ export class Carrier {
 
   openBroadcast(spec: ConsumeSpec, onClose: (broadcast: MemoryBroadcast) => void): MemoryBroadcast {
     const broadcast = new MemoryBroadcast(spec, (closed) => {
-      this.#routes.removeBroadcast(closed);
+      this.#routes.remove(closed);
       onClose(closed);
     });
     this.#recall(spec, (recorded) => broadcast.recall(recorded));
@@ -147,14 +148,16 @@ export class Carrier {
     const group = this.#groups.get(name);
     if (!group) return;
     this.#groups.delete(name);
-    this.#routes.removeGroup(group);
+    this.#routes.remove(group);
     group.delete();
   }
 
   #recall(spec: ConsumeSpec, take: (recorded: Recorded) => void): void {
-    const matches = this.#routes.matcher(spec.patterns);
+    if (spec.from === "new") return;
+    const matchers = spec.patterns.map((pattern) => compilePattern(pattern));
     for (const recorded of this.#ring.since(spec.from)) {
-      if (recorded.event && matches(recorded.event.type)) take(recorded);
+      const type = recorded.event?.type;
+      if (type !== undefined && matchers.some((matches) => matches(type))) take(recorded);
     }
   }
 
@@ -164,7 +167,7 @@ export class Carrier {
     if (outgoing.to !== undefined) return this.#direct(event, outgoing.to, publishing);
     const deliverAt = event.metadata.deliverAt;
     if (deliverAt !== undefined && deliverAt > now) return this.#schedule(event, deliverAt - now);
-    for (const group of this.#routes.find(event.type).groups) {
+    for (const group of this.#routes.groups(event.type)) {
       const admission = group.admission(excess, group === turn);
       if (admission === "wait") return group;
       if (admission === "refuse") return { ok: false, error: group.overloaded() };
@@ -173,14 +176,15 @@ export class Carrier {
   };
 
   #deliver(event: AgentEvent, now: number, since: number): PublishResult {
-    const route = this.#routes.find(event.type);
+    const groups = this.#routes.groups(event.type);
+    const broadcasts = this.#routes.broadcasts(event.type);
     const position = this.#ring.nextPosition();
     const recorded: Recorded = { position, recordedAt: now, event };
     this.#ring.keep(recorded);
-    for (const group of route.groups) group.offer(recorded, since);
-    for (const broadcast of route.broadcasts) broadcast.offer(recorded);
+    for (const group of groups) group.offer(recorded, since);
+    for (const broadcast of broadcasts) broadcast.offer(recorded);
     const isTapped = this.#taps.length > 0 && this.#show(recorded);
-    return isTapped || route.groups.length > 0 || route.broadcasts.length > 0
+    return isTapped || groups.length > 0 || broadcasts.length > 0
       ? { ok: true, position }
       : { ok: true, position, unroutable: true };
   }

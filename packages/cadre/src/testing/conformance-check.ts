@@ -39,6 +39,8 @@ export interface CheckContext extends CarrierControls {
   readonly seed: number;
   readonly random: Random;
   readonly clock: Clock;
+  /** How long a check waits for what should come, in milliseconds. */
+  readonly boundMs: number;
   /** The lease that checks ask for, in milliseconds: the shortest that the carrier keeps reliably. */
   readonly leaseMs: number;
   /** A fresh connection to the same carrier, closed after the check. */
@@ -58,7 +60,7 @@ export interface CheckContext extends CarrierControls {
   ): Promise<readonly (PublishResult & { readonly ok: true })[]>;
   /**
    * Waits until `predicate` holds, and fails the check if it doesn't within the bound.
-   * @param options.withinMs @default 5_000, or the suite's `boundMs`
+   * @param options.withinMs @default `boundMs`
    */
   until(
     predicate: () => unknown,

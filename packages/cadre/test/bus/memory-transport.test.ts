@@ -1,0 +1,12 @@
+import { test } from "node:test";
+import { memoryCarrier } from "#src/bus/memory-transport.ts";
+import { transportConformance } from "#src/testing/transport-conformance.ts";
+
+const carrier = memoryCarrier();
+
+await transportConformance({
+  test,
+  createTransport: () => carrier.connect(),
+  leaseMs: 60,
+  level: "port",
+});
