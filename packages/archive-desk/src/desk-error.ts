@@ -1,0 +1,17 @@
+export type DeskErrorCode =
+  | "DATASET_MISSING"
+  | "FOLDER_UNREADABLE"
+  | "NO_DOCUMENTS"
+  | "INVALID_LIMIT"
+  | "INVALID_CHUNK_SIZE";
+
+/** What the desk says when it can't begin; the message tells what to do. */
+export class DeskError extends Error {
+  readonly code: DeskErrorCode;
+
+  constructor(code: DeskErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "DeskError";
+    this.code = code;
+  }
+}
