@@ -1,21 +1,11 @@
 import { CadreError } from "../core/errors.ts";
-import { toFrozenJson } from "../core/json.ts";
+import type { PayloadType, StandardSchema } from "../core/event-definition.ts";
+import { toFrozenJson, type JsonValue } from "../core/json.ts";
+import { isStandardSchema, payloadCheck } from "../core/payload-check.ts";
 import type { TaskDefinition } from "./task.ts";
 
-/** The part of a Standard Schema (https://standardschema.dev) that a task uses. Any validator that has it fits. */
-interface SchemaLike<Value> {
-  readonly "~standard": {
-    readonly validate: (
-      value: unknown,
-    ) =>
-      | { readonly value: Value; readonly issues?: undefined }
-      | { readonly issues: readonly { readonly message: string; readonly path?: unknown }[] }
-      | Promise<unknown>;
-  };
-}
-
-/** What says the type of a task's input or output: a Standard Schema, or `type<T>()`, which checks nothing at run time. */
-export type TaskSchema<Value> = SchemaLike<Value> | { readonly type?: Value };
+/** What says the type of a task's input or output: `type<T>()`, which may carry a JSON Schema, or a Standard Schema of any validator. */
+export type TaskSchema<Value> = PayloadType<Value> | StandardSchema<Value>;
 
 export interface TaskOptionsOf<Input, Output> {
   /** One or more words of `[a-z0-9_-]`, separated by dots: `extract.entities`. */
@@ -66,8 +56,8 @@ export function defineTask<Input, Output>(
     maxAttempts,
     ...(options.deadlineMs === undefined ? {} : { deadlineMs: options.deadlineMs }),
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
-    checkInput: (input: unknown) => check(options.input, input, `${name}'s input`),
-    checkOutput: (output: unknown) => check(options.output, output, `${name}'s output`),
+    checkInput: checker(options.input, `${name}'s input`),
+    checkOutput: checker(options.output, `${name}'s output`),
   });
 }
 
@@ -80,33 +70,24 @@ function checkPositive(option: string, value: number): void {
   );
 }
 
-function check<Value>(schema: TaskSchema<Value> | undefined, value: unknown, what: string): Value {
-  const json = value === undefined ? null : toFrozenJson(value);
-  if (!schema || !("~standard" in schema)) return json as Value;
-  const outcome = schema["~standard"].validate(json);
-  if (outcome instanceof Promise) {
-    throw new CadreError(
-      "INVALID_OPTION",
-      `The schema of ${what} is asynchronous. Give one that answers at once.`,
-      { option: "schema" },
-    );
-  }
-  if (!outcome.issues) return outcome.value;
-  const issues = outcome.issues.map((issue) => ({
-    path: Array.isArray(issue.path) ? issue.path.map(segmentOf).join(".") : "",
-    message: issue.message,
-  }));
-  throw new CadreError(
-    "INVALID_PAYLOAD",
-    `The value doesn't fit ${what}: ` +
-      issues.map((issue) => `${issue.path || "(root)"}: ${issue.message}`).join("; "),
-    { type: what, version: "1.0.0", issues },
-  );
-}
-
-function segmentOf(segment: unknown): string {
-  if (typeof segment === "object" && segment !== null && "key" in segment) {
-    return String(segment.key);
-  }
-  return String(segment);
+function checker<Value>(
+  schema: TaskSchema<Value> | undefined,
+  what: string,
+): (value: unknown) => Value {
+  const toJson = (value: unknown): JsonValue => (value === undefined ? null : toFrozenJson(value));
+  const rule = isStandardSchema(schema) ? schema : schema?.schema;
+  // Without a schema the type is the compiler's word alone.
+  if (!rule) return (value) => toJson(value) as Value;
+  const validate = payloadCheck(what, rule);
+  return (value) => {
+    const outcome = validate(toJson(value));
+    if (!outcome.issues) return outcome.payload as Value;
+    const { issues } = outcome;
+    const list = issues.map(({ path, message }) => `${path || "(root)"}: ${message}`).join("; ");
+    throw new CadreError("INVALID_PAYLOAD", `The value doesn't fit ${what}: ${list}`, {
+      type: what,
+      version: "1.0.0",
+      issues,
+    });
+  };
 }

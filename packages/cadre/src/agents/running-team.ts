@@ -126,8 +126,10 @@ export class RunningTeam implements Cadre {
     for (const worker of this.#workers) await worker.start();
     for (const listener of this.#listeners) await listener.start();
     await this.#listenToSystem();
-    if (this.#parts.relays)
-      this.#relay = await startRelay({ ...this.#context, store: this.store, bus: this.bus });
+    if (this.#parts.relays) {
+      const { clock, random, logger } = this.#context;
+      this.#relay = await startRelay({ store: this.store, bus: this.bus, clock, random, logger });
+    }
     if (this.#parts.orchestrates) {
       const parts = { desk: this.#desk, directory: this.#presence };
       this.#orchestrator = startOrchestrator(this.#context, parts);
