@@ -12,7 +12,7 @@ import type { AgentEvent } from "../core/event.ts";
 import { Backpressure, type DropReport } from "./backpressure.ts";
 import type { Subscription, SubscriptionStats } from "./bus.ts";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
-import { Counters } from "./counters.ts";
+import { createCounters, type Counters } from "./counters.ts";
 import { RunningDelivery, type DeliveryParts } from "./delivery.ts";
 import type { ErrorChannel } from "./error-channel.ts";
 import { finishHandler, isPromise, startHandler, type HandlerRunParts } from "./handler-run.ts";
@@ -42,7 +42,7 @@ interface Running {
 
 export class BroadcastSubscription implements Subscription, MemberOfBus {
   readonly plan: SubscriptionPlan;
-  readonly counters: Counters = new Counters();
+  readonly counters: Counters = createCounters();
   readonly #parts: BroadcastParts;
   readonly #queue = new RingQueue<AgentEvent>();
   readonly #running = new Set<Running>();

@@ -1,9 +1,7 @@
-import { systemClock } from "../core/clock.ts";
 import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { EventMap } from "../core/event-types.ts";
 import type { FilterDocument } from "../core/filter.ts";
-import { silentLogger } from "../core/logger.ts";
 import {
   checkOptions,
   someFunction,
@@ -12,8 +10,7 @@ import {
   wholeNumber,
   type OptionRules,
 } from "../core/options.ts";
-import { secureRandom } from "../core/random.ts";
-import { Broadcasts } from "./broadcast.ts";
+import { assembleBus, type BusParts } from "./bus-parts.ts";
 import type {
   Bus,
   BusError,
@@ -32,28 +29,13 @@ import type {
   SubscribeOptions,
   Subscription,
 } from "./bus.ts";
-import { DeadLetterOffice } from "./dead-letter-office.ts";
-import { Deadlines } from "./deadline-queue.ts";
-import { Draining } from "./drain.ts";
-import { ErrorChannel, errorType, type RaisedError } from "./error-channel.ts";
-import { ErrorEvents } from "./error-events.ts";
-import { Fairness } from "./fairness.ts";
+import type { DeadLetterOffice } from "./dead-letter-office.ts";
+import { errorType, type RaisedError } from "./error-channel.ts";
 import { Listening, type ListenOptions } from "./listen.ts";
-import { Middleware } from "./middleware.ts";
-import { checkPublishOptions, Publisher } from "./publisher.ts";
-import { Replay } from "./replay.ts";
-import { isInternal } from "./reply.ts";
-import { Requests } from "./requests.ts";
-import { InvalidEvent, isRefusal } from "./retry-policy.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import { checkPublishOptions } from "./publisher.ts";
 import type { Capabilities, ReadQuery } from "./transport.ts";
 
-const defaults = {
-  source: "cadre",
-  maxHandlerBacklog: 1_000, // events beyond a full queue's bound, from inside handlers
-  dedupWindow: 10_000, // ids; at 1,000 events a second, ten seconds of duplicates
-  closeDeadlineMs: 10_000,
-} as const;
+const closeDeadlineMs = 10_000; // for `close` without one: longer than most handlers
 
 const rules: OptionRules<BusOptions> = {
   transport: someObject,
@@ -76,7 +58,7 @@ const rules: OptionRules<BusOptions> = {
 export function createBus<Events extends EventMap = EventMap>(
   options: BusOptions<Events>,
 ): Bus<Events> {
-  checkOptions<BusOptions>("createBus", options as BusOptions, rules);
+  checkOptions<BusOptions>("createBus", options, rules);
   if (options.transport === undefined) {
     throw new CadreError(
       "INVALID_OPTION",
@@ -96,114 +78,39 @@ class CadreBus {
   readonly capabilities: Capabilities;
   readonly deadLetters: DeadLetterOffice;
   readonly #options: BusOptions;
-  readonly #errors: ErrorChannel;
-  readonly #middleware = new Middleware();
-  readonly #broadcasts: Broadcasts;
-  readonly #publisher: Publisher;
-  readonly #subscriptions: Subscriptions;
-  readonly #requests: Requests;
-  readonly #errorEvents: ErrorEvents;
-  readonly #replay: Replay;
-  readonly #draining: Draining;
-  readonly #own: Subscription[] = [];
+  readonly #parts: BusParts;
   readonly #listenings = new Set<Listening>();
   #closing: Promise<DrainReport> | undefined;
 
   constructor(options: BusOptions) {
-    const { transport } = options;
-    const clock = options.clock ?? systemClock;
-    const random = options.random ?? secureRandom;
-    const logger = options.logger ?? silentLogger;
-    const registry = options.events;
-    const instance = random.id(clock.now());
     this.#options = options;
-    this.source = options.source ?? defaults.source;
-    this.name = `${this.source}-${instance}`;
-    this.capabilities = transport.capabilities;
-    this.#errors = new ErrorChannel(clock, logger);
-    const [errors, middleware] = [this.#errors, this.#middleware];
-    const admit = (event: AgentEvent): AgentEvent => this.#admit(event);
-    const fairness = new Fairness(clock);
-    const deadlines = new Deadlines(clock);
-    this.#broadcasts = new Broadcasts({
-      transport,
-      middleware,
-      fairness,
-      admit,
-      onRefused: (event, cause) =>
-        errors.raise({
-          severity: "error",
-          message: `An event of type "${event.type}" was refused on arrival.`,
-          cause,
-          event,
-        }),
-    });
-    this.#publisher = new Publisher({
-      transport,
-      registry,
-      source: this.source,
-      clock,
-      random,
-      middleware,
-      broadcasts: this.#broadcasts,
-      fairness,
-      maxHandlerBacklog: options.maxHandlerBacklog ?? defaults.maxHandlerBacklog,
-    });
-    const publisher = this.#publisher;
-    this.deadLetters = new DeadLetterOffice(transport, publisher, clock, logger);
-    this.#subscriptions = new Subscriptions({
-      transport,
-      clock,
-      random,
-      errors,
-      middleware,
-      fairness,
-      deadlines,
-      publisher,
-      broadcasts: this.#broadcasts,
-      deadLetters: this.deadLetters,
-      unitOfWork: options.unitOfWork ?? transport.unitOfWork,
-      source: this.source,
-      dedupWindow: options.dedupWindow ?? defaults.dedupWindow,
-      admit,
-      announce: (type, payload) => this.#announce(type, payload),
-    });
-    const open = (type: string, handler: Handler): Promise<void> => this.#openOwn(type, handler);
-    const { reportsUnroutable } = transport.capabilities;
-    this.#requests = new Requests({
-      instance,
-      publisher,
-      clock,
-      deadlines,
-      errors,
-      reportsUnroutable,
-      open,
-    });
-    this.#errorEvents = new ErrorEvents({ instance, publisher, errors, open });
-    this.#replay = new Replay({ transport, publisher, fairness, admit });
-    const [subscriptions, requests] = [this.#subscriptions, this.#requests];
-    this.#draining = new Draining({ clock, publisher, requests, subscriptions });
-    errors.announce = (error) => this.#sayError(error);
-    errors.onCritical = (error) => void this.#shutDown(error);
+    const parts = assembleBus(options);
+    this.#parts = parts;
+    this.name = parts.name;
+    this.source = parts.source;
+    this.capabilities = options.transport.capabilities;
+    this.deadLetters = parts.deadLetters;
+    parts.errors.announce = (error) => this.#sayError(error);
+    parts.errors.onCritical = (error) => void this.#shutDown(error);
   }
 
   async publish(type: string, payload: unknown, options?: PublishOptions): Promise<AgentEvent> {
-    this.#publisher.assertOpen();
-    const event = this.#publisher.create(type, payload, checkPublishOptions(options));
-    await this.#publisher.send(event);
+    this.#parts.publisher.assertOpen();
+    const event = this.#parts.publisher.create(type, payload, checkPublishOptions(options));
+    await this.#parts.publisher.send(event);
     return event;
   }
 
   async publishEvent(event: AgentEvent): Promise<void> {
-    this.#publisher.assertOpen();
-    await this.#publisher.send(this.#publisher.adopt(event));
+    this.#parts.publisher.assertOpen();
+    await this.#parts.publisher.send(this.#parts.publisher.adopt(event));
   }
 
   async publishBatch(
     items: readonly PublishItem[],
   ): Promise<readonly ({ readonly event: AgentEvent } | { readonly error: unknown })[]> {
-    this.#publisher.assertOpen();
-    return this.#publisher.sendBatch(items);
+    this.#parts.publisher.assertOpen();
+    return this.#parts.publisher.sendBatch(items);
   }
 
   publishTaskEvent(name: string, payload: unknown, options?: PublishOptions): Promise<AgentEvent> {
@@ -222,11 +129,11 @@ class CadreBus {
         option: "handler",
       });
     }
-    return this.#subscriptions.open(pattern, options, handler);
+    return this.#parts.subscriptions.open(pattern, options, handler);
   }
 
   async declareGroup(pattern: string, options: SubscribeOptions): Promise<void> {
-    return this.#subscriptions.declareGroup(pattern, options);
+    return this.#parts.subscriptions.declareGroup(pattern, options);
   }
 
   listen(pattern: string, options: ListenOptions = {}): Listening {
@@ -234,7 +141,7 @@ class CadreBus {
     // Nobody settles what is listened to, so nothing limits the time that the reader takes.
     const all = { ...rest, ...(signal === undefined ? {} : { signal }), timeoutMs: 0 };
     const listening: Listening = new Listening(
-      (handler) => this.#subscriptions.open(pattern, all, handler),
+      (handler) => this.#parts.subscriptions.open(pattern, all, handler),
       signal,
       () => void this.#listenings.delete(listening),
     );
@@ -243,11 +150,11 @@ class CadreBus {
   }
 
   request(type: string, payload: unknown, options?: RequestOptions): Promise<AgentEvent> {
-    return this.#requests.request(type, payload, options);
+    return this.#parts.requests.request(type, payload, options);
   }
 
   gather(type: string, payload: unknown, options?: GatherOptions): Promise<readonly AgentEvent[]> {
-    return this.#requests.gather(type, payload, options);
+    return this.#parts.requests.gather(type, payload, options);
   }
 
   async respond(
@@ -255,74 +162,77 @@ class CadreBus {
     options: SubscribeOptions,
     responder: Responder,
   ): Promise<Subscription> {
-    await this.#requests.hearCancellations();
-    return this.#subscriptions.open(pattern, options, this.#requests.answer(responder));
+    await this.#parts.requests.hearCancellations();
+    return this.#parts.subscriptions.open(pattern, options, this.#parts.requests.answer(responder));
   }
 
   history(query: ReadQuery = {}): AsyncIterable<AgentEvent> {
-    return this.#replay.history(query);
+    return this.#parts.replay.history(query);
   }
 
   replay(query: ReadQuery, options: ReplayOptions & { readonly to: Handler }): Promise<number> {
-    return this.#replay.replay(query, options);
+    return this.#parts.replay.replay(query, options);
   }
 
   republish(query: ReadQuery): Promise<number> {
-    return this.#replay.republish(query);
+    return this.#parts.replay.republish(query);
   }
 
   addFilter(filter: FilterDocument): () => void {
-    return this.#middleware.addFilter(filter);
+    return this.#parts.middleware.addFilter(filter);
   }
 
   usePublish(middleware: PublishMiddleware): () => void {
-    return this.#middleware.addPublish(middleware);
+    return this.#parts.middleware.addPublish(middleware);
   }
 
   useHandle(middleware: HandleMiddleware): () => void {
-    return this.#middleware.addHandle(middleware);
+    return this.#parts.middleware.addHandle(middleware);
   }
 
   onError(listener: (error: BusError) => void): () => void {
-    if (!this.#draining.begun) {
-      this.#errorEvents.hear().catch((cause: unknown) => {
+    if (!this.#parts.draining.begun) {
+      this.#parts.errorEvents.hear().catch((cause: unknown) => {
         const message = "Errors of other runtimes cannot be heard.";
-        this.#errors.raise({ severity: "warning", message, cause });
+        this.#parts.errors.raise({ severity: "warning", message, cause });
       });
     }
-    return this.#errors.listen(listener);
+    return this.#parts.errors.listen(listener);
   }
 
   raise(error: RaisedError): void {
-    this.#errors.raise({ code: error.cause === undefined ? "RAISED" : undefined, ...error });
+    this.#parts.errors.raise({ code: error.cause === undefined ? "RAISED" : undefined, ...error });
   }
 
   pause(): void {
-    this.#subscriptions.pause();
+    this.#parts.subscriptions.pause();
   }
 
   resume(): void {
-    this.#subscriptions.resume();
+    this.#parts.subscriptions.resume();
   }
 
   stats(): BusStats {
-    const { published, refused, unroutable } = this.#publisher;
+    const { publisher, requests, subscriptions } = this.#parts;
+    const { published, refused, unroutable } = publisher;
     return {
       published,
       refused,
       unroutable,
-      pendingRequests: this.#requests.size,
-      lateReplies: this.#requests.lateReplies,
-      subscriptions: this.#subscriptions.members.map((member) => member.stats()),
+      pendingRequests: requests.size,
+      lateReplies: requests.lateReplies,
+      subscriptions: subscriptions.members.map((member) => member.stats()),
     };
   }
 
   async idle(): Promise<void> {
     for (;;) {
-      const members = this.#subscriptions.members;
+      const members = this.#parts.subscriptions.members;
       await Promise.all(members.map((member) => member.idle()));
       // What one handler published may have woken another.
-      const { running, queued } = total(this.#subscriptions.members.map((each) => each.stats()));
+      const { running, queued } = total(
+        this.#parts.subscriptions.members.map((each) => each.stats()),
+      );
       if (running + queued === 0) return;
     }
   }
@@ -330,11 +240,11 @@ class CadreBus {
   drain(options: { readonly deadlineMs?: number } = {}): Promise<DrainReport> {
     checkOptions("drain", options, { deadlineMs: wholeNumber(0) });
     for (const listening of this.#listenings) listening.end();
-    return this.#draining.run(options.deadlineMs);
+    return this.#parts.draining.run(options.deadlineMs);
   }
 
   close(options: { readonly deadlineMs?: number } = {}): Promise<DrainReport> {
-    this.#closing ??= this.#close(options.deadlineMs ?? defaults.closeDeadlineMs);
+    this.#closing ??= this.#close(options.deadlineMs ?? closeDeadlineMs);
     return this.#closing;
   }
 
@@ -344,50 +254,17 @@ class CadreBus {
 
   async #close(deadlineMs: number): Promise<DrainReport> {
     const report = await this.drain({ deadlineMs });
-    await Promise.all(this.#own.map((subscription) => subscription.close({ deadlineMs: 0 })));
-    this.#broadcasts.close();
+    await Promise.all(this.#parts.own.map((subscription) => subscription.close({ deadlineMs: 0 })));
+    this.#parts.broadcasts.close();
     await this.#options.transport.close();
     return report;
   }
 
-  /** Brings an event that arrives to the current version, and checks it if it comes from another process. */
-  #admit(event: AgentEvent): AgentEvent {
-    const registry = this.#options.events;
-    if (!registry || isInternal(event.type)) return event;
-    try {
-      const current = registry.upcast(event);
-      if (this.capabilities.crossesProcess) {
-        registry.validate(current.type, current.payload, current.metadata.version);
-      }
-      return current;
-    } catch (error) {
-      throw isRefusal(error) ? new InvalidEvent(error) : error;
-    }
-  }
-
-  async #openOwn(type: string, handler: Handler): Promise<void> {
-    this.#own.push(await this.#subscriptions.openOwn(type, handler));
-  }
-
-  #announce(type: string, payload: Readonly<Record<string, unknown>>): void {
-    const event = this.#publisher.createUnchecked(type, payload);
-    this.#sendOwn({ event });
-  }
-
-  #sendOwn(outgoing: { readonly event: AgentEvent }): void {
-    this.#publisher
-      .sendRaw({ ...outgoing, excess: Number.MAX_SAFE_INTEGER })
-      .catch((cause: unknown) => {
-        const message = `An event of type "${outgoing.event.type}" about the bus itself could not be published.`;
-        this.#errors.raise({ severity: "warning", message, cause });
-      });
-  }
-
   #sayError(error: BusError): void {
-    this.#errorEvents.say(error).catch((cause: unknown) => {
+    this.#parts.errorEvents.say(error).catch((cause: unknown) => {
       if (isCadreError(cause, "CLOSED")) return; // the last errors of a bus that is closing
       const message = `An event of type "${errorType}" could not be published.`;
-      this.#errors.raise({ severity: "warning", message, cause });
+      this.#parts.errors.raise({ severity: "warning", message, cause });
     });
   }
 
@@ -396,7 +273,7 @@ class CadreBus {
     try {
       await this.close();
     } catch (cause) {
-      this.#errors.raise({
+      this.#parts.errors.raise({
         severity: "error",
         message: "The bus could not close in order.",
         cause,

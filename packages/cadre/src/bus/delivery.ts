@@ -63,11 +63,7 @@ export class RunningDelivery implements Delivery {
     return this.#controller.signal;
   }
 
-  async publish<Type extends string>(
-    type: Type,
-    payload: unknown,
-    options: IsolatedPublish = {},
-  ): Promise<never> {
+  async publish(type: string, payload: unknown, options: IsolatedPublish = {}): Promise<never> {
     this.#assertRunning("publish");
     const { publisher, holdsBack, isolated: replayed } = this.#parts;
     const { isolated, ...rest } = options;

@@ -142,7 +142,7 @@ export class Requests {
   /** Fails all that wait with CLOSED. Returns their number. */
   close(): number {
     const count = this.#pending.size;
-    for (const pending of [...this.#pending.values()]) {
+    for (const pending of this.#pending.values()) {
       pending.fail(
         new CadreError("CLOSED", `The bus closed before "${pending.type}" was answered.`, {
           what: "bus",

@@ -137,7 +137,7 @@ function refuseGroupOptions(options: SubscribeOptions): void {
 
 /** What makes two members of one group the same subscription: patterns as a set, and the filter whatever its spelling. */
 function definitionOf(patterns: readonly string[], filter: FilterDocument | undefined): string {
-  const words = JSON.stringify([...patterns].sort());
+  const words = JSON.stringify(patterns.toSorted());
   return filter === undefined ? words : `${words} where ${canonicalFilter(filter)}`;
 }
 

@@ -9,7 +9,7 @@ import { BroadcastSubscription } from "./broadcast-subscription.ts";
 import type { Broadcasts } from "./broadcast.ts";
 import type { Handler, SubscribeOptions } from "./bus.ts";
 import { CircuitBreaker, type BreakerChange } from "./circuit-breaker.ts";
-import { Counters } from "./counters.ts";
+import { createCounters } from "./counters.ts";
 import type { DeadLetterOffice } from "./dead-letter-office.ts";
 import type { Deadlines } from "./deadline-queue.ts";
 import { DedupWindow } from "./dedup-window.ts";
@@ -179,7 +179,7 @@ export class Subscriptions {
   async #openGroup(plan: SubscriptionPlan, group: string, handler: Handler): Promise<GroupMember> {
     const { transport, clock, errors, publisher, unitOfWork, deadLetters, fairness } = this.#parts;
     const retry = new RetryPolicy(plan.retry, this.#parts.random);
-    const counters = new Counters();
+    const counters = createCounters();
     const memory = this.#memoryOf(group);
     let member: GroupMember | undefined;
     const breaker = this.#breakerFor(plan, () => member?.breakerChanged());

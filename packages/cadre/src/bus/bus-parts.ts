@@ -1,0 +1,152 @@
+/** The parts of one bus, put together. Nothing runs yet. */
+import { systemClock } from "../core/clock.ts";
+import type { AgentEvent } from "../core/event.ts";
+import { silentLogger } from "../core/logger.ts";
+import { secureRandom } from "../core/random.ts";
+import type { EventRegistry } from "../core/registry.ts";
+import { Broadcasts } from "./broadcast.ts";
+import type { BusOptions, Handler } from "./bus.ts";
+import { DeadLetterOffice } from "./dead-letter-office.ts";
+import { Deadlines } from "./deadline-queue.ts";
+import { Draining } from "./drain.ts";
+import { ErrorChannel } from "./error-channel.ts";
+import { ErrorEvents } from "./error-events.ts";
+import { Fairness } from "./fairness.ts";
+import type { MemberOfBus } from "./member.ts";
+import { Middleware } from "./middleware.ts";
+import { Publisher } from "./publisher.ts";
+import { Replay } from "./replay.ts";
+import { isInternal } from "./reply.ts";
+import { Requests } from "./requests.ts";
+import { InvalidEvent, isRefusal } from "./retry-policy.ts";
+import { Subscriptions } from "./subscriptions.ts";
+
+const defaults = {
+  source: "cadre",
+  maxHandlerBacklog: 1_000, // events beyond a full queue's bound, from inside handlers
+  dedupWindow: 10_000, // ids; at 1,000 events a second, ten seconds of duplicates
+} as const;
+
+export interface BusParts {
+  readonly name: string;
+  readonly source: string;
+  readonly errors: ErrorChannel;
+  readonly middleware: Middleware;
+  readonly broadcasts: Broadcasts;
+  readonly publisher: Publisher;
+  readonly deadLetters: DeadLetterOffice;
+  readonly subscriptions: Subscriptions;
+  readonly requests: Requests;
+  readonly errorEvents: ErrorEvents;
+  readonly replay: Replay;
+  readonly draining: Draining;
+  /** The bus's own subscriptions, which outlive the user's. */
+  readonly own: readonly MemberOfBus[];
+}
+
+export function assembleBus(options: BusOptions): BusParts {
+  const { transport } = options;
+  const clock = options.clock ?? systemClock;
+  const random = options.random ?? secureRandom;
+  const logger = options.logger ?? silentLogger;
+  const source = options.source ?? defaults.source;
+  const instance = random.id(clock.now());
+  const errors = new ErrorChannel(clock, logger);
+  const middleware = new Middleware();
+  const fairness = new Fairness(clock);
+  const deadlines = new Deadlines(clock);
+  const admit = admission(options.events, transport.capabilities.crossesProcess);
+  const onRefused = (event: AgentEvent, cause: unknown): void =>
+    errors.raise({ severity: "error", message: refusalOf(event), cause, event });
+  const broadcasts = new Broadcasts({ transport, middleware, fairness, admit, onRefused });
+  const publisher = new Publisher({
+    transport,
+    registry: options.events,
+    source,
+    clock,
+    random,
+    middleware,
+    broadcasts,
+    fairness,
+    maxHandlerBacklog: options.maxHandlerBacklog ?? defaults.maxHandlerBacklog,
+  });
+  const deadLetters = new DeadLetterOffice(transport, publisher, clock, logger);
+  const subscriptions = new Subscriptions({
+    transport,
+    clock,
+    random,
+    errors,
+    middleware,
+    fairness,
+    deadlines,
+    publisher,
+    broadcasts,
+    deadLetters,
+    unitOfWork: options.unitOfWork ?? transport.unitOfWork,
+    source,
+    dedupWindow: options.dedupWindow ?? defaults.dedupWindow,
+    admit,
+    announce: (type, payload) => announce(publisher, errors, type, payload),
+  });
+  const own: MemberOfBus[] = [];
+  const open = async (type: string, handler: Handler): Promise<void> => {
+    own.push(await subscriptions.openOwn(type, handler));
+  };
+  const { reportsUnroutable } = transport.capabilities;
+  const asking = { instance, publisher, clock, deadlines, errors, reportsUnroutable, open };
+  const requests = new Requests(asking);
+  return {
+    name: `${source}-${instance}`,
+    source,
+    errors,
+    middleware,
+    broadcasts,
+    publisher,
+    deadLetters,
+    subscriptions,
+    requests,
+    errorEvents: new ErrorEvents({ instance, publisher, errors, open }),
+    replay: new Replay({ transport, publisher, fairness, admit }),
+    draining: new Draining({ clock, publisher, requests, subscriptions }),
+    own,
+  };
+}
+
+/** Brings an event that arrives to the current version, and checks it if it comes from another process. */
+function admission(
+  registry: EventRegistry | undefined,
+  crossesProcess: boolean,
+): (event: AgentEvent) => AgentEvent {
+  if (!registry) return (event) => event;
+  return (event) => {
+    if (isInternal(event.type)) return event;
+    try {
+      const current = registry.upcast(event);
+      if (crossesProcess) {
+        registry.validate(current.type, current.payload, current.metadata.version);
+      }
+      return current;
+    } catch (error) {
+      throw isRefusal(error) ? new InvalidEvent(error) : error;
+    }
+  };
+}
+
+function refusalOf(event: AgentEvent): string {
+  return `An event of type "${event.type}" was refused on arrival.`;
+}
+
+/** Says something about the bus itself, best effort. */
+function announce(
+  publisher: Publisher,
+  errors: ErrorChannel,
+  type: string,
+  payload: Readonly<Record<string, unknown>>,
+): void {
+  const event = publisher.createUnchecked(type, payload);
+  const excess = Number.MAX_SAFE_INTEGER; // news of a full queue must get past it
+  publisher.sendRaw({ event, excess }).catch((cause: unknown) => {
+    const message = `An event of type "${type}" about the bus itself could not be published.`;
+    errors.raise({ severity: "warning", message, cause });
+  });
+}
