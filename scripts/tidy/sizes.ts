@@ -51,7 +51,7 @@ export function checkLineWidth(source: Source): Finding[] {
   let offset = 0;
   const findings: Finding[] = [];
   for (const line of source.text.split("\n")) {
-    const columns = [...line].length;
+    const columns = line.length;
     // A comment's address or a template's text may have no place to break.
     const breakable = line.trim().includes(" ");
     if (columns > maxColumns && breakable) {
