@@ -87,3 +87,39 @@ export type {
   Transport,
 } from "./bus/transport.ts";
 export { canonicalFilter, compileFilter, type FilterDocument } from "./core/filter.ts";
+export { memory, memoryCarrier } from "./bus/memory-transport.ts";
+
+// The event store
+export { memoryStore, type MemoryStoreOptions } from "./store/memory-store.ts";
+export type {
+  CommitResult,
+  EventStore,
+  LogPosition,
+  Slot,
+  StoredEvent,
+  StoreQuery,
+} from "./store/event-store.ts";
+export { decide, type DecideOptions, type DecideOutcome, type Decision } from "./store/decide.ts";
+export type { Fold } from "./store/fold.ts";
+export { createLeases } from "./store/lease.ts";
+export type { HeldLease, LeaseRequest, Leases, LeaseView } from "./store/lease.ts";
+export { defineProjection, foldProjection } from "./store/projection.ts";
+export type {
+  ApplyByType,
+  Folded,
+  FoldPoint,
+  Projection,
+  ProjectionOptions,
+} from "./store/projection.ts";
+export { startProjection } from "./store/running-projection.ts";
+export type {
+  ProjectionStatus,
+  RunningProjection,
+  StartProjectionOptions,
+} from "./store/running-projection.ts";
+export { loadStream, type LoadedStream, type LoadOptions } from "./store/snapshot.ts";
+export { storeUnitOfWork } from "./store/unit-of-work.ts";
+
+// From the store to the bus
+export { startRelay, type Relay, type RelayOptions, type RelayStatus } from "./outbox/relay.ts";
+export type { SetAside } from "./outbox/relay-record.ts";
