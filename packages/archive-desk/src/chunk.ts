@@ -53,7 +53,10 @@ function packSentences(text: string, sentences: readonly Span[], targetChars: nu
   for (const sentence of sentences) {
     if (open === undefined) {
       open = sentence;
-    } else if (sentence.end - open.start > targetChars || endsWell(text, open, sentence, targetChars)) {
+    } else if (
+      sentence.end - open.start > targetChars ||
+      endsWell(text, open, sentence, targetChars)
+    ) {
       spans.push(open);
       open = sentence;
     } else {

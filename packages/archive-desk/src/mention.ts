@@ -64,25 +64,36 @@ export function hasTitle(text: string, span: Span): boolean {
   return titleBefore.test(before) || titlePrefix.test(text.slice(span.start, span.end));
 }
 
+const titleOnly = new RegExp(
+  `^(?:(?:${titleWords}|her|his|majesty|first|second)\\.?(?:\\s+|$))+$`,
+  "i",
+);
+// Nouns that both libraries take for a part of somebody's name in formal prose.
+const notPersons =
+  /\b(?:Doctrine|Indians?|Housing|Full|Act|Bill|Plan|Treaty|Land|Revenue|Occasions|Rico|Domingo|Regent|Commanding|Due|Mint|Staff|Grant[ )]|U\. S\. S|Program|Security|Care|Convention|Amendment|Law|Laws|Tariff|Medal|Award|Day|Church|Party|State|States|Fund|Government|Union|Congress|Senate|House|Order|Assembly|Superintendent|Surveyor|Inspector|Consul|Qaida|Qaeda|Hurricane|Maj|Canal|Line|Islands?|River|Bureau|Ordnance|Survey|Almighty|God|Heaven|Heavenly|Providence|Thor|Court|Agent|Agents|Tribe|Tribes|Nation|Nations|Century|Depression|Declaration|Revolution|War|Peace|Bonds?|Territory|Works?|Affairs|Claims|Commission|Corps|Service|Militia|Marine|Marines|Deal|Frontier|Society|Budget|Economy|Family|Council|Lady|Republicans?|Democrats?)\b/;
+
 /** A mention of what is left of `span` without punctuation, article and possessive; undefined when nothing is. */
 export function mentionAt(text: string, span: Span, kind: EntityKind): Mention | undefined {
   let { start, end } = span;
   const piece = text.slice(start, end);
-  const lead = /^(?:[^\p{L}\p{N}]+|the\s+)+/iu.exec(piece)?.[0].length ?? 0;
-  start += lead;
-  let kept = text.slice(start, end).replace(/[^\p{L}\p{N}.]+$/u, "");
+  // Names begin and end with a capitalised word; what stands after a comma is another name.
+  start += /^(?:[^\p{L}\p{N}]+|(?:The|THE|\p{Ll}[\p{L}'’-]*)\s+)+/u.exec(piece)?.[0].length ?? 0;
+  let kept = text.slice(start, end).replace(/[,;:][^]*$/, "");
+  kept = kept.replace(/(?:\s+\p{Ll}[\p{L}'’-]*[^\p{L}]*)+$/u, "").replace(/[^\p{L}\p{N}.]+$/u, "");
   kept = kept.replace(/(?:['’]s|(?<=s)['’])$/i, "");
   if (!/(?:^|[\s.])\p{Lu}\.$/u.test(kept)) kept = kept.replace(/[.\s]+$/, "");
   end = start + kept.length;
   const name = tidyName(kept);
-  if (end <= start || !/\p{Lu}/u.test(name) || name.length < 2) return undefined;
+  if (end <= start || !/\p{Lu}\S/u.test(name) || titleOnly.test(name)) return undefined;
+  if (kind === "person" && notPersons.test(name)) return undefined;
   return { text: kept, name, kind, start, end };
 }
 
 /** Sorts by start, then the longer first; of overlapping mentions the first stays. */
 export function withoutOverlaps(mentions: readonly Mention[]): Mention[] {
   const sorted = mentions.toSorted(
-    (a, b) => a.start - b.start || b.end - a.end || (a.kind < b.kind ? -1 : a.kind > b.kind ? 1 : 0),
+    (a, b) =>
+      a.start - b.start || b.end - a.end || (a.kind < b.kind ? -1 : a.kind > b.kind ? 1 : 0),
   );
   const kept: Mention[] = [];
   let reached = 0;
