@@ -30,6 +30,25 @@ export type {
 export { assertTopic, isTopic, maxTopicBytes, maxTopicWords } from "./core/topic.ts";
 export { assertPattern, compilePattern, patternsOverlap } from "./core/pattern.ts";
 
+// On the wire
+export { decodeEvent, encodeEvent } from "./core/codec/json.ts";
+export type { CodecLimits } from "./core/codec/wire-json.ts";
+export {
+  cloudEventsContentType,
+  decodeCloudEvent,
+  encodeCloudEvent,
+  fromCloudEvent,
+  toCloudEvent,
+  type CloudDecodeOptions,
+  type CloudEvent,
+} from "./core/codec/cloudevents.ts";
+export {
+  decodeBinaryCloudEvent,
+  encodeBinaryCloudEvent,
+  type BinaryCloudEvent,
+  type CloudBinding,
+} from "./core/codec/cloudevents-binary.ts";
+
 // Errors
 export { CadreError, RetryableError, TerminalError } from "./core/errors.ts";
 export { describeError, isCadreError } from "./core/errors.ts";

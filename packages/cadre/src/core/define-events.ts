@@ -210,12 +210,12 @@ const detailRules = {
 /** A definition that is a schema itself, put in its place. */
 function detailsOf(type: string, definition: EventDefinitions[string]): EventDefinition {
   if (isStandardSchema(definition)) return { schema: definition };
-  const { description, ...rest } = definition;
   const isDetailed =
-    "schema" in rest || "version" in rest || "upcast" in rest || Object.keys(rest).length === 0;
+    ["schema", "version", "upcast"].some((name) => Object.hasOwn(definition, name)) ||
+    Object.keys(definition).every((name) => name === "description");
   if (!isDetailed) return { schema: definition as JsonSchema };
   checkOptions(`event type "${type}"`, definition, detailRules);
-  return definition as EventDefinition;
+  return definition;
 }
 
 function makeEntry(type: string, definition: EventDefinition): Entry {
