@@ -1,4 +1,7 @@
-/** One check of the store suite: what an event store must show. It runs on an empty store of its own and fails by throwing. */
+/**
+ * One check of the store suite: what an event store must show. It runs on an empty store of its own
+ * and fails by throwing.
+ */
 import assert from "node:assert/strict";
 import type { Commit } from "../core/commit.ts";
 import { isCadreError, type ErrorCode } from "../core/errors.ts";
@@ -22,7 +25,10 @@ export interface StoreCheckContext {
   readonly random: Random;
   /** Closes a store, also as a crash would, and opens it again with what it has on disk. */
   readonly reopen: (store: EventStore) => Promise<EventStore>;
-  /** Another connection to `store`'s log, as a second process has one; the store itself where that cannot be. */
+  /**
+   * Another connection to `store`'s log, as a second process has one; the store itself where that
+   * cannot be.
+   */
   readonly peer: (store: EventStore) => Promise<EventStore>;
   /** A finished event with a new id. */
   readonly event: (

@@ -1,0 +1,23 @@
+/** What tests of Cadre's users, and Cadre's own, are made with. Nothing of the library imports it. */
+export { VirtualClock } from "../core/clock.ts";
+export { SeededRandom } from "../core/random.ts";
+export type { CarrierControls, CheckContext, ConformanceCheck } from "./conformance-check.ts";
+export {
+  conformanceReport,
+  transportChecks,
+  transportConformance,
+  type CheckResult,
+  type ConformanceReport,
+  type TestFunction,
+  type TransportConformanceOptions,
+} from "./transport-conformance.ts";
+export {
+  faulty,
+  type FaultCounts,
+  type FaultyOptions,
+  type FaultyTransport,
+  type PortCall,
+} from "./faulty-transport.ts";
+export { recordingBus, type BusRecording, type EventMatch } from "./recording-bus.ts";
+export { patternVectors, type PatternVector } from "./vectors/patterns.ts";
+export { filterVectors, type FilterVector } from "./vectors/filters.ts";
