@@ -114,7 +114,11 @@ test("sizes have limits", () => {
   assertCases({
     rule: checkLineWidth,
     refused: [`// a ${"x".repeat(96)}`],
-    allowed: [`// a ${"x".repeat(95)}`, `"${"x".repeat(120)}"`],
+    allowed: [
+      `// a ${"x".repeat(95)}`,
+      `"${"x".repeat(120)}"`,
+      `  message: "one ${"x".repeat(120)}",`,
+    ],
   });
 });
 

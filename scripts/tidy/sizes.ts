@@ -12,6 +12,7 @@ import {
 const maxFileLines = 400;
 const maxFunctionLines = 60;
 const maxColumns = 100;
+const oneString = /^\s*(?:[\w.]+: |return |: |\? )?(["'`])(?:(?!\1).)*\1[,;)]*$/;
 
 /** Files that are longer than a reader holds in mind. */
 export function checkFileSize(source: Source): Finding[] {
@@ -52,8 +53,8 @@ export function checkLineWidth(source: Source): Finding[] {
   const findings: Finding[] = [];
   for (const line of source.text.split("\n")) {
     const columns = line.length;
-    // A comment's address or a template's text may have no place to break.
-    const breakable = line.trim().includes(" ");
+    // A message or an address in one piece is easier to find than one in two.
+    const breakable = line.trim().includes(" ") && !oneString.test(line);
     if (columns > maxColumns && breakable) {
       findings.push(finding(source, offset + 1, `${columns} columns; at most ${maxColumns}`));
     }
