@@ -12,6 +12,13 @@ export {
   type TransportConformanceOptions,
 } from "./transport-conformance.ts";
 export {
+  storeChecks,
+  storeConformance,
+  type DeclareTest,
+  type StoreConformanceOptions,
+} from "./store-conformance.ts";
+export type { StoreCheck, StoreCheckContext } from "./store-check.ts";
+export {
   faulty,
   type FaultCounts,
   type FaultyOptions,
