@@ -155,7 +155,12 @@ test("names that say nothing are refused", () => {
   for (const path of ["utils.ts", "a/types.ts", "common/a.ts", "a/util/b.ts", "a/taskQueue.ts"]) {
     assert.notEqual(checkFileName({ path, text: "" }).length, 0, `passes: ${path}`);
   }
-  for (const path of ["a/task-queue.ts", "a/bus.test.ts", "test/types/bus.ts", "01-hello.ts"]) {
+  for (const path of [
+    "a/task-queue.ts",
+    "a/bus.test.ts",
+    "test/types/bus.types.ts",
+    "01-hello.ts",
+  ]) {
     assert.deepEqual(checkFileName({ path, text: "" }), []);
   }
   assertCases({

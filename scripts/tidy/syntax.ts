@@ -62,7 +62,7 @@ export function checkFileName(source: Source): Finding[] {
   if (words.slice(0, -1).some((word) => /^(?:common|utils?|helpers?|misc)$/.test(word))) {
     complain("the folder's name is no noun; what is in it?");
   }
-  if (!/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.(?:test|config|d|bench))*\.[a-z]+$/.test(file)) {
+  if (!/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.(?:test|types|config|d|bench))*\.[a-z]+$/.test(file)) {
     complain("the file's name is not kebab-case");
   }
   return findings;
