@@ -13,7 +13,8 @@ export interface SetAside {
   readonly at: number;
 }
 
-const positionDigits = 16; // as many as the largest safe integer has: names then sort as positions do
+// as many as the largest safe integer has: names then sort as positions do
+const positionDigits = 16;
 
 function asideName(relay: string, position: LogPosition): string {
   return `relay/${relay}/aside/${String(position).padStart(positionDigits, "0")}`;

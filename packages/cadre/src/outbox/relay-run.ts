@@ -100,7 +100,10 @@ export class RelayRun implements Relay {
     this.#wake();
   }
 
-  /** Asks for the lease again and again; each term ends by close, by loss of the lease or by trouble with the store. */
+  /**
+   * Asks for the lease again and again; each term ends by close, by loss of the lease or by trouble
+   * with the store.
+   */
   async #stand(): Promise<void> {
     const { store, clock, random, leaseMs } = this.#context;
     const leases = createLeases({ store, clock });
@@ -162,7 +165,10 @@ export class RelayRun implements Relay {
     this.#unsaved = 0;
   }
 
-  /** Publishes one event, however long it takes. False when the relay stops or loses its lease before. */
+  /**
+   * Publishes one event, however long it takes. False when the relay stops or loses its lease
+   * before.
+   */
   async #publish(stored: StoredEvent, lease: HeldLease): Promise<boolean> {
     const { publish, isPoison, minRetryMs, maxRetryMs, logger } = this.#context;
     for (let attempts = 1, pauseMs = minRetryMs; ; attempts += 1) {
@@ -191,7 +197,8 @@ export class RelayRun implements Relay {
     this.#failing = { position, id: event.id, type: event.type, error, since, attempts };
     if (attempts !== 1 && attempts !== stuckAfter) return;
     const { message, code = "UNREACHABLE" } = describeError(error);
-    const text = `The relay "${this.name}" cannot publish position ${position} and tries again: ${message}`;
+    const what = `cannot publish position ${position} and tries again: ${message}`;
+    const text = `The relay "${this.name}" ${what}`;
     const fields = { relay: this.name, position, id: event.id, attempts, error: message };
     if (attempts === 1) logger.warn("the relay is refused and tries again", fields);
     else logger.error("the relay is stuck", fields);
@@ -225,7 +232,10 @@ export class RelayRun implements Relay {
     raise({ severity: "error", code, message: text, cause: error, event });
   }
 
-  /** Renews while the term lasts. A renewal that fails is tried again; when the lease has run out, the term ends by itself. */
+  /**
+   * Renews while the term lasts. A renewal that fails is tried again; when the lease has run out,
+   * the term ends by itself.
+   */
   async #keepRenewed(lease: HeldLease, signal: AbortSignal): Promise<void> {
     const { clock, leaseMs } = this.#context;
     while (!signal.aborted && lease.valid()) {

@@ -3,15 +3,21 @@
  *
  *   standby ──lease──▶ active: read after the checkpoint ─▶ publish ─▶ checkpoint ─▶ …
  *      ▲                  │                                   │
- *      └────lease lost────┘             refused for now ──────┤ again, with a growing pause, for ever; those behind it wait
- *                                       refused for ever ─────┘ set aside under its own record, together with the checkpoint
+ *      └────lease lost────┘                 refused for now ──┤ again, with a growing pause
+ *                                           refused for ever ─┘ set aside, with the checkpoint
  *
- * - At least once: a crash between publishing and checkpoint publishes again, under the same id; consumers know it by that.
- * - Any number of relays of one name may run; one is active, by a lease, which fences its checkpoints: one that was paused and
- *   comes back may publish a few events again, under their ids, and cannot move the checkpoint.
- * - Private events are never published. Whatever writes events into the store that came from the bus (an archive) must
- *   append them as private, or they would go round for ever.
- * - A transport that is one log with the store needs no relay: what is committed there is published.
+ * What is refused for now is tried for ever, and those behind it wait: the order is kept. What is
+ * refused for ever is kept under a record of its own, and the others go on.
+ *
+ * - At least once: a crash between publishing and checkpoint publishes again, under the same id;
+ *   consumers know it by that.
+ * - Any number of relays of one name may run; one is active, by a lease, which fences its
+ *   checkpoints: one that was paused and comes back may publish a few events again, under their
+ *   ids, and cannot move the checkpoint.
+ * - Private events are never published. Whatever writes events into the store that came from the
+ *   bus (an archive) must append them as private, or they would go round for ever.
+ * - A transport that is one log with the store needs no relay: what is committed there is
+ *   published.
  */
 import type { Bus } from "../bus/bus.ts";
 import type { Transport } from "../bus/transport.ts";
@@ -35,7 +41,10 @@ const defaults = {
 
 export interface RelayOptions {
   readonly store: EventStore;
-  /** Where the events go; its error channel is told when the relay is stuck. Give either this or `transport`. */
+  /**
+   * Where the events go; its error channel is told when the relay is stuck. Give either this or
+   * `transport`.
+   */
   readonly bus?: Pick<Bus, "publishEvent" | "raise">;
   readonly transport?: Pick<Transport, "publish">;
   /** Relays of one name share a checkpoint and take turns. @default "relay" */
@@ -43,7 +52,9 @@ export interface RelayOptions {
   readonly clock?: Clock;
   readonly random?: Random;
   readonly logger?: Logger;
-  /** How long the active relay is believed alive without a sign, in milliseconds. @default 10_000 */
+  /**
+   * How long the active relay is believed alive without a sign, in milliseconds. @default 10_000
+   */
   readonly leaseMs?: number;
   /** Events published between two checkpoints; also kept whenever nothing waits. @default 100 */
   readonly checkpointEvery?: number;
@@ -53,7 +64,10 @@ export interface RelayOptions {
   readonly minRetryMs?: number;
   /** @default 30_000 */
   readonly maxRetryMs?: number;
-  /** Whether an event can never be published. @default the codes that say so: TOO_LARGE, INVALID_PAYLOAD, UNKNOWN_TYPE … */
+  /**
+   * Whether an event can never be published. @default the codes that say so: TOO_LARGE,
+   * INVALID_PAYLOAD, UNKNOWN_TYPE …
+   */
   readonly isPoison?: (error: unknown, attempts: number) => boolean;
 }
 
@@ -83,16 +97,22 @@ export interface RelayStatus {
 export interface Relay {
   readonly name: string;
   status(): Promise<RelayStatus>;
-  /** Resolves when everything that is committed by now is published or set aside, by whichever relay. */
+  /**
+   * Resolves when everything that is committed by now is published or set aside, by whichever
+   * relay.
+   */
   idle(): Promise<void>;
   /** The events that were set aside, by position. */
   setAside(): Promise<readonly SetAside[]>;
   /**
-   * Publishes an event that was set aside, and drops its record. False when there is no such record.
-   * Rejects with what the carrier says when it refuses the event again.
+   * Publishes an event that was set aside, and drops its record. False when there is no such
+   * record. Rejects with what the carrier says when it refuses the event again.
    */
   republish(position: LogPosition): Promise<boolean>;
-  /** Ends after the event in hand, keeps the checkpoint, gives the lease back. Closing twice is allowed. */
+  /**
+   * Ends after the event in hand, keeps the checkpoint, gives the lease back. Closing twice is
+   * allowed.
+   */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -123,7 +143,8 @@ export interface RelayContext extends Required<Omit<RelayOptions, "bus" | "trans
 }
 
 /**
- * Starts a relay from the store to the bus. A relay without a checkpoint begins with the first event of the log.
+ * Starts a relay from the store to the bus. A relay without a checkpoint begins with the first
+ * event of the log.
  *
  * @throws {CadreError} INVALID_OPTION
  */

@@ -5,7 +5,8 @@ import { checkMetadata, type AgentEvent } from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
 import { assertTopic } from "../core/topic.ts";
 
-const maxNameLength = 256; // characters of a stream's or slot's name: long enough for a path of ids, short enough for an index
+// characters of a stream's or slot's name: long enough for a path of ids, short enough for an index
+const maxNameLength = 256;
 
 /** A commit with nothing optional, whose events share nothing with what the caller holds. */
 export interface CheckedCommit {

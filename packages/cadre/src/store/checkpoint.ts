@@ -2,18 +2,25 @@ import { freezeJson, toFrozenJson } from "../core/json.ts";
 import type { EventStore, LogPosition } from "./event-store.ts";
 import type { Projection } from "./projection.ts";
 
-/** A projection's state with the position that it is at: one slot, hence written together or not at all. */
+/**
+ * A projection's state with the position that it is at: one slot, hence written together or not at
+ * all.
+ */
 export interface Checkpoint<State> {
   readonly position: LogPosition;
   readonly state: State;
 }
 
-/** The slot in which a projection keeps its checkpoint. It may be deleted: the log is folded anew. */
+/**
+ * The slot in which a projection keeps its checkpoint. It may be deleted: the log is folded anew.
+ */
 export function checkpointSlot(name: string): string {
   return `projection/${name}`;
 }
 
-/** The checkpoint; nothing when there is none, it is unreadable, or of another version of the fold. */
+/**
+ * The checkpoint; nothing when there is none, it is unreadable, or of another version of the fold.
+ */
 export async function readCheckpoint<State>(
   store: EventStore,
   projection: Projection<State>,
@@ -24,7 +31,8 @@ export async function readCheckpoint<State>(
     const value = JSON.parse(slot.value) as { version: unknown; position: number; state: State };
     if (value.version !== projection.version || !("state" in value)) return undefined;
     if (!Number.isSafeInteger(value.position) || value.position < 0) return undefined;
-    if (value.position > (await store.head())) return undefined; // of a log that was replaced by an older one
+    // of a log that was replaced by an older one
+    if (value.position > (await store.head())) return undefined;
     const state = projection.inPlace ? value.state : freezeJson(value.state);
     return { position: value.position, state };
   } catch (error) {
@@ -34,7 +42,8 @@ export async function readCheckpoint<State>(
 }
 
 /**
- * Keeps a checkpoint. Another process may run the same projection; whichever wrote last, the checkpoint is a right one.
+ * Keeps a checkpoint. Another process may run the same projection; whichever wrote last, the
+ * checkpoint is a right one.
  * @throws {CadreError} NOT_JSON, when the state cannot be kept
  */
 export async function writeCheckpoint<State>(

@@ -1,5 +1,6 @@
 /**
- * The compare-and-set loop: fold a stream, decide, append with the version that was folded; whoever loses reads again.
+ * The compare-and-set loop: fold a stream, decide, append with the version that was folded; whoever
+ * loses reads again.
  *
  *   load ─▶ decide ─▶ commit ─ok────────▶ committed
  *             ▲  │       └──conflict──▶ fold what is new ─┐
@@ -13,7 +14,9 @@ import type { EventStore, LogPosition } from "./event-store.ts";
 import type { Fold } from "./fold.ts";
 import { loadStream, type LoadedStream, type LoadOptions } from "./snapshot.ts";
 
-/** What a decider wants written: events for its stream, and what must be written in the same commit. */
+/**
+ * What a decider wants written: events for its stream, and what must be written in the same commit.
+ */
 export interface Decision extends Commit {
   readonly events: readonly AgentEvent[];
   /** Keeps `events` from the bus. */
@@ -38,10 +41,12 @@ export interface DecideOutcome<State> {
 }
 
 /**
- * Decides on the newest state of a stream and appends what was decided, so that nobody decided in between.
+ * Decides on the newest state of a stream and appends what was decided, so that nobody decided in
+ * between.
  *
- * `decider` may run several times, each time on newer state, and must have no effect beside what it returns. Nothing, or no
- * events and nothing else, leaves the stream as it is. What it throws is thrown.
+ * `decider` may run several times, each time on newer state, and must have no effect beside what it
+ * returns. Nothing, or no events and nothing else, leaves the stream as it is. What it throws is
+ * thrown.
  *
  * @throws {CadreError} VERSION_CONFLICT, when every attempt lost
  */

@@ -1,9 +1,10 @@
 /**
  * The EventStore port: history with compare-and-set.
  *
- * A store is one log. Each event in it has a position (its place in the whole log, strictly increasing, visible in order: a
- * reader that has seen p never later finds a p' < p) and, if it belongs to a stream, a version (its place in the stream, from 1,
- * without gaps). `commit` is all or nothing. Its compare-and-set on versions is the only lock in the system.
+ * A store is one log. Each event in it has a position (its place in the whole log, strictly
+ * increasing, visible in order: a reader that has seen p never later finds a p' < p) and, if it
+ * belongs to a stream, a version (its place in the stream, from 1, without gaps). `commit` is all
+ * or nothing. Its compare-and-set on versions is the only lock in the system.
  */
 import type { AgentEvent } from "../core/event.ts";
 import type { Commit, InboxMark } from "../core/commit.ts";
@@ -50,11 +51,13 @@ export interface CommitResult {
   /** The last position written; the head of the log when nothing was. */
   readonly position: LogPosition;
   /**
-   * The version of the last event of each append, in their order: where the stream was left by this commit, also if it was
-   * skipped and others have written since.
+   * The version of the last event of each append, in their order: where the stream was left by this
+   * commit, also if it was skipped and others have written since.
    */
   readonly versions: readonly number[];
-  /** True when every event of the commit was in the log already, by id: nothing was written again. */
+  /**
+   * True when every event of the commit was in the log already, by id: nothing was written again.
+   */
   readonly duplicate: boolean;
 }
 
@@ -66,19 +69,22 @@ export interface Slot {
 export interface EventStore {
   readonly name: string;
   /**
-   * Writes everything in `commit`, or nothing. When the promise resolves it is on disk, as far as the store has one.
+   * Writes everything in `commit`, or nothing. When the promise resolves it is on disk, as far as
+   * the store has one.
    *
-   * Idempotent by event id: an append all of whose events are in its stream already is skipped; this is checked before
-   * the expected version, so that a writer that lost the answer may simply commit again. A commit all of whose events are there
-   * is skipped as a whole, its slots and marks with it: they were written with the events. An append without events writes
-   * nothing and only checks the version. Several appends to one stream, or writes to one slot, count one after the other.
-   * A slot that was deleted begins again at version 1.
+   * Idempotent by event id: an append all of whose events are in its stream already is skipped;
+   * this is checked before the expected version, so that a writer that lost the answer may simply
+   * commit again. A commit all of whose events are there is skipped as a whole, its slots and marks
+   * with it: they were written with the events. An append without events writes nothing and only
+   * checks the version. Several appends to one stream, or writes to one slot, count one after the
+   * other. A slot that was deleted begins again at version 1.
    *
-   * @throws {CadreError} VERSION_CONFLICT, when a stream or slot is not at its expected version, or an inbox mark is there
-   *   already: the same work must not take effect twice
-   * @throws {CadreError} DUPLICATE_ID, when an event's id is in the log with other content or in another stream, twice in
-   *   the commit, or when only a part of an append is there
-   * @throws {CadreError} INVALID_OPTION | INVALID_EVENT | INVALID_TOPIC | NOT_JSON, when the commit is not well formed
+   * @throws {CadreError} VERSION_CONFLICT, when a stream or slot is not at its expected version, or
+   *   an inbox mark is there already: the same work must not take effect twice
+   * @throws {CadreError} DUPLICATE_ID, when an event's id is in the log with other content or in
+   *   another stream, twice in the commit, or when only a part of an append is there
+   * @throws {CadreError} INVALID_OPTION | INVALID_EVENT | INVALID_TOPIC | NOT_JSON, when the commit
+   *   is not well formed
    * @throws {CadreError} STORE_FULL | STORE_READ_ONLY | CLOSED
    */
   commit(commit: Commit): Promise<CommitResult>;
@@ -88,7 +94,10 @@ export interface EventStore {
   version(stream: string): Promise<number>;
   /** The position of the last event; 0 when the log is empty. */
   head(): Promise<LogPosition>;
-  /** Calls `wake` soon after a commit, by this process or another. Calls may be merged; never one a commit. Returns the end of it. */
+  /**
+   * Calls `wake` soon after a commit, by this process or another. Calls may be merged; never one a
+   * commit. Returns the end of it.
+   */
   watch(wake: () => void): () => void;
   slot(name: string): Promise<Slot | undefined>;
   /** Slots whose name starts with `prefix`, by name. */

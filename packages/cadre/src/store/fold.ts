@@ -2,8 +2,9 @@ import type { AgentEvent } from "../core/event.ts";
 import type { StoredEvent } from "./event-store.ts";
 
 /**
- * How state follows from events. Pure: equal events give equal state, on every machine and in every year, so `apply` reads no
- * clock, draws no chance, and returns a new state instead of changing the one it was given.
+ * How state follows from events. Pure: equal events give equal state, on every machine and in every
+ * year, so `apply` reads no clock, draws no chance, and returns a new state instead of changing the
+ * one it was given.
  */
 export interface Fold<State> {
   /** The state before the first event; a function where each fold needs an object of its own. */

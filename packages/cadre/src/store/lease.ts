@@ -7,12 +7,13 @@
  *                          ▼          │            as the one who takes it has seen it
  *                       released ─────┘
  *
- * Nobody compares wall clocks. The holder trusts its lease for `ttlMs` of its own monotonic time since it asked for the last
- * renewal; everybody else waits `ttlMs` and a tenth of their own since they saw the slot change. The slot changes before
- * they see it, so the holder always gives up first. Whoever has only just begun to look waits the whole time.
+ * Nobody compares wall clocks. The holder trusts its lease for `ttlMs` of its own monotonic time
+ * since it asked for the last renewal; everybody else waits `ttlMs` and a tenth of their own since
+ * they saw the slot change. The slot changes before they see it, so the holder always gives up
+ * first. Whoever has only just begun to look waits the whole time.
  *
- * A holder that was paused may still believe; therefore every write that matters goes through `commit`, which the slot's version
- * fences, or carries the epoch.
+ * A holder that was paused may still believe; therefore every write that matters goes through
+ * `commit`, which the slot's version fences, or carries the epoch.
  */
 import type { Clock } from "../core/clock.ts";
 import type { Commit, SlotWrite } from "../core/commit.ts";
@@ -22,7 +23,10 @@ import type { CommitResult, EventStore, Slot } from "./event-store.ts";
 
 export interface LeaseRequest {
   readonly name: string;
-  /** Who asks: unique to this run of the program, so that a restarted process is not taken for its former self. */
+  /**
+   * Who asks: unique to this run of the program, so that a restarted process is not taken for its
+   * former self.
+   */
   readonly owner: string;
   /** How long the lease lasts without renewal, in milliseconds. */
   readonly ttlMs: number;
@@ -34,7 +38,10 @@ export interface LeaseView {
   readonly epoch: number;
   /** Released, or not renewed for its whole time since this observer began to see it so. */
   readonly ended: boolean;
-  /** Milliseconds until this observer will call it ended, if it sees no renewal; 0 when it has ended. */
+  /**
+   * Milliseconds until this observer will call it ended, if it sees no renewal; 0 when it has
+   * ended.
+   */
   readonly leftMs: number;
 }
 
@@ -62,7 +69,10 @@ export interface Leases {
   tryAcquire(request: LeaseRequest): Promise<HeldLease | undefined>;
   /** Waits until the lease is free, looking again at least three times within its time. */
   acquire(request: LeaseRequest, signal?: AbortSignal): Promise<HeldLease>;
-  /** Looks at the lease without asking for it. Judging it takes looks from time to time by one and the same `Leases`. */
+  /**
+   * Looks at the lease without asking for it. Judging it takes looks from time to time by one and
+   * the same `Leases`.
+   */
   observe(name: string): Promise<LeaseView | undefined>;
 }
 
@@ -86,8 +96,8 @@ export function createLeases(options: {
 }
 
 /**
- * Judges by the time since a value was last seen to change. Also for renewals that are kept elsewhere than in lease slots,
- * such as an agent's presence.
+ * Judges by the time since a value was last seen to change. Also for renewals that are kept
+ * elsewhere than in lease slots, such as an agent's presence.
  */
 export class ChangeObserver {
   readonly #clock: Clock;
@@ -97,7 +107,10 @@ export class ChangeObserver {
     this.#clock = clock;
   }
 
-  /** Notes that `name` is at `version` now. Returns for how many milliseconds this observer has seen it so. */
+  /**
+   * Notes that `name` is at `version` now. Returns for how many milliseconds this observer has seen
+   * it so.
+   */
   unchangedMs(name: string, version: string | number): number {
     const now = this.#clock.monotonic();
     const last = this.#seen.get(name);
@@ -263,8 +276,9 @@ class SlotLease implements HeldLease {
   }
 
   /**
-   * After a conflict: true when the slot is ours at another version, because the answer to an earlier renewal was lost; false when
-   * it is where we thought, so that something else in the commit conflicted.
+   * After a conflict: true when the slot is ours at another version, because the answer to an
+   * earlier renewal was lost; false when it is where we thought, so that something else in the
+   * commit conflicted.
    * @throws {CadreError} LEASE_LOST, when the slot is another's
    */
   async #caughtUp(): Promise<boolean> {
@@ -283,7 +297,8 @@ class SlotLease implements HeldLease {
   #lost(): CadreError<"LEASE_LOST"> {
     return new CadreError(
       "LEASE_LOST",
-      `The lease "${this.name}" of ${this.owner} (epoch ${this.epoch}) has ended. Stop what it guards, and acquire it again.`,
+      `The lease "${this.name}" of ${this.owner} (epoch ${this.epoch}) has ended. ` +
+        "Stop what it guards, and acquire it again.",
       { what: this.name },
     );
   }

@@ -4,7 +4,8 @@ import type { LogPosition, StoredEvent, StoreQuery } from "./event-store.ts";
 import { sameEvent } from "./same-event.ts";
 import { queryPredicate } from "./store-query.ts";
 
-const scanBudget = 4_096; // events looked at for one page, found or not: a rare match doesn't hold up the loop
+// events looked at for one page, found or not: a rare match doesn't hold up the loop
+const scanBudget = 4_096;
 
 /** Part of the answer to a query. */
 export interface LogPage {
@@ -55,7 +56,8 @@ export class MemoryLog {
     const where = stream === undefined ? "the log" : `the stream "${stream}"`;
     return new CadreError(
       "DUPLICATE_ID",
-      `The event ${id} is in ${where} already, and this commit is no repetition of that one. Give new events new ids.`,
+      `The event ${id} is in ${where} already, and this commit is no repetition of that one. ` +
+        "Give new events new ids.",
       { id },
     );
   }
@@ -97,7 +99,10 @@ export class MemoryLog {
     };
   }
 
-  /** The positions that can match, ascending, from the narrowest index; `undefined` for the whole log. */
+  /**
+   * The positions that can match, ascending, from the narrowest index; `undefined` for the whole
+   * log.
+   */
   #candidates(query: StoreQuery): readonly LogPosition[] | undefined {
     if (query.id !== undefined) {
       const position = this.#ids.get(query.id);
@@ -124,7 +129,10 @@ function skippedVersions({ id, stream, fromVersion = 1 }: StoreQuery): number {
   return id === undefined && stream !== undefined ? Math.max(0, fromVersion - 1) : 0;
 }
 
-/** How many of the first `size` positions are at most `position`: the index of the first one after it. */
+/**
+ * How many of the first `size` positions are at most `position`: the index of the first one after
+ * it.
+ */
 function seek(at: (index: number) => LogPosition, size: number, position: LogPosition): number {
   let low = 0;
   let high = size;

@@ -1,10 +1,11 @@
 /**
- * The reference driver of the store's port: the specification in code. It keeps everything in this process and ends with it.
+ * The reference driver of the store's port: the specification in code. It keeps everything in this
+ * process and ends with it.
  *
  *   commit ─▶ check ─▶ all there already? ─▶ duplicate
  *                          │ no
  *                          ▼
- *                       plan: versions, slots, marks (throws, nothing was written) ─▶ write (cannot fail) ─▶ wake
+ *                       plan: versions, slots, marks (may refuse) ─▶ write (cannot fail) ─▶ wake
  *
  * A commit is planned and written in one turn of the loop: no other commit comes between.
  */

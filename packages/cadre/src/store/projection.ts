@@ -1,6 +1,6 @@
 /**
- * Projections: state that follows from the whole log. A projection is declared as a pure fold; `startProjection` keeps one
- * running, `foldProjection` computes it as of any point in the past.
+ * Projections: state that follows from the whole log. A projection is declared as a pure fold;
+ * `startProjection` keeps one running, `foldProjection` computes it as of any point in the past.
  */
 import { CadreError, describeError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
@@ -12,7 +12,10 @@ import { readCheckpoint } from "./checkpoint.ts";
 import type { EventStore, LogPosition, StoredEvent } from "./event-store.ts";
 import { initialState, type Fold } from "./fold.ts";
 
-/** One reaction for each type, or topic pattern, of events; the most exact one is used, and the others are not. */
+/**
+ * One reaction for each type, or topic pattern, of events; the most exact one is used, and the
+ * others are not.
+ */
 export type ApplyByType<State, Events extends EventMap> = {
   readonly [Type in keyof Events & string]?: (
     state: State,
@@ -34,13 +37,15 @@ export interface ProjectionOptions<State, Events extends EventMap = EventMap> {
   readonly streamPrefix?: string;
   readonly initial: Fold<State>["initial"];
   /**
-   * Pure. The state that it is given is frozen all the way down, and so is what it returns, afterwards: a fold that changes its
-   * state fails at that event instead of spoiling every reader's view.
+   * Pure. The state that it is given is frozen all the way down, and so is what it returns,
+   * afterwards: a fold that changes its state fails at that event instead of spoiling every
+   * reader's view.
    */
   readonly apply: Fold<State>["apply"] | ApplyByType<State, Events>;
   /**
-   * The fold changes its state in place, for states too large to copy. Then nothing is frozen, `initial` is a function, and
-   * whoever reads the state of a running projection reads what changes under it.
+   * The fold changes its state in place, for states too large to copy. Then nothing is frozen,
+   * `initial` is a function, and whoever reads the state of a running projection reads what changes
+   * under it.
    * @default false
    */
   readonly inPlace?: boolean;
@@ -99,7 +104,8 @@ function refuse(option: string, value: unknown, allowed: string): never {
 }
 
 function frozen<State>(apply: Fold<State>["apply"]): Fold<State>["apply"] {
-  // Freezing stops at what is frozen already: with shared structure its cost is that of what is new.
+  // Freezing stops at what is frozen already: with shared structure its cost is that of what is
+  // new.
   return (state, event, stored) => freezeJson(apply(freezeJson(state), event, stored));
 }
 
@@ -141,7 +147,8 @@ export function applyStored<State>(
     throw new CadreError(
       "PROJECTION_FAILED",
       `The projection "${projection.name}" failed at position ${stored.position} ` +
-        `(${stored.event.type}, ${stored.event.id}): ${message}. Mend the fold, then rebuild or start it again.`,
+        `(${stored.event.type}, ${stored.event.id}): ${message}. ` +
+        "Mend the fold, then rebuild or start it again.",
       { projection: projection.name, position: String(stored.position) },
       error,
     );
@@ -162,8 +169,8 @@ export interface Folded<State> {
 }
 
 /**
- * The projection as of a point in the log: time travel. Reads from the checkpoint where that lies before the point, and
- * writes nothing.
+ * The projection as of a point in the log: time travel. Reads from the checkpoint where that lies
+ * before the point, and writes nothing.
  *
  * @throws {CadreError} PROJECTION_FAILED
  */

@@ -3,11 +3,12 @@
  *
  *   checkpoint ─▶ catching-up ─▶ live ─wake─▶ catching-up …
  *                      │           │
- *                      ├───────────┴──a fold throws──▶ failed ──rebuild()──▶ catching-up from the start
+ *                      ├───────────┴──a fold throws──▶ failed ──rebuild()──▶ from the start
  *                      └──close()──▶ closed
  *
- * A fold that throws stops this projection and nothing else: its state stays as it was before that event, and its status says
- * where and why. A store that cannot be read is asked again, with a growing pause, for ever.
+ * A fold that throws stops this projection and nothing else: its state stays as it was before that
+ * event, and its status says where and why. A store that cannot be read is asked again, with a
+ * growing pause, for ever.
  */
 import { systemClock, type Clock } from "../core/clock.ts";
 import { CadreError, describeError, isCadreError } from "../core/errors.ts";
@@ -33,7 +34,10 @@ export interface StartProjectionOptions {
   readonly logger?: Logger;
   /** Keeps a checkpoint once so many events were folded since the last one. @default 1_000 */
   readonly checkpointEvery?: number;
-  /** Keeps one at the latest so many milliseconds after the first event since the last one. @default 30_000 */
+  /**
+   * Keeps one at the latest so many milliseconds after the first event since the last one. @default
+   * 30_000
+   */
   readonly checkpointAfterMs?: number;
 }
 
@@ -58,20 +62,30 @@ export interface RunningProjection<State> {
   /** Positions between this projection and the head of the log. */
   lag(): Promise<number>;
   /**
-   * Resolves when everything up to `position` is in the state. Without a position: everything that is committed by now.
+   * Resolves when everything up to `position` is in the state. Without a position: everything that
+   * is committed by now.
    * @throws {CadreError} PROJECTION_FAILED | CLOSED, when that will not happen
    */
   caughtUp(position?: LogPosition): Promise<void>;
-  /** Calls `listener` after events were folded, once for many of them. Returns the end of it. It must not throw. */
+  /**
+   * Calls `listener` after events were folded, once for many of them. Returns the end of it. It
+   * must not throw.
+   */
   onChange(listener: (state: State, position: LogPosition) => void): () => void;
-  /** Forgets state and checkpoint and folds the whole log again; resolves when that is done. Also the way out of a failure. */
+  /**
+   * Forgets state and checkpoint and folds the whole log again; resolves when that is done. Also
+   * the way out of a failure.
+   */
   rebuild(): Promise<void>;
   /** Stops, and keeps a checkpoint. Closing twice is allowed. Doesn't close the store. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Starts a projection at its checkpoint. Resolves when it runs; `caughtUp()` tells when it has read what there is. */
+/**
+ * Starts a projection at its checkpoint. Resolves when it runs; `caughtUp()` tells when it has read
+ * what there is.
+ */
 export async function startProjection<State>(
   store: EventStore,
   projection: Projection<State>,
@@ -242,7 +256,8 @@ class Runner<State> implements RunningProjection<State> {
         else pauseMs = await this.#retryLater(error, pauseMs);
       }
     } finally {
-      this.#running = false; // in the same turn as the look at #dirty, or a wake between them would be lost
+      // in the same turn as the look at #dirty, or a wake between them would be lost
+      this.#running = false;
     }
   }
 
@@ -325,7 +340,8 @@ class Runner<State> implements RunningProjection<State> {
       await writeCheckpoint(this.#store, this.#projection, { position, state: this.#state });
       if (generation === this.#generation) this.#checkpointed = position;
     } catch (error) {
-      // A checkpoint only saves time. One that no try can keep is given up; any other comes again with the next events.
+      // A checkpoint only saves time. One that no try can keep is given up; any other comes again
+      // with the next events.
       if (isCadreError(error, "NOT_JSON")) this.#checkpointError = error;
       this.#logger.warn("a projection's checkpoint was not kept", {
         projection: this.name,

@@ -1,6 +1,7 @@
 /**
- * Snapshots: a cache of one stream's fold at a version, in a slot. The stream is the truth: a snapshot that is missing,
- * unreadable, of another version of the fold, or not of this stream's past is ignored, and may be deleted at any time.
+ * Snapshots: a cache of one stream's fold at a version, in a slot. The stream is the truth: a
+ * snapshot that is missing, unreadable, of another version of the fold, or not of this stream's
+ * past is ignored, and may be deleted at any time.
  */
 import { CadreError } from "../core/errors.ts";
 import { freezeJson, toFrozenJson } from "../core/json.ts";
@@ -9,7 +10,8 @@ import { initialState, type Fold } from "./fold.ts";
 
 export interface LoadOptions {
   /**
-   * Keeps a snapshot once so many events were folded since the last one. The state must then be JSON.
+   * Keeps a snapshot once so many events were folded since the last one. The state must then be
+   * JSON.
    * @default no snapshots
    */
   readonly snapshotEvery?: number;
@@ -19,7 +21,10 @@ export interface LoadOptions {
   readonly foldVersion?: number;
   /** Stops after this version of the stream. Reads no snapshot of a later one and keeps none. */
   readonly upToVersion?: number;
-  /** Stops before the first event that was recorded after this instant, in Unix milliseconds. Keeps no snapshot. */
+  /**
+   * Stops before the first event that was recorded after this instant, in Unix milliseconds. Keeps
+   * no snapshot.
+   */
   readonly at?: number;
 }
 
@@ -32,7 +37,10 @@ export interface LoadedStream<State> {
 interface Snapshot {
   readonly fold: number;
   readonly version: number;
-  /** The event at that version: it must be in the stream still, or the stream is another one (a restored backup). */
+  /**
+   * The event at that version: it must be in the stream still, or the stream is another one (a
+   * restored backup).
+   */
   readonly eventId: string;
   readonly state: unknown;
 }

@@ -2,13 +2,16 @@ import type { DeliveredWork, UnitOfWork } from "../core/commit.ts";
 import { isCadreError } from "../core/errors.ts";
 import type { EventStore } from "./event-store.ts";
 
-const maxIdsPerQuery = 500; // a batch of deliveries is far smaller, and SQL bounds the variables of a statement
+// a batch of deliveries is far smaller, and SQL bounds the variables of a statement
+const maxIdsPerQuery = 500;
 
 /**
- * A unit of work for a broker and a store that are two systems: effects, inbox mark and held-back events commit together in
- * the store; the bus settles the delivery afterwards, and the relay publishes.
+ * A unit of work for a broker and a store that are two systems: effects, inbox mark and held-back
+ * events commit together in the store; the bus settles the delivery afterwards, and the relay
+ * publishes.
  *
- * The mark is what makes the effects happen once: of two owners of one delivery, the second finds it and writes nothing.
+ * The mark is what makes the effects happen once: of two owners of one delivery, the second finds
+ * it and writes nothing.
  */
 export function storeUnitOfWork(store: EventStore): UnitOfWork<unknown> {
   return {

@@ -1,6 +1,6 @@
 /**
- * Wakes those who wait for a commit. Wakes of one turn are merged, and come after the commit's promise has been handed out, so
- * that a watcher never runs inside a writer. A wake must not throw.
+ * Wakes those who wait for a commit. Wakes of one turn are merged, and come after the commit's
+ * promise has been handed out, so that a watcher never runs inside a writer. A wake must not throw.
  */
 export class Watchers {
   readonly #wakes = new Set<{ readonly wake: () => void }>();

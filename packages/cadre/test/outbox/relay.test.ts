@@ -99,7 +99,7 @@ test("a restart goes on behind the checkpoint; without one it begins with the lo
   assert.deepEqual(bus.published, [...first, ...second]);
 });
 
-test("of many relays one is active; when it is closed another goes on, and nothing is doubled", async () => {
+test("of many relays one is active; when it closes another goes on and doubles nothing", async () => {
   const { clock, bus, event, write, relay } = setUp();
   const relays = [await relay(), await relay(), await relay()];
   const written: string[] = [];
@@ -146,7 +146,7 @@ test("a carrier that is away is asked again with a growing pause, and order is k
   );
 });
 
-test("an event that is refused for ever is set aside, told, and publishable later; the others go on", async () => {
+test("an event that is refused for ever is set aside, and the others go on", async () => {
   const { clock, store, bus, event, write, relay } = setUp();
   let limit = true;
   bus.judge = ({ type }) => (limit && type === "too.large" ? tooLarge() : undefined);
@@ -220,7 +220,7 @@ test("a relay that was paused longer than its lease cannot move the checkpoint b
   await frozen.close();
 });
 
-test("idle resolves when what was committed is out, and close refuses to wait for ever", async () => {
+test("idle resolves when what was committed is out, and rejects after close", async () => {
   const { clock, bus, event, write, relay } = setUp();
   bus.judge = (_event, call) => (call <= 3 ? unreachable() : undefined);
   const running = await relay();
@@ -258,7 +258,7 @@ test("impossible options are refused", async () => {
   await transport.close();
 });
 
-/** Lets `calls` calls through to store and carrier, then dies: the last one before or after it took effect. */
+/** Lets some calls through to store and carrier, then dies: before or after the last took effect. */
 class Killer {
   #left: number;
   readonly #after: boolean;

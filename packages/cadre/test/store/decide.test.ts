@@ -43,7 +43,7 @@ const folds = (): { readonly fold: Fold<Claim>; count: number } => {
   return counting;
 };
 
-test("of many who decide on one state exactly one commits; the others decide on the new state", async () => {
+test("of many who decide on one state one commits; the others see the new state", async () => {
   const store = memoryStore();
   const outcomes = await Promise.all(
     Array.from({ length: 8 }, (_, index) =>
@@ -88,7 +88,7 @@ test("all who insist get through, one after the other, and attempts are bounded"
   assert.equal(decisions, 3);
 });
 
-test("a decision writes slots, other streams and the outbox with its events, or nothing", async () => {
+test("a decision writes slots, streams and outbox with its events, or nothing", async () => {
   const store = memoryStore();
   const outcome = await decide(store, "task/1", claim, (_, version) => ({
     events: [claimed("a")],
@@ -129,7 +129,7 @@ test("a snapshot spares the events before it, and may be deleted at any time", a
   assert.equal(counting.count, 30);
 });
 
-test("a snapshot that is corrupt, of another fold, or not of this stream's past is ignored", async () => {
+test("a snapshot that is corrupt, of another fold or of another past is ignored", async () => {
   const store = memoryStore();
   const events = Array.from({ length: 5 }, (_, index) => claimed(`${index}`));
   await store.commit({ appends: [{ stream: "s", expectedVersion: 0, events }] });
@@ -166,7 +166,7 @@ test("a stream is loaded as of a version and as of an instant", async () => {
   }
 });
 
-test("effects, mark and held-back events commit once; a second owner of the delivery is told lost", async () => {
+test("effects, mark and held-back events commit once; a second owner has lost", async () => {
   const store = memoryStore();
   const unit = storeUnitOfWork(store);
   assert.equal(unit.settles, false);

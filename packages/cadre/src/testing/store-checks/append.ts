@@ -21,7 +21,7 @@ async function outcomes(attempts: readonly Promise<CommitResult>[]): Promise<{
 export const appendChecks: readonly StoreCheck[] = [
   {
     id: "S-01",
-    name: "of 8 racers with one expected version exactly one wins, and the others are told the version",
+    name: "of 8 racers with one expected version one wins; the others are told the version",
     async run({ store, peer, event }) {
       const other = await peer(store);
       for (let round = 0; round < 10; round += 1) {
@@ -46,7 +46,7 @@ export const appendChecks: readonly StoreCheck[] = [
   },
   {
     id: "S-02",
-    name: "an expected version is exact: 0 means that the stream does not exist, any takes what comes",
+    name: "an expected version is exact; 0 means no stream, any takes what comes",
     async run({ store, event }) {
       await refuses("VERSION_CONFLICT", "too new", store.commit(appendTo("a", 1, event())));
       assert.equal(await store.version("a"), 0);
@@ -65,7 +65,7 @@ export const appendChecks: readonly StoreCheck[] = [
   },
   {
     id: "S-03",
-    name: "a commit over several streams, slots, marks and the outbox is written whole or not at all",
+    name: "streams, slots, marks and outbox of a commit are written whole or not at all",
     async run({ store, event }) {
       const taken = event();
       await store.commit({
@@ -121,7 +121,7 @@ export const appendChecks: readonly StoreCheck[] = [
   },
   {
     id: "S-04",
-    name: "a commit that is repeated after a lost answer changes nothing and answers as the first time",
+    name: "a commit repeated after a lost answer changes nothing and answers as the first time",
     async run({ store, event }) {
       const commit: Commit = {
         appends: [
@@ -238,7 +238,7 @@ export const appendChecks: readonly StoreCheck[] = [
   },
   {
     id: "S-08",
-    name: "an append without events writes nothing and checks the version; an empty commit does nothing",
+    name: "an append without events only checks the version; an empty commit does nothing",
     async run({ store, event }) {
       const empty = await store.commit({});
       assert.deepEqual(empty, { position: 0, versions: [], duplicate: false });
@@ -262,7 +262,7 @@ export const appendChecks: readonly StoreCheck[] = [
   },
   {
     id: "S-09",
-    name: "200 commits at once are all written, once, and the log's order is that of their positions",
+    name: "200 commits at once are all written, each once, at the position that it was told",
     async run({ store, event }) {
       const events = Array.from({ length: 200 }, (_, index) => event("suite.noted", { index }));
       const results = await Promise.all(

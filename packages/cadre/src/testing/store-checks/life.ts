@@ -146,7 +146,7 @@ export const lifeChecks: readonly StoreCheck[] = [
   },
   {
     id: "S-28",
-    name: "a closed store refuses everything; closing during commits leaves each written or refused",
+    name: "a closed store refuses everything; a commit during close is written or refused",
     async run({ store, event }) {
       await store.commit(appendTo("a", 0, event()));
       const racing = Array.from({ length: 20 }, () => store.commit({ outbox: [event()] }));
@@ -196,7 +196,7 @@ export const lifeChecks: readonly StoreCheck[] = [
   },
   {
     id: "S-30",
-    name: "what one connection has committed, another sees at once, and the ids of both are one set",
+    name: "what one connection has committed, another sees at once; their ids are one set",
     needs: "peer",
     async run({ store, event, peer }) {
       const other = await peer(store);

@@ -142,7 +142,7 @@ export const readChecks: readonly StoreCheck[] = [
   },
   {
     id: "S-12",
-    name: "the log as of a position, and a stream as of a version, do not change when more is written",
+    name: "the log as of a position, and a stream as of a version, never change",
     async run(context) {
       const { store } = context;
       await fill(context);

@@ -4,7 +4,7 @@ import { appendTo, refuses, type StoreCheck } from "../store-check.ts";
 export const slotChecks: readonly StoreCheck[] = [
   {
     id: "S-18",
-    name: "a slot is compared and set: 0 creates, the version replaces, any overwrites, undefined deletes",
+    name: "a slot is set where its version is as expected; undefined deletes it",
     async run({ store }) {
       const set = (expectedVersion: number | "any", value: string | undefined): Promise<unknown> =>
         store.commit({ slots: [{ name: "s", expectedVersion, value }] });
@@ -63,7 +63,7 @@ export const slotChecks: readonly StoreCheck[] = [
   },
   {
     id: "S-20",
-    name: "slots are listed by prefix, in the order of their names; wildcards of SQL mean themselves",
+    name: "slots are listed by prefix in the order of their names, also with % and _",
     async run({ store }) {
       const names = ["a/2", "a/10", "a%", "a_", "b/1", "A/1", "a/ü"];
       await store.commit({
@@ -88,7 +88,7 @@ export const slotChecks: readonly StoreCheck[] = [
   },
   {
     id: "S-21",
-    name: "a mark is kept by subscription and event, and handling twice is reported, also in one batch",
+    name: "a mark is kept by subscription and event; a second one is refused, also in one batch",
     async run({ store, event }) {
       const mark = (subscription: string, eventId: string) => ({ subscription, eventId });
       await store.commit({ inbox: [mark("g1", "e1"), mark("g1", "e2"), mark("g2", "e1")] });
