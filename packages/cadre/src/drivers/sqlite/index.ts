@@ -1,8 +1,11 @@
 /** The embedded log: one SQLite file that is both the event store and the transport. Public as `cadre/sqlite`. */
+import type { Transport } from "../../bus/transport.ts";
 import type { EventStore } from "../../store/event-store.ts";
 import { LazyStore } from "./lazy-store.ts";
+import { LazyTransport } from "./lazy-transport.ts";
 import { checkSettings, filePath, LogFile, type SqliteOptions } from "./sqlite-log.ts";
 import { SqliteStore } from "./sqlite-store.ts";
+import { SqliteTransport } from "./sqlite-transport.ts";
 
 export type { SqliteOptions } from "./sqlite-log.ts";
 
@@ -11,6 +14,7 @@ export interface SqliteLog {
   /** The file's absolute path. */
   readonly path: string;
   readonly store: EventStore;
+  readonly transport: Transport;
   /** Ends subscriptions, gives back what they hold, answers the writes that were taken, closes the file. Closing twice is allowed. */
   close(): Promise<void>;
 }
@@ -29,7 +33,12 @@ export interface SqliteLog {
 export async function openSqlite(path: string, options: SqliteOptions = {}): Promise<SqliteLog> {
   const settings = checkSettings("openSqlite", options);
   const file = await LogFile.open(filePath(path), settings);
-  return { path: file.path, store: new SqliteStore(file), close: () => file.close() };
+  return {
+    path: file.path,
+    store: new SqliteStore(file),
+    transport: new SqliteTransport(file),
+    close: () => file.close(),
+  };
 }
 
 /**
@@ -43,4 +52,18 @@ export function sqliteStore(path: string | SqliteLog, options: SqliteOptions = {
   const settings = checkSettings("sqliteStore", options);
   const location = filePath(path);
   return new LazyStore(() => LogFile.open(location, settings));
+}
+
+/**
+ * The transport in the file at `path` (`./file.db` or `sqlite:./file.db`), or of an open log. A path is opened when the
+ * transport is first used; closing the transport closes what it opened.
+ *
+ * Events are kept for ever: a group may start anywhere in the past. A publish resolves when the event is on disk; all that is
+ * published in one turn of the loop shares one wait for it.
+ *
+ * @throws {CadreError} INVALID_OPTION
+ */
+export function sqlite(path: string | SqliteLog, options: SqliteOptions = {}): Transport {
+  if (typeof path !== "string") return path.transport;
+  return new LazyTransport(filePath(path), checkSettings("sqlite", options));
 }

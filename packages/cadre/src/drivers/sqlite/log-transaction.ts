@@ -11,7 +11,7 @@ import { sameEvent } from "../../store/same-event.ts";
 import type { Connection } from "./connection.ts";
 import { EventInserter } from "./event-inserter.ts";
 import { decodeEvent, eventSelection, selectionWidth, type EncodedEvent } from "./event-rows.ts";
-import { unpackId, packedIdSql, privateFlag } from "./event-rows.ts";
+import { packedIdSql, unpackId } from "./event-rows.ts";
 
 /** An event that is in the log, or will be with this transaction. */
 export interface KnownEvent {
@@ -46,10 +46,8 @@ export class LogTransaction {
   readonly #lastRecordedAt: number;
   #head: number;
   #nextStream: number | undefined;
-  /** Whether subscriptions have something new. */
-  published = false;
-  /** Whether deliveries became free to take. */
-  released = false;
+  /** Whether somebody may wait for what was written: events, slots, deliveries that are free to take. */
+  isNews = false;
 
   constructor(
     connection: Connection,
@@ -122,7 +120,7 @@ export class LogTransaction {
     }
     this.#head = position;
     this.#known.set(encoded.event.id, { position, stream, version, flags, event: encoded.event });
-    if ((flags & privateFlag) === 0) this.published = true;
+    this.isNews = true;
     return position;
   }
 

@@ -70,6 +70,7 @@ CREATE TABLE groups (
   no INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL UNIQUE,
   definition TEXT NOT NULL,
+  ordered TEXT,
   patterns TEXT NOT NULL,
   cursor INTEGER NOT NULL
 ) STRICT;
@@ -77,26 +78,28 @@ CREATE TABLE groups (
 CREATE TABLE deliveries (
   group_no INTEGER NOT NULL,
   position INTEGER NOT NULL,
+  copy INTEGER NOT NULL,
   state INTEGER NOT NULL,
   attempt INTEGER NOT NULL,
   due NUMERIC,
   token INTEGER,
-  renewals INTEGER NOT NULL DEFAULT 0,
-  lease_ms INTEGER,
+  renewals INTEGER,
+  lease_ms NUMERIC,
   key TEXT,
-  rank INTEGER NOT NULL DEFAULT 1,
+  rank INTEGER,
+  since NUMERIC NOT NULL,
   event TEXT,
-  PRIMARY KEY (group_no, position)
+  PRIMARY KEY (group_no, position, copy)
 ) WITHOUT ROWID;
 CREATE INDEX deliveries_due ON deliveries (group_no, due) WHERE due IS NOT NULL;
-CREATE INDEX deliveries_by_key ON deliveries (group_no, key, position) WHERE key IS NOT NULL;
+CREATE INDEX deliveries_by_key ON deliveries (group_no, key, state, position) WHERE key IS NOT NULL;
 
 CREATE TABLE dead_letters (
   no INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
   group_name TEXT NOT NULL,
-  type TEXT,
   reason TEXT NOT NULL,
+  type TEXT,
   letter TEXT NOT NULL
 ) STRICT;
 `;

@@ -79,6 +79,7 @@ export class LogFile {
   readonly settings: Settings;
   /** This connection's number among those of the file. */
   readonly member: number;
+  readonly #timeOffset: number;
   readonly #checkpointer: Checkpointer;
   /** What must happen before the connection ends, the newest first. */
   readonly #closers: (() => Promise<void>)[] = [];
@@ -89,6 +90,7 @@ export class LogFile {
     this.connection = connection;
     this.settings = settings;
     this.member = member;
+    this.#timeOffset = settings.clock.now() - settings.clock.monotonic();
     this.wake = new Wake(connection, settings.clock, settings.pollMs);
     this.#checkpointer = new Checkpointer(connection, settings.logger);
     this.writer = new Writer(connection, {
@@ -111,6 +113,14 @@ export class LogFile {
       connection.close();
       throw error;
     }
+  }
+
+  /**
+   * Unix milliseconds for what falls due: wall time when the file was opened, plus what has passed since. A wall clock that is
+   * set while the process runs neither fires nor delays anything.
+   */
+  get time(): number {
+    return this.#timeOffset + this.settings.clock.monotonic();
   }
 
   get closed(): boolean {
@@ -166,7 +176,7 @@ export class LogFile {
   }
 
   #onCommit(transaction: LogTransaction): void {
-    this.wake.announce();
+    if (transaction.isNews) this.wake.announce();
     this.#checkpointer.onCommit(transaction.rows);
   }
 }

@@ -132,7 +132,9 @@ function readSlotVersion(name: string, transaction: LogTransaction): number {
   return Number(cell ?? 0);
 }
 
-function writeSlots(slots: CommitPlan["slots"], { connection }: LogTransaction): void {
+function writeSlots(slots: CommitPlan["slots"], transaction: LogTransaction): void {
+  const { connection } = transaction;
+  if (slots.size > 0) transaction.isNews = true;
   for (const [name, { value, version }] of slots) {
     if (value === undefined) connection.sql("DELETE FROM slots WHERE name = ?").run(name);
     else {

@@ -14,7 +14,7 @@ export class Wake {
   readonly #connection: Connection;
   readonly #clock: Clock;
   readonly #pollMs: number;
-  readonly #listeners = new Set<{ readonly wake: Listener }>();
+  readonly #listeners = new Set<{ readonly wake: Listener; readonly keepsAlive: boolean }>();
   #dataVersion: number;
   #cancelPoll: (() => void) | undefined;
   #merged = false;
@@ -28,10 +28,17 @@ export class Wake {
     connections.set(connection.path, peers.add(this));
   }
 
-  /** Calls `wake` soon after a change. Calls of one turn are merged. Returns the end of it. */
-  listen(wake: Listener): () => void {
-    const entry = { wake }; // an object of its own, so that one function may listen twice
+  /**
+   * Calls `wake` soon after a change. Calls of one turn are merged. Returns the end of it. Who `keepsAlive` keeps the process
+   * alive while it listens, as a socket does.
+   */
+  listen(
+    wake: Listener,
+    { keepsAlive = false }: { readonly keepsAlive?: boolean } = {},
+  ): () => void {
+    const entry = { wake, keepsAlive }; // an object of its own, so that one function may listen twice
     this.#listeners.add(entry);
+    if (keepsAlive && this.#cancelPoll) this.#armPoll();
     // What another process changed while nobody listened is no news to who starts now.
     if (this.#cancelPoll === undefined && this.#connection.isOpen) {
       this.#dataVersion = this.#connection.dataVersion();
@@ -40,6 +47,7 @@ export class Wake {
     return () => {
       this.#listeners.delete(entry);
       if (this.#listeners.size === 0) this.#stopPoll();
+      else if (keepsAlive && this.#cancelPoll) this.#armPoll();
     };
   }
 
@@ -67,7 +75,9 @@ export class Wake {
   }
 
   #armPoll(): void {
-    this.#cancelPoll = this.#clock.after(this.#pollMs, () => this.#poll(), { background: true });
+    this.#stopPoll();
+    const background = ![...this.#listeners].some(({ keepsAlive }) => keepsAlive);
+    this.#cancelPoll = this.#clock.after(this.#pollMs, () => this.#poll(), { background });
   }
 
   #stopPoll(): void {
