@@ -162,7 +162,7 @@ export class RunningTeam implements Cadre {
   async #close(deadlineMs: number): Promise<DrainReport> {
     const { clock } = this.#context;
     const startedAt = clock.monotonic();
-    const leftMs = (): number => Math.max(0, startedAt + deadlineMs - clock.monotonic());
+    const leftMs = (): number => Math.max(0, Math.ceil(startedAt + deadlineMs - clock.monotonic()));
     await this.#orchestrator?.close();
     await this.#sweeper.close();
     const drained = await Promise.all(this.#workers.map((worker) => worker.drain(leftMs())));

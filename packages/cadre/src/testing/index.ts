@@ -28,3 +28,7 @@ export {
 export { recordingBus, type BusRecording, type EventMatch } from "./recording-bus.ts";
 export { patternVectors, type PatternVector } from "./vectors/patterns.ts";
 export { filterVectors, type FilterVector } from "./vectors/filters.ts";
+export { simulate, simulateSeeds, SimulationError } from "./simulate.ts";
+export type { SimulationOptions, SimulationResult } from "./simulate.ts";
+export type { LogCounts, Violation } from "./sim-invariants.ts";
+export type { Fault, FaultKind, FaultRates } from "./sim-process.ts";
