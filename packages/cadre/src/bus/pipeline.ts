@@ -56,7 +56,7 @@ export interface PipelineParts extends HandlerRunParts {
   readonly admit: (event: AgentEvent) => AgentEvent;
 }
 
-const buryAgainMs = 5_000; // until a dead letter that could not be written is tried again
+const buryAgainMs = 1_000; // until a dead letter that could not be written is tried again
 
 export class Pipeline {
   readonly #parts: PipelineParts;

@@ -1,0 +1,11 @@
+import { test } from "node:test";
+import { memoryCarrier } from "#src/bus/memory-transport.ts";
+import { transportConformance } from "#src/testing/transport-conformance.ts";
+
+const carrier = memoryCarrier();
+
+await transportConformance({
+  test: (name, run) => test(name, run),
+  level: "bus",
+  createTransport: () => carrier.connect(),
+});
