@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { memory } from "#src/bus/memory-transport.ts";
-import { VirtualClock } from "#src/core/clock.ts";
-import { CadreError, isCadreError } from "#src/core/errors.ts";
-import { createEvent, type AgentEvent } from "#src/core/event.ts";
-import { SeededRandom } from "#src/core/random.ts";
-import { startRelay, type RelayOptions } from "#src/outbox/relay.ts";
-import type { EventStore } from "#src/store/event-store.ts";
-import { memoryStore } from "#src/store/memory-store.ts";
+import {
+  CadreError,
+  SeededRandom,
+  VirtualClock,
+  createEvent,
+  isCadreError,
+  memory,
+  memoryStore,
+  startRelay,
+} from "cadre";
+import type { AgentEvent, EventStore, RelayOptions } from "cadre";
 
 const random = new SeededRandom(3);
 

@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { VirtualClock } from "#src/core/clock.ts";
-import { isCadreError } from "#src/core/errors.ts";
-import { createEvent, type AgentEvent } from "#src/core/event.ts";
-import { SeededRandom } from "#src/core/random.ts";
-import { decide } from "#src/store/decide.ts";
-import type { Fold } from "#src/store/fold.ts";
-import { memoryStore } from "#src/store/memory-store.ts";
-import { loadStream, snapshotSlot } from "#src/store/snapshot.ts";
-import { storeUnitOfWork } from "#src/store/unit-of-work.ts";
+import {
+  SeededRandom,
+  VirtualClock,
+  createEvent,
+  decide,
+  isCadreError,
+  loadStream,
+  memoryStore,
+  storeUnitOfWork,
+} from "cadre";
+import type { AgentEvent, Fold } from "cadre";
+import { snapshotSlot } from "#src/store/snapshot.ts";
 
 const clock = new VirtualClock();
 const random = new SeededRandom(2);

@@ -1,9 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { VirtualClock } from "#src/core/clock.ts";
-import { isCadreError } from "#src/core/errors.ts";
-import { createLeases } from "#src/store/lease.ts";
-import { memoryStore } from "#src/store/memory-store.ts";
+import { VirtualClock, createLeases, isCadreError, memoryStore } from "cadre";
 
 const request = (owner: string) => ({ name: "relay", owner, ttlMs: 1_000 });
 const isLost = (error: unknown): boolean => isCadreError(error, "LEASE_LOST");

@@ -2,12 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { VirtualClock } from "#src/core/clock.ts";
-import type { Commit } from "#src/core/commit.ts";
-import { isCadreError, type ErrorCode } from "#src/core/errors.ts";
-import { createEvent, type AgentEvent } from "#src/core/event.ts";
-import { SeededRandom } from "#src/core/random.ts";
-import { memoryStore } from "#src/store/memory-store.ts";
+import { SeededRandom, VirtualClock, createEvent, isCadreError, memoryStore } from "cadre";
+import type { AgentEvent, Commit, ErrorCode } from "cadre";
 
 const seed = Number(process.env["CADRE_SEED"] ?? 20_260_401);
 const names = ["a", "b", "c"];

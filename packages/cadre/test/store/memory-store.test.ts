@@ -1,6 +1,6 @@
 import { test } from "node:test";
-import { memoryStore } from "#src/store/memory-store.ts";
-import { storeConformance } from "#src/testing/store-conformance.ts";
+import { memoryStore } from "cadre";
+import { storeConformance } from "cadre/testing";
 
 storeConformance({
   test,

@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { VirtualClock } from "#src/core/clock.ts";
-import { CadreError, isCadreError } from "#src/core/errors.ts";
-import { createEvent, type AgentEvent } from "#src/core/event.ts";
-import { SeededRandom } from "#src/core/random.ts";
-import type { EventStore } from "#src/store/event-store.ts";
-import { memoryStore } from "#src/store/memory-store.ts";
-import { defineProjection, foldProjection } from "#src/store/projection.ts";
-import { startProjection } from "#src/store/running-projection.ts";
+import {
+  CadreError,
+  SeededRandom,
+  VirtualClock,
+  createEvent,
+  defineProjection,
+  foldProjection,
+  isCadreError,
+  memoryStore,
+  startProjection,
+} from "cadre";
+import type { AgentEvent, EventStore } from "cadre";
 
 const clock = new VirtualClock();
 const random = new SeededRandom(1);

@@ -1,12 +1,10 @@
 /** The suite can fail: each of its checks finds at least one store that is broken on purpose. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Commit } from "#src/core/commit.ts";
-import { isCadreError } from "#src/core/errors.ts";
-import type { AgentEvent } from "#src/core/event.ts";
-import type { EventStore, StoredEvent, StoreQuery } from "#src/store/event-store.ts";
-import { memoryStore } from "#src/store/memory-store.ts";
-import { runStoreCheck, storeChecks, storeConformance } from "#src/testing/store-conformance.ts";
+import { isCadreError, memoryStore } from "cadre";
+import type { AgentEvent, Commit, EventStore, StoreQuery, StoredEvent } from "cadre";
+import { storeChecks, storeConformance } from "cadre/testing";
+import { runStoreCheck } from "#src/testing/store-conformance.ts";
 
 type Break = (store: EventStore) => Partial<EventStore>;
 
