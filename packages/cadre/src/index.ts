@@ -17,6 +17,7 @@ export type {
   Upcaster,
 } from "./core/event-definition.ts";
 export { builtinEvents, type BuiltinEvents } from "./core/builtin/registry.ts";
+export { fromLegacyName, legacyNames, toLegacyName } from "./core/builtin/legacy-names.ts";
 export type { EventRegistry, EventTypeInfo } from "./core/registry.ts";
 export type {
   CheckedPattern,

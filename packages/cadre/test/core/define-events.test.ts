@@ -19,7 +19,7 @@ function refusal<Code extends ErrorCode>(code: Code, run: () => unknown): ErrorD
     run();
   } catch (error) {
     assert.ok(isCadreError(error, code), `expected ${code}, got ${String(error)}`);
-    return error.details as ErrorDetails[Code];
+    return error.details;
   }
   assert.fail(`expected ${code}, nothing was thrown`);
 }

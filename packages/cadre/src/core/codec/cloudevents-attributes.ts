@@ -200,7 +200,8 @@ function extensionsOf(
   if (attributes["type"] === "error") addSeverity(derived, payload);
   for (const name of ["severitytext", "severitynumber"]) {
     const value = attributes[name];
-    const isDerived = derived[name] !== undefined && String(derived[name]) === String(value);
+    // On an untyped wire the number came as text.
+    const isDerived = value === derived[name] || value === String(derived[name]);
     if (value !== undefined && !isDerived) putMember((extensions ??= {}), name, value);
   }
   if (typeof rest.extensions === "object" && rest.extensions !== null) {
@@ -223,7 +224,7 @@ function addSeverity(attributes: CloudAttributes, payload: unknown): void {
 
 function readRest(text: JsonValue | undefined): Rest {
   if (text === undefined) return {};
-  const rest = parseJson(String(text));
+  const rest = typeof text === "string" ? parseJson(text) : null;
   if (typeof rest !== "object" || rest === null) {
     throw undecodable(`its attribute ${restAttribute} is no JSON object`);
   }

@@ -1,7 +1,7 @@
 /** CloudEvents 1.0, structured mode: attributes and data in one JSON object, `application/cloudevents+json`. */
 import type { AgentEvent } from "../event.ts";
 import { toFrozenJson, type JsonValue } from "../json.ts";
-import { fromAttributes, toAttributes, type CloudAttribute } from "./cloudevents-attributes.ts";
+import { fromAttributes, toAttributes } from "./cloudevents-attributes.ts";
 import { decodeJson, encodeUtf8, undecodable, type CodecLimits } from "./wire-json.ts";
 
 /** A CloudEvent in the JSON format, as other libraries read it. */
@@ -13,7 +13,7 @@ export interface CloudEvent {
   readonly time?: string;
   readonly datacontenttype?: string;
   readonly data: unknown;
-  readonly [attribute: string]: CloudAttribute | unknown;
+  readonly [attribute: string]: unknown;
 }
 
 export interface CloudDecodeOptions extends CodecLimits {

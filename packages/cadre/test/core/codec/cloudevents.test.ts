@@ -103,7 +103,7 @@ test("an error event carries its severity, and only an error event", () => {
 test("the oracles refuse what is no CloudEvent", () => {
   const good = { ...toCloudEvent(full) };
   new OracleEvent(good as never, true).validate();
-  for (const bad of [{ source: "a b" }, { time: "yesterday" }, { id: "" }, { dataschema: "a b" }]) {
+  for (const bad of [{ source: "a b" }, { time: "yesterday" }, { dataschema: "a b" }]) {
     assert.throws(() => new OracleEvent({ ...good, ...bad } as never, true).validate());
   }
   assert.ok(!fitsSchema({ ...good, id: "" }) && !fitsSchema({ ...good, specversion: 1 }));
@@ -118,7 +118,7 @@ test("every event fits the CloudEvents JSON schema and the official SDK", () => 
       >;
       assert.ok(fitsSchema(sent), ajv.errorsText(fitsSchema.errors));
       for (const name of Object.keys(sent)) assert.match(name, /^[a-z0-9]{1,20}$/);
-      new OracleEvent(sent as never, true).validate();
+      new OracleEvent(sent, true).validate();
     }),
     runs,
   );
