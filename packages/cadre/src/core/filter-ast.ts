@@ -38,5 +38,5 @@ export type Condition =
 export const filterLimits = {
   depth: 16, // documents in documents; bounds the recursion of parsing and matching
   nodes: 1_024, // conditions and operand values together; bounds the work of one match
-  pathWords: 32, // as many as a topic has
+  pathWords: 16, // a number may be an index or a key, and in the worst event each word is tried as both
 } as const;

@@ -16,9 +16,6 @@ export interface FieldPath {
   readonly words: readonly string[];
 }
 
-// Only these names can be found on an object without being its own; all others are read without asking.
-const inherited: ReadonlySet<string> = new Set(Object.getOwnPropertyNames(Object.prototype));
-
 /**
  * True when one of the values at the path passes the test. A missing field is tested as `undefined`.
  *
@@ -44,7 +41,8 @@ function someFrom(
   return testEnd(value, expand, test);
 }
 
-function testEnd(value: unknown, expand: boolean, test: Test): boolean {
+/** The test of what stands at the end of a path; see {@link someAt}. */
+export function testEnd(value: unknown, expand: boolean, test: Test): boolean {
   if (expand && Array.isArray(value)) {
     for (const element of value) if (test(element)) return true;
   }
@@ -73,11 +71,15 @@ function someInArray(
   return false;
 }
 
-function ownValue(object: object, name: string): unknown {
-  if (inherited.has(name) && !Object.hasOwn(object, name)) return undefined;
-  return (object as Record<string, unknown>)[name];
+/** What an object has from its prototype is not there: functions, which JSON has none of, and the prototype itself. */
+export function ownValue(object: object, name: string): unknown {
+  const value = (object as Record<string, unknown>)[name];
+  if (typeof value !== "function" && name !== "__proto__") return value;
+  return typeof value !== "function" && Object.hasOwn(object, name) ? value : undefined;
 }
 
 function indexOf(word: string): number {
+  const first = word.charCodeAt(0);
+  if (first < 0x30 || first > 0x39) return -1;
   return /^(0|[1-9]\d*)$/.test(word) ? Number(word) : -1;
 }

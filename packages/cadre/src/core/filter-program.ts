@@ -1,6 +1,6 @@
 /** Turns a parsed filter into closures. No code is generated, so that a filter from anywhere may be run. */
 import type { Condition, FilterNode, Ordering } from "./filter-ast.ts";
-import { someAt, type FieldPath, type Test } from "./filter-path.ts";
+import { ownValue, someAt, testEnd, type FieldPath, type Test } from "./filter-path.ts";
 import { compareValues, equalValues, isObject, kindOf } from "./filter-value.ts";
 
 // From here on a Set of the scalars is quicker than looking through them.
@@ -49,32 +49,20 @@ function fieldProgram(path: FieldPath, condition: Condition): Test {
   );
 }
 
-/**
- * The usual path is short and meets no array: it is read here, and the general way taken only from where an array stands.
- */
+/** The usual path is short and meets no array on its way: it is read here, and only the others take the general way. */
 function reader(path: FieldPath, expand: boolean, test: Test): Test {
   const [first, second] = path.words;
-  if (path.words.length === 1 && first !== undefined && isEnvelope(first)) {
+  if (first !== undefined && path.words.length === 1) {
+    return (root) => testEnd(isObject(root) ? ownValue(root, first) : undefined, expand, test);
+  }
+  if (first !== undefined && second !== undefined && path.words.length === 2) {
     return (root) => {
-      const value = (root as Record<string, unknown>)[first];
-      return Array.isArray(value) ? someAt(root, path, expand, test) : test(value);
+      const outer = isObject(root) ? ownValue(root, first) : undefined;
+      if (!isObject(outer)) return someAt(root, path, expand, test);
+      return testEnd(ownValue(outer, second), expand, test);
     };
   }
-  if (path.words.length === 2 && first !== undefined && second !== undefined) {
-    if (isEnvelope(first) && !(second in Object.prototype)) {
-      return (root) => {
-        const outer = (root as Record<string, unknown>)[first];
-        if (!isObject(outer)) return someAt(root, path, expand, test);
-        const value = outer[second];
-        return Array.isArray(value) ? someAt(root, path, expand, test) : test(value);
-      };
-    }
-  }
   return (root) => someAt(root, path, expand, test);
-}
-
-function isEnvelope(word: string): boolean {
-  return !(word in Object.prototype);
 }
 
 /** A condition on one value, `undefined` being a missing field. */

@@ -167,7 +167,7 @@ class RegexParser {
   #nesting = 0;
 
   constructor(source: string, flags: string) {
-    this.#characters = [...source];
+    this.#characters = Array.from(source);
     this.#ignoreCase = flags.includes("i");
     this.#dotAll = flags.includes("s");
   }
