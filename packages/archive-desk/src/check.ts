@@ -1,12 +1,12 @@
 /**
  * Two extractions of one text, held against each other and against the text.
  *
- *   a mention ── its span doesn't say what it claims ─────────▶ refused
- *      ├─ the other has one over it, same kind ───────────────▶ accepted: agreed
- *      ├─ the other has one over it, another kind ────────────▶ disagreement; accepted if the text decides
- *      └─ the other has none ─────────────────────────────────▶ disagreement; accepted if the text supports it
+ *   a mention ── its span doesn't say what it claims ──▶ refused
+ *      ├─ the other has one over it, same kind ──▶ accepted: agreed
+ *      ├─ … another kind ──▶ disagreement; accepted if the text decides
+ *      └─ the other has none ──▶ disagreement; accepted if the text supports it
  *
- * The result depends on the two extractions and the text alone, in whichever order the two are given.
+ * The result depends on the two extractions and the text alone, not on the order of the two.
  */
 import { hasTitle } from "./mention.ts";
 import type { EntityKind, Mention } from "./mention.ts";
@@ -133,7 +133,8 @@ function pairClaims(left: readonly Claim[], right: readonly Claim[]): [Claim, Cl
 function agreed(claim: Claim, agreeing: readonly Claim[]): AcceptedMention {
   const claims = [claim, ...agreeing];
   const exact = agreeing.some((other) => sameSpan(other.mention, claim.mention));
-  // Where they agree in part, the longer one is taken: "Bank of the United States", not "United States".
+  // Where they agree in part, the longer one is taken: "Bank of the United States", not "United
+  // States".
   const longest = claims.reduce((best, next) =>
     next.mention.end - next.mention.start > best.mention.end - best.mention.start ? next : best,
   );

@@ -20,12 +20,18 @@ export interface ChunkOptions {
   readonly targetChars?: number;
 }
 
-// The default pile makes some 1,200 chunks of it: small enough to spread over the readers and to lose little when
+// The default pile makes some 1,200 chunks of it: small enough to spread over the readers and to
+// lose little when
 // one dies, large enough that a task's own cost stays far below its work.
 const defaultTargetChars = 10_000;
-const longestSentence = 4; // times the target: then it is cut at white space, to bound a chunk of a text without stops
+// Times the target: a longer sentence is cut at white space, to bound a chunk of a text without
+// stops.
+const longestSentence = 4;
 
-/** Cuts a document at the ends of paragraphs and sentences. Chunks never overlap and leave out only white space. */
+/**
+ * Cuts a document at the ends of paragraphs and sentences. Chunks never overlap and leave out
+ * only white space.
+ */
 export function chunkDocument(document: Document, options: ChunkOptions = {}): Chunk[] {
   const targetChars = options.targetChars ?? defaultTargetChars;
   if (!Number.isSafeInteger(targetChars) || targetChars < 1) {
@@ -67,7 +73,10 @@ function packSentences(text: string, sentences: readonly Span[], targetChars: nu
   return spans;
 }
 
-/** A paragraph's end in the last fifth of a chunk is a better place to cut than the last sentence that fits. */
+/**
+ * A paragraph's end in the last fifth of a chunk is a better place to cut than the last
+ * sentence that fits.
+ */
 function endsWell(text: string, open: Span, next: Span, targetChars: number): boolean {
   const filled = open.end - open.start >= targetChars * 0.8;
   return filled && /\n\s*\n/.test(text.slice(open.end, next.start));
@@ -80,7 +89,8 @@ function cutLong(text: string, span: Span, maxChars: number): Span[] {
     const limit = start + maxChars;
     const space = text.lastIndexOf(" ", limit);
     let end = space > start ? space : limit;
-    if (/[\uDC00-\uDFFF]/.test(text.charAt(end))) end -= 1; // never between the halves of one character
+    // Never between the two halves of one character.
+    if (/[\uDC00-\uDFFF]/.test(text.charAt(end))) end -= 1;
     if (end <= start) end = limit;
     pieces.push({ start, end });
     start = text.charAt(end) === " " ? end + 1 : end;

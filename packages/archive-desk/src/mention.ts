@@ -1,24 +1,33 @@
 import type { Span } from "./sentence.ts";
+import { notInPersons, titles } from "./word-lists.ts";
 
 export type EntityKind = "person" | "place" | "organisation";
 
-/** A name found in a text: `text.slice(start, end)` of that text is exactly `text`; `name` is its tidied form. */
+/**
+ * A name found in a text: `text.slice(start, end)` of that text is exactly `text`; `name` is
+ * its tidied form.
+ */
 export interface Mention extends Span {
   readonly text: string;
   readonly name: string;
   readonly kind: EntityKind;
 }
 
-/** One way of finding names. The same text always gives the same mentions, sorted by their start. */
+/**
+ * One way of finding names. The same text always gives the same mentions, sorted by their
+ * start.
+ */
 export interface Extractor {
   readonly name: string;
-  /** The library's version and the revision of our rules on it; part of what a mention's origin is. */
+  /**
+   * The library's version and the revision of our rules on it; part of what a mention's origin
+   * is.
+   */
   readonly version: string;
   extract(text: string): Mention[];
 }
 
-const titleWords =
-  "mr|mrs|ms|messrs|dr|president|vice president|vice-president|general|gen|major|major-general|brigadier-general|colonel|col|captain|capt|lieutenant|lieut|commander|commodore|admiral|rear-admiral|rear admiral|senator|representative|congressman|congresswoman|speaker|secretary|governor|judge|justice|chief justice|chancellor|ambassador|prime minister|premier|minister|king|queen|emperor|emir|prince|princess|pope|professor|reverend|sir|lord|chairman|leader|sergeant|private|corporal|officer|first lady|ex-president|ex-king|mayor|attorney general|marshal|baron|count|marquis|honorable|hon";
+const titleWords = titles.join("|");
 const titlePrefix = new RegExp(`^(?:(?:${titleWords})\\.?\\s+)+(?=\\p{Lu})`, "iu");
 const titleBefore = new RegExp(`(?:^|[^\\p{L}])(?:${titleWords})\\.?\\s+$`, "iu");
 const edges = /^[^\p{L}\p{N}]+|[^\p{L}\p{N}.]+$/gu;
@@ -68,18 +77,20 @@ const titleOnly = new RegExp(
   `^(?:(?:${titleWords}|her|his|majesty|first|second)\\.?(?:\\s+|$))+$`,
   "i",
 );
-// Nouns that both libraries take for a part of somebody's name in formal prose.
-const notPersons =
-  /\b(?:Doctrine|Indians?|Housing|Full|Act|Bill|Plan|Treaty|Land|Revenue|Occasions|Rico|Domingo|Regent|Commanding|Due|Mint|Staff|Grant[ )]|U\. S\. S|Program|Security|Care|Convention|Amendment|Law|Laws|Tariff|Medal|Award|Day|Church|Party|State|States|Fund|Government|Union|Congress|Senate|House|Order|Assembly|Superintendent|Surveyor|Inspector|Consul|Qaida|Qaeda|Hurricane|Maj|Canal|Line|Islands?|River|Bureau|Ordnance|Survey|Almighty|God|Heaven|Heavenly|Providence|Thor|Court|Agent|Agents|Tribe|Tribes|Nation|Nations|Century|Depression|Declaration|Revolution|War|Peace|Bonds?|Territory|Works?|Affairs|Claims|Commission|Corps|Service|Militia|Marine|Marines|Deal|Frontier|Society|Budget|Economy|Family|Council|Lady|Republicans?|Democrats?)\b/;
+const notPersons = new RegExp(`\\b(?:${notInPersons.join("|").replaceAll(".", "\\.")})\\b`);
 
-/** A mention of what is left of `span` without punctuation, article and possessive; undefined when nothing is. */
+/**
+ * A mention of what is left of `span` without punctuation, article and possessive; undefined
+ * when nothing is.
+ */
 export function mentionAt(text: string, span: Span, kind: EntityKind): Mention | undefined {
   let { start, end } = span;
   const piece = text.slice(start, end);
   // Names begin and end with a capitalised word; what stands after a comma is another name.
   start += /^(?:[^\p{L}\p{N}]+|(?:The|THE|\p{Ll}[\p{L}'’-]*)\s+)+/u.exec(piece)?.[0].length ?? 0;
   let kept = text.slice(start, end).replace(/[,;:][^]*$/, "");
-  kept = kept.replace(/(?:\s+\p{Ll}[\p{L}'’-]*[^\p{L}]*)+$/u, "").replace(/[^\p{L}\p{N}.]+$/u, "");
+  kept = kept.replace(/(?:\s+\p{Ll}[\p{L}'’-]*[^\p{L}]*)+$/u, "");
+  kept = kept.replace(/[^\p{L}\p{N}.]+$/u, "");
   kept = kept.replace(/(?:['’]s|(?<=s)['’])$/i, "");
   if (!/(?:^|[\s.])\p{Lu}\.$/u.test(kept)) kept = kept.replace(/[.\s]+$/, "");
   end = start + kept.length;

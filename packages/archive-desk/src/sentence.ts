@@ -5,8 +5,10 @@ export interface Span {
 }
 
 // A full stop after one of these, or after a single capital ("U. S. Grant"), ends no sentence.
-const abbreviation =
-  /(?:^|[\s("'“‘])(?:[A-Z]|(?:[A-Z]\.)+[A-Z]|Mr|Mrs|Ms|Messrs|Dr|Gen|Col|Capt|Lieut|Lt|Maj|Adm|Gov|Sen|Rep|Hon|Rev|Prof|St|No|Nos|Art|Sec|Jr|Sr|vs|etc|viz|Co|Inc|Ltd|Jan|Feb|Mar|Apr|Aug|Sept|Oct|Nov|Dec)$/;
+const shortened =
+  "Mr|Mrs|Ms|Messrs|Dr|Gen|Col|Capt|Lieut|Lt|Maj|Adm|Gov|Sen|Rep|Hon|Rev|Prof|St|No|Nos|Art|Sec|" +
+  "Jr|Sr|vs|etc|viz|Co|Inc|Ltd|Jan|Feb|Mar|Apr|Aug|Sept|Oct|Nov|Dec";
+const abbreviation = new RegExp(`(?:^|[\\s("'“‘])(?:[A-Z]|(?:[A-Z]\\.)+[A-Z]|${shortened})$`);
 const candidate = /\n\s*\n|[.!?]["'”’)\]]*(?:\s+(?=["'“‘([]*[A-Z0-9])|\s*$)/g;
 const abbreviationWindow = 16; // characters: longer than any entry above
 
