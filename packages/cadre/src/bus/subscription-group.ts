@@ -138,7 +138,7 @@ export class GroupMember implements MemberOfBus {
       counters.rejectedByBreaker += this.#queue.size;
       void this.#releaseQueued();
     }
-    this.#wake.ring();
+    this.#pump();
   }
 
   async #run(): Promise<void> {
@@ -205,7 +205,8 @@ export class GroupMember implements MemberOfBus {
       this.#queue.push(held);
     }
     this.#keeper.watch();
-    if (this.#paused || this.#closing) void this.#releaseQueued();
+    if (this.#paused || this.#closing || this.#parts.breaker?.state === "open")
+      void this.#releaseQueued();
     else this.#pump();
   }
 
