@@ -9,7 +9,7 @@ import { compileFilter, type CompiledFilter } from "../core/filter.ts";
 import { compilePattern } from "../core/pattern.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import type { Bus, Delivery, Subscription, SubscribeOptions } from "../bus/bus.ts";
-import type { AgentDefinition, EventWork } from "./agent.ts";
+import type { AnyAgent, EventWork } from "./agent.ts";
 import type { AgentState } from "./agent-state.ts";
 import { HandlerContext } from "./handler-context.ts";
 import { StepJournal } from "./step-journal.ts";
@@ -18,8 +18,7 @@ import { teamEvent, type TeamContext } from "./team-context.ts";
 export interface AgentListenerPort {
   readonly context: TeamContext;
   readonly registry: EventRegistry | undefined;
-  // oxlint-disable-next-line typescript/no-explicit-any -- the state's type is the agent's own
-  readonly agent: AgentDefinition<any>;
+  readonly agent: AnyAgent;
   readonly state: AgentState<unknown>;
 }
 

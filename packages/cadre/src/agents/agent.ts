@@ -107,6 +107,10 @@ export interface AgentOptions<State = undefined> {
   };
 }
 
+/** An agent of any state, for lists of agents. */
+// oxlint-disable-next-line typescript/no-explicit-any -- the state is in both directions: no other type takes all
+export type AnyAgent = AgentDefinition<any>;
+
 export interface TaskWork<State = unknown> {
   readonly definition: TaskDefinition;
   readonly run: (input: unknown, context: TaskContext<State>) => unknown;

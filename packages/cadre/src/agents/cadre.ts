@@ -6,14 +6,13 @@ import type { Logger } from "../core/logger.ts";
 import type { Random } from "../core/random.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import type { EventStore } from "../store/event-store.ts";
-import type { AgentDefinition } from "./agent.ts";
+import type { AnyAgent } from "./agent.ts";
 import type { Directory } from "./directory.ts";
 import type { FeatureHandle, FeaturePlan } from "./feature.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 
 export interface CadreOptions {
-  // oxlint-disable-next-line typescript/no-explicit-any -- a list of agents whose states differ
-  readonly agents?: readonly AgentDefinition<any>[];
+  readonly agents?: readonly AnyAgent[];
   /** A store, or a URL: `memory:`, `sqlite:./team.db`. @default "memory:" */
   readonly store?: EventStore | string;
   /** A transport, or a URL. @default the store's own log where it has one, else "memory:" */

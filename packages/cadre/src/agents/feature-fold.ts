@@ -1,6 +1,7 @@
 /** The fold of a feature and its tasks into what the orchestrator decides by. Pure. */
 import type { AgentEvent, Priority } from "../core/event.ts";
 import type { JsonValue } from "../core/json.ts";
+import { text } from "./task-fold.ts";
 import type { FeatureState, FeatureStatus } from "./feature.ts";
 
 export const featureStreamPrefix = "feature/";
@@ -76,7 +77,7 @@ export function applyFeature(progress: FeatureProgress, event: AgentEvent, versi
   if (event.type === "feature.completed") progress.feature = "completed";
   if (event.type !== "feature.blocked") return;
   progress.feature = "blocked";
-  progress.reason = String((event.payload as { readonly reason?: unknown }).reason ?? "");
+  progress.reason = text((event.payload as { readonly reason?: JsonValue }).reason);
 }
 
 /** Applies an event of one of the feature's tasks. Returns whether it changed what can be done next. */

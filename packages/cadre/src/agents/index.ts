@@ -2,6 +2,7 @@
 export type {
   AgentContext,
   AgentDefinition,
+  AnyAgent,
   AgentOptions,
   DoubtPolicy,
   OnOptions,

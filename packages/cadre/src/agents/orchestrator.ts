@@ -252,7 +252,10 @@ function inputOf(progress: FeatureProgress, item: PlanItem): JsonValue {
   const results = Object.fromEntries(
     item.dependsOn.map((name) => [name, progress.results.get(name) ?? null]),
   );
-  const input =
-    typeof item.input === "object" && item.input !== null ? item.input : { value: item.input };
+  const input = isRecord(item.input) ? item.input : { value: item.input };
   return { ...input, results };
+}
+
+function isRecord(value: JsonValue): value is Readonly<Record<string, JsonValue>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -4,7 +4,7 @@ import { CadreError } from "../core/errors.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import { startRelay, type Relay } from "../outbox/relay.ts";
 import type { EventStore } from "../store/event-store.ts";
-import type { AgentDefinition } from "./agent.ts";
+import type { AnyAgent } from "./agent.ts";
 import { AgentListener } from "./agent-listener.ts";
 import { AgentState } from "./agent-state.ts";
 import type { Cadre, CadreStats } from "./cadre.ts";
@@ -20,8 +20,7 @@ import { TaskWorker } from "./task-worker.ts";
 import type { TeamContext } from "./team-context.ts";
 
 export interface TeamParts {
-  // oxlint-disable-next-line typescript/no-explicit-any -- a list of agents whose states differ
-  readonly agents: readonly AgentDefinition<any>[];
+  readonly agents: readonly AnyAgent[];
   readonly registry: EventRegistry | undefined;
   /** Whether the store's log must be told to the bus. */
   readonly relays: boolean;
@@ -97,13 +96,7 @@ export class RunningTeam implements Cadre {
       this.#resolveClosed = resolve;
     });
   }
-
-  // oxlint-disable-next-line typescript/no-explicit-any -- the state's type is the agent's own
-  #makeWorker(
-    agent: AgentDefinition<any>,
-    state: AgentState<unknown>,
-    taken: Set<string>,
-  ): TaskWorker {
+  #makeWorker(agent: AnyAgent, state: AgentState<unknown>, taken: Set<string>): TaskWorker {
     return new TaskWorker({
       context: this.#context,
       registry: this.#parts.registry,

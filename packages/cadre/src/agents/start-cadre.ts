@@ -75,7 +75,7 @@ export async function startCadre(options: CadreOptions = {}): Promise<Cadre> {
     registry: events,
     relays: !sameLog,
     orchestrates: options.orchestrator ?? true,
-    closeHomes: opened.close,
+    closeHomes: () => opened.close(),
   });
   try {
     await team.start();

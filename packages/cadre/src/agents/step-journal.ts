@@ -15,6 +15,7 @@ import { CadreError, describeError } from "../core/errors.ts";
 import { toFrozenJson, type JsonValue } from "../core/json.ts";
 import type { Clock } from "../core/clock.ts";
 import type { StepOptions } from "./agent.ts";
+import { text } from "./task-fold.ts";
 
 interface Recorded {
   readonly inputHash: string;
@@ -220,8 +221,8 @@ export class StepJournal {
 
   #load(event: AgentEvent): void {
     const fields = event.payload as Readonly<Record<string, JsonValue>>;
-    const name = String(fields["step"]);
-    const inputHash = String(fields["inputHash"] ?? "");
+    const name = text(fields["step"]);
+    const inputHash = text(fields["inputHash"]);
     if (event.type === "step.intent" && !this.#records.get(name)?.done) {
       this.#records.set(name, { inputHash, done: false });
     } else if (event.type === "step.receipt") {

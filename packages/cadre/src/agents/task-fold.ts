@@ -141,6 +141,7 @@ function errorOf(value: JsonValue | undefined): NonNullable<TaskState["error"]> 
   };
 }
 
-function text(value: JsonValue | undefined): string {
-  return typeof value === "string" ? value : String(value ?? "");
+/** A field of a payload as text; what is absent, or no text, is empty. */
+export function text(value: JsonValue | undefined): string {
+  return typeof value === "string" ? value : "";
 }

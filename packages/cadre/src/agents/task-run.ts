@@ -10,7 +10,7 @@
 import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { EventRegistry } from "../core/registry.ts";
-import type { AgentDefinition, TaskContext, TaskWork } from "./agent.ts";
+import type { AnyAgent, TaskContext, TaskWork } from "./agent.ts";
 import type { AgentState } from "./agent-state.ts";
 import { HandlerContext } from "./handler-context.ts";
 import { StepJournal } from "./step-journal.ts";
@@ -34,8 +34,7 @@ import { teamEvent, type TeamContext } from "./team-context.ts";
 export interface TaskRunPort {
   readonly context: TeamContext;
   readonly registry: EventRegistry | undefined;
-  // oxlint-disable-next-line typescript/no-explicit-any -- the state's type is the agent's own
-  readonly agent: AgentDefinition<any>;
+  readonly agent: AnyAgent;
   readonly state: AgentState<unknown>;
   readonly slots: TaskSlots;
   readonly desk: TaskDesk;

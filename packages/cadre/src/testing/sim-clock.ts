@@ -1,5 +1,5 @@
 /** The simulator's time: one queue of timers for all simulated processes. Timers of one instant fire in an order drawn from the seed. */
-import type { Clock } from "../core/clock.ts";
+import { systemClock, type Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 
 interface SimTimer {
@@ -53,7 +53,7 @@ export class SimClock implements Clock {
     this.#elapsed = Math.max(this.#elapsed, next.dueAt);
     next.action();
     // One turn of the loop runs all microtasks to their end; simulated code waits for nothing else.
-    await new Promise((resolve) => setImmediate(resolve));
+    await systemClock.yield();
     return true;
   }
 

@@ -3,10 +3,11 @@
  * with crashes at every port call. A failure is a seed: the same seed runs the same way.
  */
 import { memory, memoryCarrier } from "../bus/memory-transport.ts";
+import { systemClock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
 import { SeededRandom } from "../core/random.ts";
 import { memoryStore } from "../store/memory-store.ts";
-import type { AgentDefinition } from "../agents/agent.ts";
+import type { AnyAgent } from "../agents/agent.ts";
 import type { Cadre, CadreOptions } from "../agents/cadre.ts";
 import { startCadre } from "../agents/start-cadre.ts";
 import type { EventStore } from "../store/event-store.ts";
@@ -18,8 +19,7 @@ export interface SimulationOptions {
   /** @default `CADRE_SEED`, else 1 */
   readonly seed?: number;
   /** Makes the agents of one process anew at each of its starts, as a real start would. */
-  // oxlint-disable-next-line typescript/no-explicit-any -- a list of agents whose states differ
-  readonly agents: (process: string) => readonly AgentDefinition<any>[];
+  readonly agents: (process: string) => readonly AnyAgent[];
   /** Names of the processes. @default ["a", "b"] */
   readonly processes?: readonly string[];
   /** What is asked of the team, by a client that never fails. The run ends when this has resolved and no task is open. */
@@ -166,7 +166,7 @@ class Simulation {
     promise.then(mark, mark);
     while (!settled && this.#clock.monotonic() < maxMs) {
       if (await this.#clock.step()) continue;
-      await new Promise((resolve) => setImmediate(resolve));
+      await systemClock.yield();
     }
     return promise;
   }
