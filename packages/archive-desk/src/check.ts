@@ -10,7 +10,6 @@
  */
 import { hasTitle } from "./mention.ts";
 import type { EntityKind, Mention } from "./mention.ts";
-import { splitSentences } from "./sentence.ts";
 import type { Span } from "./sentence.ts";
 
 /** What one extractor found in the text. */
@@ -192,18 +191,6 @@ function countNames(claims: readonly Claim[]): Map<string, number> {
     spans.set(key, starts.add(mention.start));
   }
   return new Map([...spans].map(([key, starts]) => [key, starts.size]));
-}
-
-/** The sentence of the text in which a mention stands. */
-export function sentenceAround(sentences: readonly Span[], span: Span): Span {
-  return sentences.find((each) => each.start <= span.start && span.start < each.end) ?? span;
-}
-
-/** The sentences of the text that hold at least one of the mentions, in order. */
-export function sentencesOf(text: string, mentions: readonly Span[]): Span[] {
-  return splitSentences(text).filter((sentence) =>
-    mentions.some((mention) => sentence.start <= mention.start && mention.start < sentence.end),
-  );
 }
 
 function countKey(mention: Mention): string {

@@ -48,11 +48,6 @@ export function chunkDocument(document: Document, options: ChunkOptions = {}): C
   });
 }
 
-/** The hash that stands for a whole document. */
-export function contentHash(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
-}
-
 function packSentences(text: string, sentences: readonly Span[], targetChars: number): Span[] {
   const spans: Span[] = [];
   let open: Span | undefined;

@@ -49,7 +49,7 @@ export function createWinkExtractor(): Extractor {
     extract(text) {
       const document = nlp.readDoc(text);
       const words = document.tokens().out();
-      // oxlint-disable-next-line typescript/unbound-method -- a name for what to read, never called on `its`
+      // oxlint-disable-next-line typescript/unbound-method -- only names a field
       const tags = document.tokens().out(its.pos);
       const runs = properRuns(place(text, words, tags));
       return mentionsOf(text, runs, gazetteer);

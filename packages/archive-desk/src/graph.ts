@@ -199,14 +199,24 @@ export interface DecadeNames {
   }[];
 }
 
-/** The names most often said in each decade, in the order of decades; `kinds` narrows them. */
-export function topNamesByDecade(
-  graph: Graph,
-  options: { readonly perDecade: number; readonly kinds?: readonly EntityKind[] },
-): DecadeNames[] {
+export interface TopNamesOptions {
+  readonly perDecade: number;
+  /** @default all kinds */
+  readonly kinds?: readonly EntityKind[];
+  /**
+   * "count": the most often said. "distinct": those said far more often in the decade than over all
+   * decades; what every decade says alike falls away. @default "count"
+   */
+  readonly rank?: "count" | "distinct";
+}
+
+/** The names that stand out in each decade, in the order of decades. */
+export function topNamesByDecade(graph: Graph, options: TopNamesOptions): DecadeNames[] {
   const decades = new Map<string, Map<Entity, number>>();
+  let all = 0;
   for (const entity of graph.entities.values()) {
     if (options.kinds !== undefined && !options.kinds.includes(entity.kind)) continue;
+    all += entity.mentions.length;
     for (const { sentence } of entity.mentions) {
       const decade = decadeOf(sentence.document);
       const counts = decades.get(decade) ?? new Map<Entity, number>();
@@ -215,17 +225,25 @@ export function topNamesByDecade(
   }
   return [...decades]
     .toSorted(([a], [b]) => byCodeUnit(a, b))
-    .map(([decade, counts]) => ({
-      decade,
-      names: [...counts]
-        .toSorted(([a, many], [b, more]) => more - many || byCodeUnit(a.key, b.key))
-        .slice(0, options.perDecade)
-        .map(([entity, mentions]) => ({
-          name: entityName(entity),
-          kind: entity.kind,
-          mentions,
-        })),
-    }));
+    .map(([decade, counts]) => ({ decade, names: topNames(counts, all, options) }));
+}
+
+function topNames(
+  counts: ReadonlyMap<Entity, number>,
+  all: number,
+  { perDecade, rank }: TopNamesOptions,
+): DecadeNames["names"] {
+  const said = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  const score = (entity: Entity, count: number): number =>
+    rank === "distinct" ? count * Math.log(count / said / (entity.mentions.length / all)) : count;
+  return [...counts]
+    .map(([entity, mentions]) => ({ entity, mentions, score: score(entity, mentions) }))
+    .toSorted(
+      (a, b) =>
+        b.score - a.score || b.mentions - a.mentions || byCodeUnit(a.entity.key, b.entity.key),
+    )
+    .slice(0, perDecade)
+    .map(({ entity, mentions }) => ({ name: entityName(entity), kind: entity.kind, mentions }));
 }
 
 function byCodeUnit(a: string, b: string): number {
