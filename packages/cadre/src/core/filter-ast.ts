@@ -1,4 +1,7 @@
-/** A parsed content filter: what `filter-parse.ts` makes, and what programs and canonical texts are made from. */
+/**
+ * A parsed content filter: what `filter-parse.ts` makes, and what programs and canonical texts are
+ * made from.
+ */
 import type { JsonValue } from "./json.ts";
 import type { FieldPath } from "./filter-path.ts";
 
@@ -38,5 +41,5 @@ export type Condition =
 export const filterLimits = {
   depth: 16, // documents in documents; bounds the recursion of parsing and matching
   nodes: 1_024, // conditions and operand values together; bounds the work of one match
-  pathWords: 16, // a number may be an index or a key, and in the worst event each word is tried as both
+  pathWords: 16, // each may have to be tried as an index and as a key
 } as const;

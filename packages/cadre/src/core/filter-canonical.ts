@@ -1,7 +1,7 @@
 /**
- * One text for all the ways to write the same filter: the order of conditions, of `$and`, `$or`, `$nor` and `$in` does not
- * show, nor does an `$eq` that was left out. What is written differently in other ways has another text, even if it
- * matches the same events.
+ * One text for all the ways to write the same filter: the order of conditions, of `$and`, `$or`,
+ * `$nor` and `$in` does not show, nor does an `$eq` that was left out. What is written differently
+ * in other ways has another text, even if it matches the same events.
  */
 import type { Condition, FilterNode, FilterRegex } from "./filter-ast.ts";
 

@@ -6,7 +6,8 @@
  *   payload.kind ── …
  *   the rest ─▶ filters without an equality                       asked one by one
  *
- * A filter is filed under one path: among its equalities the one whose values have the fewest filters so far.
+ * A filter is filed under one path: among its equalities the one whose values have the fewest
+ * filters so far.
  */
 import { someAt, type FieldPath } from "./filter-path.ts";
 import type { CompiledFilter, FilterScalar, FilterSubject } from "./filter.ts";
@@ -25,7 +26,8 @@ interface PathIndex<T> {
   entries: number;
 }
 
-// Reading one more path costs every event about as much as testing this many filters costs those that meet them.
+// Reading one more path costs every event about as much as testing this many filters costs those
+// that meet them.
 const worthAPath = 4;
 
 export class FilterIndex<T> {
@@ -40,7 +42,10 @@ export class FilterIndex<T> {
     return this.#size;
   }
 
-  /** Files a value under a filter. The returned function takes it out again; calling it twice does nothing more. */
+  /**
+   * Files a value under a filter. The returned function takes it out again; calling it twice does
+   * nothing more.
+   */
   add(filter: CompiledFilter, value: T): () => void {
     const entry: Entry<T> = { filter, value, seen: 0 };
     const chosen = this.#choose(filter);
@@ -57,7 +62,10 @@ export class FilterIndex<T> {
     };
   }
 
-  /** The values whose filters match the event, one for each addition, in a new array and in no promised order. */
+  /**
+   * The values whose filters match the event, one for each addition, in a new array and in no
+   * promised order.
+   */
   match(event: FilterSubject): T[] {
     const found: T[] = [];
     this.#found = found;

@@ -1,4 +1,7 @@
-/** Reads a filter document, refuses what has no meaning, and copies it, so that changing the document changes nothing. */
+/**
+ * Reads a filter document, refuses what has no meaning, and copies it, so that changing the
+ * document changes nothing.
+ */
 import { CadreError } from "./errors.ts";
 import {
   filterLimits,
@@ -68,7 +71,10 @@ export class FilterParser {
     }
   }
 
-  /** `{ path: condition, …, $or: [ … ] }`; at the top the paths begin at the event, in `$elemMatch` at the element. */
+  /**
+   * `{ path: condition, …, $or: [ … ] }`; at the top the paths begin at the event, in `$elemMatch`
+   * at the element.
+   */
   #document(document: unknown, top: boolean): FilterNode {
     if (!isPlainObject(document)) this.#fail("a filter is an object of paths and conditions");
     return this.#deeper(() => {

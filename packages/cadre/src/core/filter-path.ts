@@ -2,7 +2,7 @@
  * Reads a dotted path out of a value the way MongoDB does.
  *
  *   { payload: { items: [{ tag: "a" }, { tag: ["b", "c"] }] } }
- *   payload.items.tag      "a", "b", "c", ["b", "c"]     an array in the way: each object in it goes on with the path
+ *   payload.items.tag      "a", "b", "c", ["b", "c"]     each object in the array goes on
  *   payload.items.1.tag    "b", "c", ["b", "c"]          a number may also be an index
  *   payload.other          missing                       seen as undefined
  *   payload.items.tag.x    nothing at all                there is an array, but no object in it
@@ -17,9 +17,11 @@ export interface FieldPath {
 }
 
 /**
- * True when one of the values at the path passes the test. A missing field is tested as `undefined`.
+ * True when one of the values at the path passes the test. A missing field is tested as
+ * `undefined`.
  *
- * With `expand`, an array at the end of the path is tested element by element and then as a whole; without, only as a whole.
+ * With `expand`, an array at the end of the path is tested element by element and then as a whole;
+ * without, only as a whole.
  */
 export function someAt(root: unknown, path: FieldPath, expand: boolean, test: Test): boolean {
   return someFrom(root, path.words, 0, expand, test);
@@ -61,7 +63,8 @@ function someInArray(
     const element = array[i];
     if (isObject(element) && someFrom(element, words, at, expand, test)) return true;
     if (i !== index) continue;
-    // An array that an index picked out stands for itself: the path has named the one element that it means.
+    // An array that an index picked out stands for itself: the path has named the one element that
+    // it means.
     if (at + 1 === words.length) {
       if (test(element)) return true;
     } else if (typeof element === "object" && element !== null) {
@@ -71,7 +74,10 @@ function someInArray(
   return false;
 }
 
-/** What an object has from its prototype is not there: functions, which JSON has none of, and the prototype itself. */
+/**
+ * What an object has from its prototype is not there: functions, which JSON has none of, and the
+ * prototype itself.
+ */
 export function ownValue(object: object, name: string): unknown {
   const value = (object as Record<string, unknown>)[name];
   if (typeof value !== "function" && name !== "__proto__") return value;

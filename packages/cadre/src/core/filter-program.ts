@@ -1,4 +1,7 @@
-/** Turns a parsed filter into closures. No code is generated, so that a filter from anywhere may be run. */
+/**
+ * Turns a parsed filter into closures. No code is generated, so that a filter from anywhere may be
+ * run.
+ */
 import type { Condition, FilterNode, Ordering } from "./filter-ast.ts";
 import { ownValue, someAt, testEnd, type FieldPath, type Test } from "./filter-path.ts";
 import { compareValues, equalValues, isObject, kindOf } from "./filter-value.ts";
@@ -33,7 +36,10 @@ function some(tests: readonly Test[]): Test {
   };
 }
 
-/** A condition on the values at a path. `$not` and lists of operators stand outside: each asks the whole path anew. */
+/**
+ * A condition on the values at a path. `$not` and lists of operators stand outside: each asks the
+ * whole path anew.
+ */
 function fieldProgram(path: FieldPath, condition: Condition): Test {
   if (condition.op === "$not") {
     const test = fieldProgram(path, condition.condition);
@@ -49,11 +55,23 @@ function fieldProgram(path: FieldPath, condition: Condition): Test {
   );
 }
 
-/** The usual path is short and meets no array on its way: it is read here, and only the others take the general way. */
+/**
+ * The usual path is short and meets no array on its way: it is read here, and only the others take
+ * the general way.
+ */
 function reader(path: FieldPath, expand: boolean, test: Test): Test {
   const [first, second] = path.words;
   if (first !== undefined && path.words.length === 1) {
     return (root) => testEnd(isObject(root) ? ownValue(root, first) : undefined, expand, test);
+  }
+  if (first === "payload" && second !== undefined && path.words.length === 2) {
+    // Nearly every filter reads the payload: a name in the code is read several times as fast as
+    // one in a variable.
+    return (root) => {
+      const outer = (root as { payload?: unknown }).payload;
+      if (!isObject(outer)) return someAt(root, path, expand, test);
+      return testEnd(ownValue(outer, second), expand, test);
+    };
   }
   if (first !== undefined && second !== undefined && path.words.length === 2) {
     return (root) => {
@@ -163,7 +181,10 @@ function inTest({ values, regexes }: Extract<Condition, { op: "$in" }>): Test {
   return tests.length === 0 ? isKnown : some([isKnown, ...tests]);
 }
 
-/** Numbers have the type that MongoDB's own driver gives a JavaScript number: `int` where it fits, else `double`. */
+/**
+ * Numbers have the type that MongoDB's own driver gives a JavaScript number: `int` where it fits,
+ * else `double`.
+ */
 function typeTest(types: ReadonlySet<string>): Test {
   return (value) => {
     switch (kindOf(value)) {

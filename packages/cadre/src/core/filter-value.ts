@@ -50,7 +50,10 @@ export function compareValues(a: unknown, b: unknown): number {
   }
 }
 
-/** By code point, as UTF-8 sorts; JavaScript's own order is by UTF-16 unit, which puts surrogates before U+E000. */
+/**
+ * By code point, as UTF-8 sorts; JavaScript's own order is by UTF-16 unit, which puts surrogates
+ * before U+E000.
+ */
 export function compareTexts(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {

@@ -1,11 +1,13 @@
 /**
- * Topic patterns with AMQP's meaning: words separated by dots, `*` is exactly one word, `#` is zero or more words.
+ * Topic patterns with AMQP's meaning: words separated by dots, `*` is exactly one word, `#` is zero
+ * or more words.
  *
  *   task.*      task.created                  not task, not task.assigned.reader
  *   task.#      task, task.created, task.assigned.reader
  *   #.error     error, agent.error, tool.call.error
  *
- * A wildcard stands alone in its word: `task*` could match no topic, so it is refused and not taken literally.
+ * A wildcard stands alone in its word: `task*` could match no topic, so it is refused and not taken
+ * literally.
  */
 import { CadreError } from "./errors.ts";
 import { isTopic, maxTopicBytes, maxTopicWords, shown } from "./topic.ts";
@@ -13,13 +15,17 @@ import { isTopic, maxTopicBytes, maxTopicWords, shown } from "./topic.ts";
 /** As many as a topic has: a pattern with more words that are not `#` could match nothing. */
 export const maxPatternWords: number = maxTopicWords;
 
-/** Each `#` multiplies the ways to match; nobody has needed a third, and brokers charge for every one. */
+/**
+ * Each `#` multiplies the ways to match; nobody has needed a third, and brokers charge for every
+ * one.
+ */
 export const maxPatternHashes = 3;
 
 export interface ParsedPattern {
   readonly pattern: string;
   /**
-   * The words in normal form: two patterns with the same words match the same topics. (`#.#` is `#`; `#.*` is `*.#`.)
+   * The words in normal form: two patterns with the same words match the same topics. (`#.#` is
+   * `#`; `#.*` is `*.#`.)
    */
   readonly words: readonly string[];
   /** The pattern has no wildcard: it matches one topic, itself. */
@@ -35,7 +41,7 @@ export function parsePattern(pattern: string): ParsedPattern {
   const problem = problemOf(pattern);
   if (problem !== undefined) {
     throw new CadreError("INVALID_PATTERN", `${shown(pattern)} is no topic pattern: ${problem}.`, {
-      pattern: String(pattern),
+      pattern: pattern,
     });
   }
   const words = normalWords(pattern.split("."));
@@ -43,8 +49,8 @@ export function parsePattern(pattern: string): ParsedPattern {
 }
 
 /**
- * Refuses what is no topic pattern: more than 32 words, more than 3 `#`, more than 255 bytes, an empty word, a wildcard
- * inside a longer word, or a character that no topic may have.
+ * Refuses what is no topic pattern: more than 32 words, more than 3 `#`, more than 255 bytes, an
+ * empty word, a wildcard inside a longer word, or a character that no topic may have.
  *
  * @throws {CadreError} INVALID_PATTERN
  */
@@ -55,7 +61,8 @@ export function assertPattern(pattern: string): void {
 /**
  * The reference matcher: what it says is what every carrier must say.
  *
- * The time of one match is at most proportional to the words of the pattern times the words of the type.
+ * The time of one match is at most proportional to the words of the pattern times the words of the
+ * type.
  *
  * @throws {CadreError} INVALID_PATTERN
  */
@@ -66,11 +73,15 @@ export function compilePattern(pattern: string): (type: string) => boolean {
   return (type) => matchesWords(words, type.split("."));
 }
 
-/** True when some topic matches both patterns. A topic over 32 words does not count; its bytes are not looked at. */
+/**
+ * True when some topic matches both patterns. A topic over 32 words does not count; its bytes are
+ * not looked at.
+ */
 export function patternsOverlap(a: string, b: string): boolean {
   const left = parsePattern(a).words;
   const right = parsePattern(b).words;
-  // shortest[j]: the fewest words of a topic that the rest of `left` from i and the rest of `right` from j both match.
+  // shortest[j]: the fewest words of a topic that the rest of `left` from i and the rest of `right`
+  // from j both match.
   let below: number[] = [];
   for (let i = left.length; i >= 0; i--) {
     const shortest: number[] = Array.from({ length: right.length + 1 }, () => Infinity);
@@ -93,7 +104,10 @@ export function patternsOverlap(a: string, b: string): boolean {
   return (below[0] ?? Infinity) <= maxTopicWords;
 }
 
-/** The words in front of the first wildcard: `task.assigned` of `task.assigned.*`, nothing of `#.error`. */
+/**
+ * The words in front of the first wildcard: `task.assigned` of `task.assigned.*`, nothing of
+ * `#.error`.
+ */
 export function literalPrefix(pattern: string): string {
   const words = parsePattern(pattern).pattern.split(".");
   const first = words.findIndex(isWildcard);
@@ -117,14 +131,18 @@ function problemOf(pattern: string): string | undefined {
   if (words.some((word) => !isWildcard(word) && /[*#]/.test(word))) {
     return "a wildcard must be a word of its own";
   }
-  // A wildcard takes the place of at least one byte, so the rest is judged as the shortest topic of this shape.
+  // A wildcard takes the place of at least one byte, so the rest is judged as the shortest topic of
+  // this shape.
   if (!isTopic(words.map((word) => (isWildcard(word) ? "x" : word)).join("."))) {
     return `it has white space, a control character, or more than ${maxTopicBytes} bytes`;
   }
   return undefined;
 }
 
-/** Within a run of wildcards only the number of `*` and whether there is a `#` count: the `*` go first, then one `#`. */
+/**
+ * Within a run of wildcards only the number of `*` and whether there is a `#` count: the `*` go
+ * first, then one `#`.
+ */
 function normalWords(words: readonly string[]): string[] {
   const normal: string[] = [];
   let open = false;
@@ -146,7 +164,8 @@ function normalWords(words: readonly string[]): string[] {
 function matchesWords(pattern: readonly string[], topic: readonly string[]): boolean {
   let p = 0;
   let t = 0;
-  // Where to go on from when a word does not fit: the last `#` takes one word more. Earlier ones never need to.
+  // Where to go on from when a word does not fit: the last `#` takes one word more. Earlier ones
+  // never need to.
   let hash = -1;
   let taken = 0;
   while (t < topic.length) {
@@ -169,9 +188,10 @@ function matchesWords(pattern: readonly string[], topic: readonly string[]): boo
 }
 
 /**
- * The types among `Types` that `Pattern` matches, for inference: `MatchPattern<"task.*", "task.created" | "agent.online">`
- * is `"task.created"`. A type may itself be a pattern key of a registry (`"task.assigned.*"`); it is in the result when the
- * two can match the same topic. A pattern that is only known as `string` matches all of `Types`.
+ * The types among `Types` that `Pattern` matches, for inference: `MatchPattern<"task.*",
+ * "task.created" | "agent.online">` is `"task.created"`. A type may itself be a pattern key of a
+ * registry (`"task.assigned.*"`); it is in the result when the two can match the same topic. A
+ * pattern that is only known as `string` matches all of `Types`.
  */
 export type MatchPattern<Pattern extends string, Types extends string> = string extends Pattern
   ? Types

@@ -8,7 +8,7 @@
 const generation = 1_024;
 const window = 1_024; // look-ups between two judgements
 const worthwhile = 0.3; // below it, keeping the cache costs more than the walks that it saves
-const rest = 16 * window; // look-ups spent off before the next try, so that a try costs at most a sixteenth
+const rest = 16 * window; // look-ups spent off, so that trying costs a sixteenth at most
 
 export class RouteCache<V> {
   #young: Map<string, V> = new Map();

@@ -1,13 +1,16 @@
 /**
- * Regular expressions that take time proportional to the text, whatever the pattern: for patterns from outside the program.
+ * Regular expressions that take time proportional to the text, whatever the pattern: for patterns
+ * from outside the program.
  *
- * The pattern is compiled to a small automaton, and all its states are followed at once while the text is read one time.
- * There is no backtracking, so there is no pattern that is slow. What needs backtracking is refused: references to groups,
- * look-ahead and look-behind. There is
+ * The pattern is compiled to a small automaton, and all its states are followed at once while the
+ * text is read one time. There is no backtracking, so there is no pattern that is slow. What needs
+ * backtracking is refused: references to groups, look-ahead and look-behind. There is
  *
- *   literals  .  [a-z] [^…]  \d \w \s \D \W \S  \t \n \r \f \v \0 \xHH \uHHHH  \b \B  ^ $  (…) (?:…)  |  * + ? {n} {n,} {n,m}
+ *   literals  .  [a-z] [^…]  \d \w \s \D \W \S  \t \n \r \f \v \0 \xHH \uHHHH
+ *   \b \B  ^ $  (…) (?:…)  |  * + ? {n} {n,} {n,m}
  *
- * (lazy forms too, which make no difference to whether a text matches). Flags: i, m, s. Characters are code points.
+ * (lazy forms too, which make no difference to whether a text matches). Flags: i, m, s. Characters
+ * are code points.
  */
 
 /** Longest pattern, in UTF-16 units. */
@@ -48,7 +51,10 @@ export function compileSafeRegex(source: string, flags: string): (text: string) 
   return (text) => text.length <= maxRegexText && run(states, start, text, multiline);
 }
 
-/** Appends the states of a piece that goes on to `next`, from its end to its beginning; state 0 is the match. */
+/**
+ * Appends the states of a piece that goes on to `next`, from its end to its beginning; state 0 is
+ * the match.
+ */
 function build(plan: { states: State[]; steps: number }, piece: Piece, next: number): number {
   const { states } = plan;
   // Empty groups make no states, but `(()){9}{9}…` written out would still take for ever.

@@ -1,18 +1,20 @@
 /**
- * Finds the values whose pattern matches a type: one trie of words for exact and wildcard patterns alike.
+ * Finds the values whose pattern matches a type: one trie of words for exact and wildcard patterns
+ * alike.
  *
  *   add("task.*", a)  add("task.#", b)  add("#.error", c)
  *
- *   root ─ task ─ * = a          a node's `#` as the last word is no node: b is in the node `task` itself, as its open list
+ *   root ─ task ─ * = a          a last `#` is no node: b is in `task` itself, in its open list
  *     │      └ open = b
  *     └ # ── error = c
  *
- * All nodes are rows of one table of integers; a word's node is found by hashing (parent, word) where the word stands in
- * the type, so a match neither splits the type nor makes strings, and patterns that do not match cost nothing.
+ * All nodes are rows of one table of integers; a word's node is found by hashing (parent, word)
+ * where the word stands in the type, so a match neither splits the type nor makes strings, and
+ * patterns that do not match cost nothing.
  *
- * In front of it stands a cache from type to result. It is emptied by every change (a change of an exact pattern forgets
- * that one type only), holds two generations of at most 1,024 types, and is off for a while when it does not pay: types that
- * carry an id never come back.
+ * In front of it stands a cache from type to result. It is emptied by every change (a change of an
+ * exact pattern forgets that one type only), holds two generations of at most 1,024 types, and is
+ * off for a while when it does not pay: types that carry an id never come back.
  */
 import { parsePattern } from "./pattern.ts";
 import { maxTopicWords } from "./topic.ts";
@@ -28,7 +30,8 @@ type Lists<T> = (T[] | undefined)[];
 
 export class TopicTrie<T> {
   readonly #nodes = new WordTable();
-  // Each node has two lists at 2 × node: of the patterns that end there, and (+ 1) of those that end there with a `#`.
+  // Each node has two lists at 2 × node: of the patterns that end there, and (+ 1) of those that
+  // end there with a `#`.
   readonly #lists: Lists<T> = [];
   /** How often a value was added at one place beyond the first time. */
   readonly #repeats: Map<number, Map<T, number>> = new Map();
@@ -46,7 +49,8 @@ export class TopicTrie<T> {
   }
 
   /**
-   * Files a value under a pattern. The returned function takes this addition out again; calling it twice does nothing more.
+   * Files a value under a pattern. The returned function takes this addition out again; calling it
+   * twice does nothing more.
    *
    * The time is proportional to the values that are already filed under the very same pattern.
    *
@@ -67,10 +71,11 @@ export class TopicTrie<T> {
   }
 
   /**
-   * The values whose patterns match the type, each value once however many of its patterns match (compared by identity).
+   * The values whose patterns match the type, each value once however many of its patterns match
+   * (compared by identity).
    *
-   * The array belongs to the trie, is never changed afterwards, and is the same one for the same type while it is in the
-   * cache. Its order depends only on the order of additions and removals.
+   * The array belongs to the trie, is never changed afterwards, and is the same one for the same
+   * type while it is in the cache. Its order depends only on the order of additions and removals.
    */
   match(type: string): readonly T[] {
     const known = this.#cache.get(type);
@@ -95,7 +100,9 @@ export class TopicTrie<T> {
     return merged;
   }
 
-  /** Notes where each word of the type starts, and its hash. False for a type deeper than any topic. */
+  /**
+   * Notes where each word of the type starts, and its hash. False for a type deeper than any topic.
+   */
   #cut(type: string): boolean {
     const starts = this.#starts;
     const hashes = this.#hashes;
@@ -140,8 +147,9 @@ export class TopicTrie<T> {
   }
 
   /**
-   * A `#` in the middle: its next word may stand anywhere from here on. A match comes by one such node first where it
-   * stands earliest, which covers every later place, so that no number of `#` makes more than words × nodes steps.
+   * A `#` in the middle: its next word may stand anywhere from here on. A match comes by one such
+   * node first where it stands earliest, which covers every later place, so that no number of `#`
+   * makes more than words × nodes steps.
    */
   #collectAfterHash(hash: number, from: number): void {
     if (!this.#nodes.firstVisit(hash)) return;

@@ -1,17 +1,25 @@
-/** A topic is the type of a published event: 1 to 32 words separated by dots, `task.assigned.reader`. */
+/**
+ * A topic is the type of a published event: 1 to 32 words separated by dots,
+ * `task.assigned.reader`.
+ */
 import { CadreError } from "./errors.ts";
 
 /** Deeper than any real topic, and it bounds the matcher's work. */
 export const maxTopicWords = 32;
 
-/** Bytes of UTF-8: what every carrier takes with a prefix in front (AMQP's short string holds 255, Kafka's topic name 249). */
+/**
+ * Bytes of UTF-8: what every carrier takes with a prefix in front (AMQP's short string holds 255,
+ * Kafka's topic name 249).
+ */
 export const maxTopicBytes = 255;
 
 const dot = 0x2e;
 // Control characters (C0, DEL, C1), every kind of white space and separator, the byte order mark.
 const forbidden = /[\p{Cc}\p{Z}\s\ufeff]/u;
 
-/** True when `type` can be published; {@link assertTopic} says what is wrong with one that can't. */
+/**
+ * True when `type` can be published; {@link assertTopic} says what is wrong with one that can't.
+ */
 export function isTopic(type: string): boolean {
   return problemOf(type) === undefined;
 }
@@ -19,8 +27,8 @@ export function isTopic(type: string): boolean {
 /**
  * Refuses a type that no carrier could take unchanged.
  *
- * A topic has 1 to 32 words separated by dots, none of them empty, at most 255 bytes of UTF-8, and nowhere a `*`, a `#`,
- * white space, a control character or half a surrogate pair.
+ * A topic has 1 to 32 words separated by dots, none of them empty, at most 255 bytes of UTF-8, and
+ * nowhere a `*`, a `#`, white space, a control character or half a surrogate pair.
  *
  * @throws {CadreError} INVALID_TOPIC
  */
@@ -28,7 +36,7 @@ export function assertTopic(type: string): void {
   const problem = problemOf(type);
   if (problem !== undefined) {
     throw new CadreError("INVALID_TOPIC", `${shown(type)} cannot be published: ${problem}.`, {
-      topic: String(type),
+      topic: type,
     });
   }
 }
@@ -42,12 +50,15 @@ export function shown(text: unknown): string {
 function problemOf(type: string): string | undefined {
   if (typeof type !== "string") return `a topic is a string, not ${typeof type}`;
   if (type === "") return "it is empty";
-  // No character takes less than a byte, so a longer string is refused before its characters are looked at.
+  // No character takes less than a byte, so a longer string is refused before its characters are
+  // looked at.
   if (type.length > maxTopicBytes) return `it is longer than ${maxTopicBytes} bytes`;
   return isPlain(type) ? undefined : closerLook(type);
 }
 
-/** One pass over the usual kind of topic: printable ASCII, no wildcard, no empty word, not too deep. */
+/**
+ * One pass over the usual kind of topic: printable ASCII, no wildcard, no empty word, not too deep.
+ */
 function isPlain(type: string): boolean {
   let words = 1;
   let previous = dot;

@@ -1,13 +1,16 @@
 /**
- * The nodes of a trie of words, as rows of one table of integers. Row 0 is the root; 0 as a link means "none".
+ * The nodes of a trie of words, as rows of one table of integers. Row 0 is the root; 0 as a link
+ * means "none".
  *
  *   row:      hash · parent · next · star · hash child · uses · below
  *   buckets:  (parent, hash of the word) ─▶ first row ─next─▶ row ─next─▶ …
  *
- * `below` has a bit for every word that ever hung below the node: most look-ups that find nothing end there, on a row that
- * is at hand, and not in a bucket somewhere in memory. A `#` node has no use for its hash, which holds its last visit.
+ * `below` has a bit for every word that ever hung below the node: most look-ups that find nothing
+ * end there, on a row that is at hand, and not in a bucket somewhere in memory. A `#` node has no
+ * use for its hash, which holds its last visit.
  *
- * A row lives while something holds it or one of its children; then it is free, and the next new word takes it.
+ * A row lives while something holds it or one of its children; then it is free, and the next new
+ * word takes it.
  */
 
 const columns = 7;
@@ -16,7 +19,9 @@ const parentAt = 1;
 const nextAt = 2;
 const starAt = 3;
 const hashChildAt = 4;
-/** Holders and children, times 4; the two lowest bits are the marks of {@link WordTable.isShared}. */
+/**
+ * Holders and children, times 4; the two lowest bits are the marks of {@link WordTable.isShared}.
+ */
 const usesAt = 5;
 const oneUse = 4;
 const belowAt = 6;
@@ -51,7 +56,10 @@ export class WordTable {
     return made;
   }
 
-  /** The node below `parent` of the word that stands in `text` from `start` to `end`; 0 if there is none. */
+  /**
+   * The node below `parent` of the word that stands in `text` from `start` to `end`; 0 if there is
+   * none.
+   */
   find(parent: number, hash: number, text: string, start: number, end: number): number {
     const rows = this.#rows;
     if (((rows[parent * columns + belowAt] as number) & (1 << (hash & 31))) === 0) return 0;
@@ -91,7 +99,10 @@ export class WordTable {
     }
   }
 
-  /** A mark on each of a node's two lists, kept here because the row is at hand: somebody outside may hold the list. */
+  /**
+   * A mark on each of a node's two lists, kept here because the row is at hand: somebody outside
+   * may hold the list.
+   */
   isShared(place: number): boolean {
     return (this.#get(place >> 1, usesAt) & (1 << (place & 1))) !== 0;
   }

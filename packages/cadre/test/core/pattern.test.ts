@@ -73,8 +73,7 @@ test("bad patterns are refused", () => {
   for (const pattern of [...bad, Array(33).fill("*").join("."), undefined as unknown as string]) {
     assert.throws(
       () => assertPattern(pattern),
-      (error) =>
-        isCadreError(error, "INVALID_PATTERN") && error.details.pattern === String(pattern),
+      (error) => isCadreError(error, "INVALID_PATTERN") && error.details.pattern === pattern,
       pattern,
     );
   }

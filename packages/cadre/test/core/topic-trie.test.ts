@@ -50,7 +50,8 @@ test("after any adds and removes the trie finds what the reference matcher finds
           const fitting = model.filter(({ pattern }) => compilePattern(pattern)(step.topic));
           const values = trie.match(step.topic);
           const expected = [...new Set(fitting.map(({ value }) => value))];
-          assert.deepEqual([...values].toSorted(), expected.toSorted());
+          assert.deepEqual(new Set(values), new Set(expected));
+          assert.equal(values.length, expected.length);
           assert.equal(trie.match(step.topic).length, values.length);
           seen.push({ values, copy: [...values] });
         }

@@ -9,7 +9,7 @@ function refused(topic: unknown): boolean {
     return false;
   } catch (error) {
     assert.ok(isCadreError(error, "INVALID_TOPIC"));
-    assert.equal(error.details.topic, String(topic));
+    assert.equal(error.details.topic, topic);
     return true;
   }
 }

@@ -1,4 +1,4 @@
-/** Which filter matches which payload: MongoDB's answers, then the ranks of priorities and severities. */
+/** Which filter matches which payload: MongoDB's answers, then ranks of priority and severity. */
 import type { FilterDocument } from "../../core/filter.ts";
 
 export interface FilterVector {
