@@ -37,6 +37,7 @@ export interface CarrierSettings {
   readonly logger: Logger;
   readonly historySize: number;
   readonly maxBacklog: number;
+  readonly maxWaiting: number;
   readonly maxDelayed: number;
   readonly maxDeadLetters: number;
   readonly agingMs: number;
@@ -114,6 +115,7 @@ export class Carrier {
       delays: this.#delays,
       agingMs: this.#settings.agingMs,
       maxBacklog: this.#settings.maxBacklog,
+      maxWaiting: this.#settings.maxWaiting,
     });
     this.#routes.addGroup(group);
     this.#groups.set(group.name, group);

@@ -29,6 +29,7 @@ export interface GroupSurroundings {
   readonly delays: TimerHeap<Delivery>;
   readonly agingMs: number;
   readonly maxBacklog: number;
+  readonly maxWaiting: number;
 }
 
 export class MemoryGroup implements DeliveryOwner {
@@ -106,7 +107,9 @@ export class MemoryGroup implements DeliveryOwner {
       case "drop-newest":
         return "take";
       case "wait":
-        if (excess === undefined) return "wait";
+        if (excess === undefined) {
+          return this.#waitingPublishes.size < this.#around.maxWaiting ? "wait" : "refuse";
+        }
         return this.#backlog < this.#bound + excess ? "take" : "refuse";
       default:
         return "refuse";
@@ -122,8 +125,9 @@ export class MemoryGroup implements DeliveryOwner {
     );
   }
 
-  waitForRoom(publish: WaitingPublish): void {
-    this.#waitingPublishes.push(publish);
+  waitForRoom(publish: WaitingPublish, isFirst: boolean): void {
+    if (isFirst) this.#waitingPublishes.unshift(publish);
+    else this.#waitingPublishes.push(publish);
   }
 
   /** Takes an event that `admission` let in, or one that was promised before (history, a delayed event). */

@@ -46,7 +46,7 @@ export class Publishing implements WaitingPublish {
 
   resume(group: MemoryGroup): void {
     this.turn = group;
-    this.#proceed();
+    this.#proceed(group);
     if (!this.waits) this.#onEnd?.();
   }
 
@@ -60,13 +60,14 @@ export class Publishing implements WaitingPublish {
     this.#onEnd?.();
   }
 
-  #proceed(): void {
+  #proceed(resumedBy?: MemoryGroup): void {
     this.now = this.#clock.now();
     this.since = this.#clock.monotonic();
     while (this.waits) {
       const answer = this.#admit(this.#batch[this.#results.length]!, this);
       if (!("ok" in answer)) {
-        answer.waitForRoom(this);
+        // Who has waited there already stays in front with the rest of its batch.
+        answer.waitForRoom(this, answer === resumedBy);
         return;
       }
       this.turn = undefined;

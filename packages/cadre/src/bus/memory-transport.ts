@@ -31,6 +31,8 @@ export interface MemoryCarrierOptions {
   readonly historySize?: number;
   /** Events that may wait for one group that declares no `overflow`; beyond it a publish is refused. @default 100_000 */
   readonly maxBacklog?: number;
+  /** Publishes that may wait for room in one group; beyond it a publish is refused all the same. @default 10_000 */
+  readonly maxWaiting?: number;
   /** Events that may wait for their `deliverAt`; beyond it a publish is refused. @default 100_000 */
   readonly maxDelayed?: number;
   /** Beyond it the oldest dead letter is dropped, with a warning. @default 10_000 */
@@ -53,6 +55,7 @@ export interface MemoryCarrier {
 const defaults = {
   historySize: 10_000,
   maxBacklog: 100_000,
+  maxWaiting: 10_000,
   maxDelayed: 100_000,
   maxDeadLetters: 10_000,
   agingMs: 10_000,
@@ -83,6 +86,7 @@ const carrierRules: OptionRules<MemoryCarrierOptions> = {
   logger: someObject,
   historySize: wholeNumber(0),
   maxBacklog: wholeNumber(1),
+  maxWaiting: wholeNumber(0),
   maxDelayed: wholeNumber(0),
   maxDeadLetters: wholeNumber(1),
   agingMs: wholeNumber(0),
@@ -100,6 +104,7 @@ export function memoryCarrier(options: MemoryCarrierOptions = {}): MemoryCarrier
     logger: options.logger ?? silentLogger,
     historySize: options.historySize ?? defaults.historySize,
     maxBacklog: options.maxBacklog ?? defaults.maxBacklog,
+    maxWaiting: options.maxWaiting ?? defaults.maxWaiting,
     maxDelayed: options.maxDelayed ?? defaults.maxDelayed,
     maxDeadLetters: options.maxDeadLetters ?? defaults.maxDeadLetters,
     agingMs: options.agingMs ?? defaults.agingMs,

@@ -7,7 +7,7 @@ export type EventMatch = Readonly<Record<string, unknown>> | ((event: AgentEvent
 
 /** What a bus has published since the recording began. */
 export interface BusRecording {
-  /** Events whose publish has succeeded, in that order; those of one pattern where one is given. */
+  /** Events whose publish has succeeded, in the order in which they were sent; of one pattern where one is given. */
   published(pattern?: string): readonly AgentEvent[];
   /**
    * The first published event of `pattern` that fits `match`.
@@ -24,22 +24,28 @@ export interface BusRecording {
 
 /** Records what `bus` publishes, from now on, also from inside its handlers. */
 export function recordingBus(bus: Pick<Bus, "usePublish">): BusRecording {
-  let events: AgentEvent[] = [];
+  let calls: { readonly event: AgentEvent; succeeded: boolean }[] = [];
   const stop = bus.usePublish(async (event, next) => {
+    // Noted before: a handler that publishes in turn comes after what it handles.
+    const call = { event, succeeded: false };
+    calls.push(call);
     await next(event);
-    events.push(event);
+    call.succeeded = true;
   });
+  const published = (): AgentEvent[] =>
+    calls.flatMap(({ event, succeeded }) => (succeeded ? [event] : []));
   const find = (pattern: string, match: EventMatch | undefined): AgentEvent | undefined => {
     const isType = compilePattern(pattern);
-    return events.find((event) => isType(event.type) && fits(event, match));
+    return published().find((event) => isType(event.type) && fits(event, match));
   };
   const list = (): string =>
-    events.map((event) => `\n  ${event.type} ${JSON.stringify(event.payload)}`).join("") ||
-    " nothing";
+    published()
+      .map((event) => `\n  ${event.type} ${JSON.stringify(event.payload)}`)
+      .join("") || " nothing";
   return {
     published: (pattern) => {
       const isType = pattern === undefined ? () => true : compilePattern(pattern);
-      return events.filter((event) => isType(event.type));
+      return published().filter((event) => isType(event.type));
     },
     expectPublished: (pattern, match) => {
       const found = find(pattern, match);
@@ -51,7 +57,7 @@ export function recordingBus(bus: Pick<Bus, "usePublish">): BusRecording {
       throw new Error(`An event of "${pattern}"${shown(match)} was published, among:${list()}`);
     },
     clear: () => {
-      events = [];
+      calls = [];
     },
     stop,
   };

@@ -8,5 +8,4 @@ await transportConformance({
   test,
   createTransport: () => carrier.connect(),
   leaseMs: 60,
-  level: "port",
 });

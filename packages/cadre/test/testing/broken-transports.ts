@@ -99,7 +99,10 @@ export function unending(): () => Transport {
 /** Declares per-key order and keeps none. */
 export function unordered(): () => Transport {
   return broken((transport) => ({
-    open: ({ ordered: _, ...spec }) => transport.open(spec),
+    open: (spec) => {
+      const { ordered: forgotten, ...rest } = spec;
+      return transport.open(forgotten === undefined ? spec : rest);
+    },
   }));
 }
 
