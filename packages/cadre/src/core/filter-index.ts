@@ -2,7 +2,7 @@
  * Many filters, of which an event should meet only those that can match it.
  *
  *   payload.agent ── "a-1" ─▶ filters that ask for payload.agent = "a-1"
- *        │        └─ "a-2" ─▶ …                                   a look-up by the event's own value
+ *        │        └─ "a-2" ─▶ …    a look-up by the event's own value
  *   payload.kind ── …
  *   the rest ─▶ filters without an equality                       asked one by one
  *
