@@ -67,7 +67,7 @@ export type EventDefinitions = Readonly<
 export type PayloadOfDefinition<Definition> = Definition extends {
   readonly "~standard": { readonly types?: infer Types };
 }
-  ? Types extends { readonly output: infer Output }
+  ? NonNullable<Types> extends { readonly output: infer Output }
     ? Output
     : unknown
   : "accepts" extends keyof Definition

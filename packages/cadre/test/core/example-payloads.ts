@@ -22,7 +22,13 @@ const card = {
   pid: 7,
   host: "desk",
 };
-const life = { agent: "reader", incarnation: "0199-1", reason: "told" };
+const life = {
+  agent: "reader",
+  incarnation: "0199-1",
+  reason: "told",
+  status: "left",
+  silentMs: 9,
+};
 const presence = { agent: "reader", incarnation: "0199-1", silentMs: 12_000, observer: "desk" };
 const call = { agent: "reader", taskId: "t1", input: 1, result: [2], error, durationMs: 3 };
 const decided = { proposalId: "p1", voter: "ann", contentHash: "ab", reason: "fine" };
@@ -47,7 +53,15 @@ const relation = {
 const variant = { evolutionId: "v", variantId: "v1", agent: "reader", reason: "better" };
 const begun = { step: "send", key: "t1/send", inputHash: "ab", attempt: 1 };
 const undoing = { sagaId: "s1", name: "order", step: "send", error, undone: 2 };
-const breaker = { breaker: "db", failures: 5, rejected: 3, retryAfterMs: 100, reason: "down" };
+const breaker = {
+  breaker: "db",
+  from: "closed",
+  to: "open",
+  failures: 5,
+  rejected: 3,
+  retryAfterMs: 100,
+  reason: "down",
+};
 
 export const examplePayloads: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "task.created": {
@@ -129,6 +143,8 @@ export const examplePayloads: Readonly<Record<string, Readonly<Record<string, un
     limit: 1_000,
     dropped: 3,
     policy: "drop-oldest",
+    first: "e1",
+    last: "e3",
   },
   "agent.suspected_failure": presence,
   "agent.recovered": presence,

@@ -2,6 +2,11 @@
  * What must compile, and what must not. Nothing here runs: `tsc -p tsconfig.json` is the test, and an expected error that
  * doesn't come is one.
  */
+import { type as ark } from "arktype";
+import { builtinEvents, defineEvents, type, type BuiltinEvents, type EventRegistry } from "cadre";
+import * as valibot from "valibot";
+import { z } from "zod";
+
 import type { Bus } from "#src/bus/bus.ts";
 import type { AgentEvent } from "#src/core/event.ts";
 import type {
@@ -133,4 +138,61 @@ export function aTypedBusIsABus(): Bus {
 
 export function anyBusCanBeGivenARegistry<Map extends EventMap>(any: Bus): Bus<Map> {
   return any as Bus<Map>;
+}
+
+const shop = defineEvents(
+  {
+    "order.placed": type<{ orderId: string }>(),
+    "order.note.*": z.object({ text: z.string(), size: z.number().default(1) }),
+    "order.weighed": valibot.object({ grams: valibot.number() }),
+    "order.named": ark({ name: "string" }),
+    "order.paid": { schema: z.object({ cents: z.number() }), version: "2.0.0" },
+    "order.raw": { type: "object" },
+    "task.created": type<{ mine: true }>(),
+  },
+  { extends: builtinEvents },
+);
+type MapOf<Registry> = Registry extends EventRegistry<infer Map> ? Map : never;
+type Shop = MapOf<typeof shop>;
+
+export function payloadsAreInferredFromTheirSchemas(): void {
+  holds<Equal<Shop["order.placed"], { orderId: string }>>();
+  holds<Equal<Shop["order.note.*"], { text: string; size: number }>>();
+  holds<Equal<Shop["order.weighed"], { grams: number }>>();
+  holds<Equal<Shop["order.named"], { name: string }>>();
+  holds<Equal<Shop["order.paid"], { cents: number }>>();
+  holds<Equal<Shop["order.raw"], unknown>>();
+  holds<Equal<Shop["task.created"], { mine: true }>>();
+  holds<Equal<Shop["task.claimed"], BuiltinEvents["task.claimed"]>>();
+}
+
+export async function theWholeRegistryWorksOnABus(shopBus: Bus<Shop>): Promise<void> {
+  await shopBus.publish("order.note.customer", { text: "ring twice", size: 2 });
+  await shopBus.publish("task.assigned.reader", { taskId: "1" });
+  await shopBus.publish("custom.anything.goes", { free: 1 });
+  await shopBus.subscribe("task.*", (event) => {
+    if (event.type === "task.claimed") event.payload.incarnation.trim();
+    if (event.type === "task.created") holds<Equal<typeof event.payload, { mine: true }>>();
+  });
+  await shopBus.subscribe("#", (event) => {
+    if (event.type === "score.updated") event.payload.score.toFixed();
+  });
+
+  // @ts-expect-error the built-in payload is replaced
+  await shopBus.publish("task.created", { taskId: "1" });
+  // @ts-expect-error a claim names its epoch
+  await shopBus.publish("task.claimed", { taskId: "1", agent: "a", incarnation: "i" });
+  // @ts-expect-error nothing of the shop or of Cadre is called so
+  await shopBus.subscribe("ordr.*", () => {});
+}
+
+const open = defineEvents({ "order.placed": type<{ orderId: string }>() }, { closed: false });
+
+export async function anOpenRegistryTakesEverything(
+  openBus: Bus<MapOf<typeof open>>,
+): Promise<void> {
+  await openBus.publish("weather.rain", { mm: 3 });
+  await openBus.subscribe("weather.*", (event) => event.type);
+  // @ts-expect-error what is declared is checked all the same
+  await openBus.publish("order.placed", { orderId: 3 });
 }

@@ -46,6 +46,9 @@ export interface AgentChanged {
   readonly agent: string;
   readonly incarnation?: string;
   readonly reason?: string;
+  /** Its presence, where an observer says it: `dead` or `left`. */
+  readonly status?: string;
+  readonly silentMs?: number;
 }
 
 export interface AgentUpdated {
@@ -75,6 +78,9 @@ export interface AgentBackpressure {
   readonly limit?: number;
   readonly dropped?: number;
   readonly policy?: string;
+  /** Ids of the first and the last event dropped. */
+  readonly first?: string;
+  readonly last?: string;
 }
 
 export interface AgentSuspected {
@@ -154,7 +160,13 @@ const card = {
   pid: optional(count),
   host: optional(text),
 };
-const changed = { agent: word, incarnation: optional(word), reason: optional(text) };
+const changed = {
+  agent: word,
+  incarnation: optional(word),
+  reason: optional(text),
+  status: optional(text),
+  silentMs: optional(durationMs),
+};
 const presence = {
   agent: word,
   incarnation: optional(word),
@@ -213,6 +225,8 @@ export const agentEvents: BuiltinFamily<AgentEvents> = {
     limit: optional(count),
     dropped: optional(count),
     policy: optional(text),
+    first: optional(text),
+    last: optional(text),
   }),
   "agent.suspected_failure": fact("An agent has been silent for too long.", presence),
   "agent.recovered": fact("A suspected or dead agent is heard again.", presence),

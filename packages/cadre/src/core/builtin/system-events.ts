@@ -50,6 +50,8 @@ export interface SystemMetrics {
 
 export interface BreakerChanged {
   readonly breaker: string;
+  readonly from?: "closed" | "open" | "half-open";
+  readonly to?: "closed" | "open" | "half-open";
   readonly failures?: number;
   /** Calls that were not made since the last change. */
   readonly rejected?: number;
@@ -92,8 +94,11 @@ export type SystemEvents = {
   "custom.#": CustomPayload;
 };
 
+const breakerState = oneOf("closed", "open", "half-open");
 const breaker = {
   breaker: word,
+  from: optional(breakerState),
+  to: optional(breakerState),
   failures: optional(count),
   rejected: optional(count),
   retryAfterMs: optional(durationMs),
