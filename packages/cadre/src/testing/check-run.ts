@@ -26,8 +26,7 @@ export class CheckRun implements CheckContext {
   readonly random: Random;
   readonly clock: Clock;
   readonly leaseMs: number;
-  readonly restart?: () => Promise<void>;
-  readonly cut?: () => Promise<() => Promise<void>>;
+  readonly controls: CarrierControls;
   readonly #check: ConformanceCheck;
   readonly #options: CheckRunOptions;
   readonly #prefix: string;
@@ -46,8 +45,7 @@ export class CheckRun implements CheckContext {
     this.random = new SeededRandom(run.seed).fork(`${check.id}/${round}`);
     this.clock = options.clock ?? systemClock;
     this.leaseMs = options.leaseMs ?? defaults.leaseMs;
-    if (options.restart) this.restart = options.restart;
-    if (options.cut) this.cut = options.cut;
+    this.controls = options;
     this.#check = check;
     this.#options = options;
     // Not from the seed: a run that is repeated on the same carrier must not meet its own past.

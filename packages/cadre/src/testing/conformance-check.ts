@@ -5,17 +5,41 @@
  * throwing. What it opens through its context is closed for it.
  */
 import type { Bus, BusOptions } from "../bus/bus.ts";
-import type { Capabilities, Outgoing, PublishResult, Transport } from "../bus/transport.ts";
+import type {
+  Capabilities,
+  ConsumeSpec,
+  Outgoing,
+  PublishResult,
+  Transport,
+} from "../bus/transport.ts";
 import type { Clock } from "../core/clock.ts";
 import type { AgentEvent, EventOptions } from "../core/event.ts";
 import type { Random } from "../core/random.ts";
 
-/** What the caller of the suite can do to the carrier. */
+/** A process of its own that opened a subscription and holds what it is handed, unsettled. */
+export interface HoldingConsumer {
+  /** How many deliveries it holds. */
+  held(): Promise<number>;
+  /** Ends it as SIGKILL does: nothing is closed or given back. */
+  kill(): Promise<void>;
+}
+
+/** What the caller of the suite can do to the carrier. A function that is returned takes the fault away again. */
 export interface CarrierControls {
   /** Stops the carrier and starts it again with what it has on disk. */
   readonly restart?: () => Promise<void>;
-  /** Cuts every connection to the carrier; the returned function lets them through again. */
+  /** Cuts every connection to the carrier, and refuses new ones. */
   readonly cut?: () => Promise<() => Promise<void>>;
+  /** Drops all traffic silently, with connections that look open. */
+  readonly freeze?: () => Promise<() => Promise<void>>;
+  /** Lets all traffic take `ms` milliseconds longer. */
+  readonly slow?: (ms: number) => Promise<() => Promise<void>>;
+  /** Fills the carrier's disk. */
+  readonly fillDisk?: () => Promise<() => Promise<void>>;
+  /** Moves the wall time that carrier and transport see, without any time passing. */
+  readonly jumpClock?: (byMs: number) => void;
+  /** Starts a consumer in a process of its own. */
+  readonly startConsumer?: (spec: ConsumeSpec) => Promise<HoldingConsumer>;
 }
 
 export interface ConformanceCheck {
@@ -32,9 +56,10 @@ export interface ConformanceCheck {
   run(context: CheckContext): Promise<void>;
 }
 
-export interface CheckContext extends CarrierControls {
+export interface CheckContext {
   readonly id: string;
   readonly capabilities: Capabilities;
+  readonly controls: CarrierControls;
   /** Drawn once a run, printed when the check fails, taken back from `CADRE_SEED`. */
   readonly seed: number;
   readonly random: Random;

@@ -1,7 +1,12 @@
 /** What tests of Cadre's users, and Cadre's own, are made with. Nothing of the library imports it. */
 export { VirtualClock } from "../core/clock.ts";
 export { SeededRandom } from "../core/random.ts";
-export type { CarrierControls, CheckContext, ConformanceCheck } from "./conformance-check.ts";
+export type {
+  CarrierControls,
+  CheckContext,
+  ConformanceCheck,
+  HoldingConsumer,
+} from "./conformance-check.ts";
 export {
   conformanceReport,
   transportChecks,

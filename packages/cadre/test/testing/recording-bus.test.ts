@@ -7,7 +7,7 @@ import { recordingBus } from "#src/testing/recording-bus.ts";
 test("a recording has what was published, also from inside handlers", async () => {
   await using bus = createBus({ transport: memory() });
   const recording = recordingBus(bus);
-  await bus.subscribe("task.created", (event, delivery) =>
+  await bus.subscribe("task.created", (_event, delivery) =>
     delivery.publish("task.started", { taskId: "t1", by: { name: "reader", load: 2 } }),
   );
   await bus.publish("task.created", { taskId: "t1", title: "Read" });

@@ -1,6 +1,7 @@
 import type { ConformanceCheck } from "../conformance-check.ts";
 import { basicChecks } from "./basics.ts";
 import { directedChecks } from "./directed.ts";
+import { faultChecks } from "./faults.ts";
 import { filterChecks } from "./filters.ts";
 import { flowChecks } from "./flow.ts";
 import { groupChecks } from "./groups.ts";
@@ -24,4 +25,5 @@ export const portChecks: readonly ConformanceCheck[] = [
   ...orderChecks,
   ...flowChecks,
   ...lifecycleChecks,
+  ...faultChecks,
 ];

@@ -129,7 +129,7 @@ async function survivesRestart(context: CheckContext): Promise<void> {
   await (await Member.open(context, before, spec)).intake.close();
   const events = numbered(context, type, 20);
   await context.publish(before, events);
-  await context.restart?.();
+  await context.controls.restart?.();
   const member = await Member.open(context, await context.createTransport(), spec);
   assert.deepEqual(new Set(idsOf(await member.handle(20))), new Set(idsOf(events)));
 }

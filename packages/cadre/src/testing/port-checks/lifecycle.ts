@@ -94,7 +94,7 @@ async function restartLosesNothing(context: CheckContext): Promise<void> {
   let publisher = first;
   for (const [index, event] of numbered(context, type, 300).entries()) {
     if (index === 100 || index === 150) {
-      await context.restart?.();
+      await context.controls.restart?.();
       publisher = await context.createTransport();
     }
     if (await attempt(publisher, event)) published.push(event);
@@ -129,7 +129,7 @@ async function cutLosesNothing(context: CheckContext): Promise<void> {
       if (await attempt(publisher, event)) published.push(event);
       continue;
     }
-    const mend = await context.cut!();
+    const mend = await context.controls.cut!();
     const during = attempt(publisher, event);
     await context.quiet(100);
     await mend();

@@ -135,7 +135,7 @@ async function delaysSurviveRestart(context: CheckContext): Promise<void> {
   const delayMs = 1_000;
   const startedAt = context.clock.monotonic();
   await lease.settle(retry(delayMs));
-  await context.restart?.();
+  await context.controls.restart?.();
   const back = await Member.open(context, await context.createTransport(), spec);
   const again = await back.takeOne(delayMs + context.boundMs);
   assert.equal(again.attempt, 2);
