@@ -2,12 +2,12 @@
  * One connection to the file. All its statements are synchronous; transactions begin with the write lock, so that what was
  * read inside one cannot be out of date when it writes.
  */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { CadreError } from "../../core/errors.ts";
-import { isBusy, readOnly, storeError, unavailable } from "./sqlite-error.ts";
+import { isBusy, isWritable, readOnly, storeError, unavailable } from "./sqlite-error.ts";
 
 export type Cell = string | number | null | Uint8Array;
 /** A result row, its columns in the order of the statement. */
@@ -15,27 +15,46 @@ export type Row = readonly Cell[];
 
 const lockWaitMs = 50; // SQLite blocks the loop while it waits for another writer, so it waits in short pieces
 
-/** A prepared statement whose rows are arrays: half the time of objects. */
+/** A prepared statement. Its rows are arrays, which take half the time of objects; its errors are this library's. */
 export class Statement {
   readonly #statement: StatementSync;
+  readonly #path: string;
 
-  constructor(statement: StatementSync) {
+  constructor(statement: StatementSync, path: string) {
     this.#statement = statement;
+    this.#path = path;
     statement.setReturnArrays(true);
   }
 
   /** How many rows were changed. */
   run(...values: readonly SQLInputValue[]): number {
-    return Number(this.#statement.run(...values).changes);
+    try {
+      return Number(this.#statement.run(...values).changes);
+    } catch (error) {
+      throw statementError(error, this.#path);
+    }
   }
 
   get(...values: readonly SQLInputValue[]): Row | undefined {
-    return this.#statement.get(...values) as unknown as Row | undefined; // node's types don't know setReturnArrays
+    try {
+      return this.#statement.get(...values) as unknown as Row | undefined; // node's types don't know setReturnArrays
+    } catch (error) {
+      throw statementError(error, this.#path);
+    }
   }
 
   all(...values: readonly SQLInputValue[]): readonly Row[] {
-    return this.#statement.all(...values) as unknown as readonly Row[]; // the same
+    try {
+      return this.#statement.all(...values) as unknown as readonly Row[]; // the same
+    } catch (error) {
+      throw statementError(error, this.#path);
+    }
   }
+}
+
+/** Busy errors stay as they are: whoever can wait tries again. */
+function statementError(error: unknown, path: string): unknown {
+  return isBusy(error) ? error : storeError(error, path);
 }
 
 export class Connection {
@@ -63,7 +82,7 @@ export class Connection {
     let statement = this.#statements.get(text);
     if (!statement) {
       this.#assertOpen();
-      statement = this.guard(() => new Statement(this.#db.prepare(text)));
+      statement = this.#guard(() => new Statement(this.#db.prepare(text), this.path));
       this.#statements.set(text, statement);
     }
     return statement;
@@ -71,7 +90,7 @@ export class Connection {
 
   exec(text: string): void {
     this.#assertOpen();
-    this.guard(() => this.#db.exec(text));
+    this.#guard(() => this.#db.exec(text));
   }
 
   /** The one number that a pragma answers. */
@@ -84,15 +103,6 @@ export class Connection {
     return this.pragma("data_version");
   }
 
-  /** Runs `action`; an error of SQLite comes out as this library's. */
-  guard<Result>(action: () => Result): Result {
-    try {
-      return action();
-    } catch (error) {
-      throw isBusy(error) ? error : storeError(error, this.path);
-    }
-  }
-
   /**
    * Runs `action` in one transaction. `toDisk` waits until the disk has it; otherwise it survives the end of this process,
    * not a power failure.
@@ -101,7 +111,7 @@ export class Connection {
    */
   transaction<Result>(toDisk: boolean, action: () => Result): Result {
     this.#assertOpen();
-    return this.guard(() => {
+    return this.#guard(() => {
       this.#setSynchronous(toDisk ? "FULL" : "NORMAL");
       this.sql("BEGIN IMMEDIATE").run();
       try {
@@ -139,6 +149,14 @@ export class Connection {
     this.#db.close();
   }
 
+  #guard<Result>(action: () => Result): Result {
+    try {
+      return action();
+    } catch (error) {
+      throw statementError(error, this.path);
+    }
+  }
+
   #setSynchronous(level: "FULL" | "NORMAL"): void {
     if (this.#synchronous === level) return;
     this.#db.exec(`PRAGMA synchronous = ${level}`);
@@ -152,13 +170,17 @@ export class Connection {
 }
 
 function openError(error: unknown, path: string): unknown {
-  if (error instanceof Error && "code" in error) {
-    if (error.code === "EROFS" || error.code === "EACCES" || error.code === "EPERM") {
-      return readOnly(path, error);
-    }
-    if (error.code === "EEXIST" || error.code === "ENOTDIR") {
-      return unavailable(path, "a part of its folder's path is a file", error);
-    }
+  // What the file system says; where it is read-only it doesn't always say so.
+  if (error instanceof Error && "syscall" in error) {
+    return isWritable(nearestFolder(path))
+      ? unavailable(path, error.message, error)
+      : readOnly(path, error);
   }
   return storeError(error, path);
+}
+
+function nearestFolder(path: string): string {
+  let folder = dirname(path);
+  while (!existsSync(folder) && folder !== dirname(folder)) folder = dirname(folder);
+  return folder;
 }

@@ -33,7 +33,7 @@ export class SqliteDeadLetters implements DeadLetterBox {
     this.#file.assertOpen();
     const { connection } = this.#file;
     const statement = connection.sql("SELECT letter FROM dead_letters WHERE id = ?");
-    const row = connection.guard(() => statement.get(id));
+    const row = statement.get(id);
     return row && toLetter(row[0]);
   }
 
@@ -49,7 +49,7 @@ export class SqliteDeadLetters implements DeadLetterBox {
          WHERE no > ?1 AND (?2 IS NULL OR group_name = ?2) AND (?3 IS NULL OR reason = ?3)
          ORDER BY no LIMIT ${pageRows}`,
       );
-      const rows = connection.guard(() => statement.all(after, group, reason));
+      const rows = statement.all(after, group, reason);
       for (const [no, letterType, letter] of rows) {
         after = Number(no);
         if (isType && (letterType === null || !isType(String(letterType)))) continue;

@@ -7,7 +7,6 @@
  *   schema        NULL: 1.0.0
  */
 import type { SQLInputValue } from "node:sqlite";
-import { CadreError } from "../../core/errors.ts";
 import {
   metadataFields,
   priorities,
@@ -17,7 +16,7 @@ import {
 } from "../../core/event.ts";
 import { freezeJson } from "../../core/json.ts";
 import type { Cell, Row } from "./connection.ts";
-import { lazyEvent } from "./lazy-event.ts";
+import { lazyEvent, parsePayload } from "./lazy-event.ts";
 
 /** Kept from all subscriptions. */
 export const privateFlag = 1;
@@ -163,15 +162,6 @@ export function decodeEvent(row: Row): AgentEvent {
     payload: parsePayload(id, String(row[13])),
     metadata: decodeMetadata(row, id),
   });
-}
-
-export function parsePayload(id: string, text: string): unknown {
-  try {
-    return freezeJson(JSON.parse(text));
-  } catch (cause) {
-    const reason = `the payload of the event ${id} is no JSON`;
-    throw new CadreError("UNDECODABLE", `In the log, ${reason}.`, { reason }, cause);
-  }
 }
 
 function decodeMetadata(row: Row, id: string): EventMetadata {

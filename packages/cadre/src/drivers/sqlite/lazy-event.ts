@@ -6,8 +6,9 @@
  * The unread text hangs on the object as a private field, which a class can only give to a foreign object through its
  * constructor's return value; a WeakMap costs four times as much.
  */
+import { CadreError } from "../../core/errors.ts";
 import type { AgentEvent, EventMetadata } from "../../core/event.ts";
-import { parsePayload } from "./event-rows.ts";
+import { freezeJson } from "../../core/json.ts";
 
 class Given {
   constructor(object: object) {
@@ -60,4 +61,14 @@ export function lazyEvent(
   Object.defineProperty(event, "payload", payloadProperty);
   event["metadata"] = metadata;
   return Object.freeze(event) as unknown as AgentEvent; // all fields are set above
+}
+
+/** @throws {CadreError} UNDECODABLE, when the text is no JSON */
+export function parsePayload(id: string, text: string): unknown {
+  try {
+    return freezeJson(JSON.parse(text));
+  } catch (cause) {
+    const reason = `the payload of the event ${id} is no JSON`;
+    throw new CadreError("UNDECODABLE", `In the log, ${reason}.`, { reason }, cause);
+  }
 }

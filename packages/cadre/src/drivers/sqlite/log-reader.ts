@@ -108,7 +108,7 @@ function readPage(
     `ORDER BY e.${key} ${range.backward ? "DESC" : "ASC"} LIMIT ${pageRows}`;
   const statement = connection.sql(text);
   const to = Math.min(range.to, Number.MAX_SAFE_INTEGER);
-  return connection.guard(() => statement.all(range.from, to, ...values));
+  return statement.all(range.from, to, ...values);
 }
 
 function conditionsOf(query: LogQuery): Conditions {

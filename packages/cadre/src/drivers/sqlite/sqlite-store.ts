@@ -8,6 +8,7 @@ import type {
   StoredEvent,
   StoreQuery,
 } from "../../store/event-store.ts";
+import type { Row } from "./connection.ts";
 import { packId } from "./event-rows.ts";
 import { headOf, readRows, toStored } from "./log-reader.ts";
 import type { LogFile } from "./sqlite-log.ts";
@@ -47,7 +48,7 @@ export class SqliteStore implements EventStore {
 
   async head(): Promise<LogPosition> {
     this.#file.assertOpen();
-    return this.#file.connection.guard(() => headOf(this.#file.connection));
+    return headOf(this.#file.connection);
   }
 
   watch(wake: () => void): () => void {
@@ -67,13 +68,11 @@ export class SqliteStore implements EventStore {
       `SELECT name, value, version FROM slots
        WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1 ORDER BY name`,
     );
-    return connection
-      .guard(() => statement.all(prefix))
-      .map(([name, value, version]) => ({
-        name: String(name),
-        value: String(value),
-        version: Number(version),
-      }));
+    return statement.all(prefix).map(([name, value, version]) => ({
+      name: String(name),
+      value: String(value),
+      version: Number(version),
+    }));
   }
 
   async marked(marks: readonly InboxMark[]): Promise<readonly InboxMark[]> {
@@ -95,14 +94,13 @@ export class SqliteStore implements EventStore {
     await this.#file.close();
   }
 
-  #get(text: string, name: string): ReturnType<ReturnType<LogFile["connection"]["sql"]>["get"]> {
+  #get(text: string, name: string): Row | undefined {
     this.#file.assertOpen();
-    const { connection } = this.#file;
-    return connection.guard(() => connection.sql(text).get(name));
+    return this.#file.connection.sql(text).get(name);
   }
 }
 
 export function isMarked({ connection }: LogFile, subscription: string, eventId: string): boolean {
   const statement = connection.sql("SELECT 1 FROM inbox WHERE subscription = ? AND event = ?");
-  return connection.guard(() => statement.get(subscription, packId(eventId))) !== undefined;
+  return statement.get(subscription, packId(eventId)) !== undefined;
 }

@@ -97,7 +97,7 @@ export class Writer {
       clock.monotonic() - this.#turnAt < maxTurnMs;
     if (!mayStay) return this.#turn();
     this.#flushes += 1;
-    for (let hop = 0; hop < quietHops; hop += 1) await undefined;
+    for (let hop = 0; hop < quietHops; hop += 1) await Promise.resolve();
   }
 
   async #turn(): Promise<void> {
