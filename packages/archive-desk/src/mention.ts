@@ -88,7 +88,7 @@ export function mentionAt(text: string, span: Span, kind: EntityKind): Mention |
   const piece = text.slice(start, end);
   // Names begin and end with a capitalised word; what stands after a comma is another name.
   start += /^(?:[^\p{L}\p{N}]+|(?:The|THE|\p{Ll}[\p{L}'’-]*)\s+)+/u.exec(piece)?.[0].length ?? 0;
-  let kept = text.slice(start, end).replace(/[,;:][^]*$/, "");
+  let kept = text.slice(start, end).replace(/(?:[,;:"“”(]|--)[^]*$/, "");
   kept = kept.replace(/(?:\s+\p{Ll}[\p{L}'’-]*[^\p{L}]*)+$/u, "");
   kept = kept.replace(/[^\p{L}\p{N}.]+$/u, "");
   kept = kept.replace(/(?:['’]s|(?<=s)['’])$/i, "");

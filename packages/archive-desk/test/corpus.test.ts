@@ -31,7 +31,7 @@ test("the addresses are 233 documents in the order of years, each with its own i
   assert.ok((lincoln?.text.length ?? 0) > 10_000);
 });
 
-test("two addresses of one year keep apart, and a president's name has no stray space", async () => {
+test("two addresses of one year keep apart, and a name has no stray space", async () => {
   const { ids, read } = await openCorpus();
   assert.equal(ids.filter((id) => id.startsWith("1953-")).length, 2);
   const id = ids.find((each) => each.startsWith("1897-")) ?? "";
