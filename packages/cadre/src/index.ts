@@ -1,4 +1,7 @@
-/** Cadre: events, the bus, and everything a program needs to take part. Agents are in `cadre/agents`. */
+/**
+ * Cadre: events, the bus, and everything a program needs to take part. Agents are in
+ * `cadre/agents`.
+ */
 
 // The event
 export { createEvent, priorities, type AgentEvent, type EventContext } from "./core/event.ts";

@@ -25,11 +25,15 @@ export interface RegistryOptions<
   Closed extends boolean = boolean,
 > {
   /**
-   * Whether a type that is not in the registry is refused. An open registry takes it with any object as its payload.
+   * Whether a type that is not in the registry is refused. An open registry takes it with any
+   * object as its payload.
    * @default true
    */
   readonly closed?: Closed;
-  /** A registry whose types belong to this one too, `builtinEvents` for example; a type of the same name replaces its one. */
+  /**
+   * A registry whose types belong to this one too, `builtinEvents` for example; a type of the same
+   * name replaces its one.
+   */
   readonly extends?: EventRegistry<Base>;
 }
 
@@ -42,9 +46,10 @@ export interface RegistryOptions<
  *       "order.paid": { schema: { type: "object", required: ["amount"] }, version: "1.1.0" },
  *     });
  *
- * A key with `*` or `#` is a family of types. An exact key wins over families, and among families the one with more plain words.
- * A payload is checked once, when it is published, and again where it arrives from another process: a schema that changes what
- * it checks (defaults, transformations) must leave its own result as it is.
+ * A key with `*` or `#` is a family of types. An exact key wins over families, and among families
+ * the one with more plain words. A payload is checked once, when it is published, and again where
+ * it arrives from another process: a schema that changes what it checks (defaults, transformations)
+ * must leave its own result as it is.
  *
  * @throws {CadreError} INVALID_PATTERN, when a key is no topic and no pattern
  * @throws {CadreError} INVALID_OPTION, when a version is none or an upcaster leads nowhere
@@ -138,7 +143,9 @@ class DefinedEvents implements EventRegistry {
     return withMetadata(Object.freeze({ ...event, payload }), { version: owner.version });
   }
 
-  /** A type that none of our exact keys is: exact in the base, then our families, then the base's. */
+  /**
+   * A type that none of our exact keys is: exact in the base, then our families, then the base's.
+   */
   #resolve(type: string): Entry | "base" | "none" {
     const known = this.#own.get(type) ?? this.#resolved.get(type);
     if (known) return known;
@@ -162,7 +169,8 @@ class DefinedEvents implements EventRegistry {
       const hint = closest === undefined ? "" : ` (closest: "${closest}")`;
       throw new CadreError(
         "UNKNOWN_TYPE",
-        `Event type "${type}" is not in the registry. Declare it in defineEvents, or fix the name${hint}.`,
+        `Event type "${type}" is not in the registry. ` +
+          `Declare it in defineEvents, or fix the name${hint}.`,
         closest === undefined ? { type } : { type, closest },
       );
     }

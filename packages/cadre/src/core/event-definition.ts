@@ -50,8 +50,9 @@ export interface EventDefinition<Payload = unknown> extends PayloadType<Payload>
   /** One line of meaning. */
   readonly description?: string;
   /**
-   * How an older payload becomes a newer one, by the version that is read. A function leads to the next version of this table,
-   * the last one to the current version; `{ to, up }` names where it leads.
+   * How an older payload becomes a newer one, by the version that is read. A function leads to the
+   * next version of this table, the last one to the current version; `{ to, up }` names where it
+   * leads.
    */
   readonly upcast?: Readonly<
     Record<string, Upcaster | { readonly to: string; readonly up: Upcaster }>
@@ -63,7 +64,10 @@ export type EventDefinitions = Readonly<
   Record<string, EventDefinition | StandardSchema | JsonSchema>
 >;
 
-/** The payload type that a definition stands for; `unknown` where a bare JSON Schema says nothing to the compiler. */
+/**
+ * The payload type that a definition stands for; `unknown` where a bare JSON Schema says nothing to
+ * the compiler.
+ */
 export type PayloadOfDefinition<Definition> = Definition extends {
   readonly "~standard": { readonly types?: infer Types };
 }

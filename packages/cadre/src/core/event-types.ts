@@ -1,5 +1,6 @@
 /**
- * What the compiler knows of a registry: which types may be published with which payload, and which events a pattern sees.
+ * What the compiler knows of a registry: which types may be published with which payload, and which
+ * events a pattern sees.
  *
  *   key of the map        types that it stands for       subscribe("task.#") sees
  *   task.created          task.created                   AgentEvent<"task.created", …>
@@ -111,7 +112,10 @@ export type PayloadOf<Events extends EventMap, Type extends string> = string ext
         [Key in FamilyKey<keyof Events & string>]: Type extends TopicsOf<Key> ? Events[Key] : never;
       }[FamilyKey<keyof Events & string>];
 
-/** The type of an event seen through `Pattern`: a pattern without a wildcard names it more exactly than a family's key. */
+/**
+ * The type of an event seen through `Pattern`: a pattern without a wildcard names it more exactly
+ * than a family's key.
+ */
 type SeenType<Key extends string, Pattern extends string> =
   HasWildcard<Pattern> extends true ? TopicsOf<Key> : HasWildcard<Key> extends true ? Pattern : Key;
 
@@ -130,8 +134,9 @@ type EventsSeen<Events extends EventMap, Pattern extends string> = Pattern exten
   : never;
 
 /**
- * The pattern itself, if it matches an event type of the registry; otherwise a type that no pattern has, so that the call
- * does not compile. A pattern that is only known at run time (`string`) passes.
+ * The pattern itself, if it matches an event type of the registry; otherwise a type that no pattern
+ * has, so that the call does not compile. A pattern that is only known at run time (`string`)
+ * passes.
  */
 export type CheckedPattern<
   Pattern extends string,

@@ -1,4 +1,6 @@
-/** JSON Schema by ajv: the one file that knows of it. Schemas are compiled at first use and kept. */
+/**
+ * JSON Schema by ajv: the one file that knows of it. Schemas are compiled at first use and kept.
+ */
 import { Ajv, type ErrorObject, type Options, type ValidateFunction } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 

@@ -25,7 +25,8 @@ export function isStandardSchema(value: unknown): value is StandardSchema {
 /**
  * The check of `schema`, made at its first use.
  *
- * @throws {CadreError} INVALID_OPTION, at first use: the schema is none, or validates asynchronously
+ * @throws {CadreError} INVALID_OPTION, at first use: the schema is none, or validates
+ *   asynchronously
  */
 export function payloadCheck(type: string, schema: JsonSchema | StandardSchema): PayloadCheck {
   if (isStandardSchema(schema)) return (payload) => checkStandard(type, schema, payload);
@@ -61,8 +62,8 @@ function checkStandard(type: string, schema: StandardSchema, payload: unknown): 
     result.then(undefined, () => undefined);
     throw new CadreError(
       "INVALID_OPTION",
-      `The schema of event type "${type}" validates asynchronously. Use one that answers at once, ` +
-        "and do what must wait in the handler.",
+      `The schema of event type "${type}" validates asynchronously. ` +
+        "Use one that answers at once, and do what must wait in the handler.",
       { option: `${type}.schema` },
     );
   }

@@ -1,4 +1,7 @@
-/** Versions of payload schemas: semver's three numbers; what is left out is 0, so that "1.0" reads as 1.0.0. */
+/**
+ * Versions of payload schemas: semver's three numbers; what is left out is 0, so that "1.0" reads
+ * as 1.0.0.
+ */
 
 const grammar = /^(0|[1-9]\d{0,8})(?:\.(0|[1-9]\d{0,8}))?(?:\.(0|[1-9]\d{0,8}))?$/;
 

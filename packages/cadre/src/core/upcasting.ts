@@ -3,7 +3,8 @@
  *
  *   upcast: { "1.0.0": f, "1.1.0": g }, version "2.0.0"        1.0.0 ──f──▶ 1.1.0 ──g──▶ 2.0.0
  *
- * Every version of the table leads to the current one: a step into nowhere is refused when the registry is made.
+ * Every version of the table leads to the current one: a step into nowhere is refused when the
+ * registry is made.
  */
 import { CadreError } from "./errors.ts";
 import type { AgentEvent } from "./event.ts";
@@ -40,8 +41,8 @@ export function upcastSteps(
     if (compareVersions(from, to) < 0 && (to === current || steps.has(to))) continue;
     throw new CadreError(
       "INVALID_OPTION",
-      `The upcaster of "${type}" from ${from} leads to ${to}. It must lead to a later version that is the ` +
-        `current one (${current}) or has an upcaster itself.`,
+      `The upcaster of "${type}" from ${from} leads to ${to}. It must lead to a later version ` +
+        `that is the current one (${current}) or has an upcaster itself.`,
       { option: `${type}.upcast`, value: from },
     );
   }
@@ -61,7 +62,8 @@ export function readVersion(type: string, option: string, version: string): stri
 /**
  * The payload of `event` in the version `current`.
  *
- * @throws {CadreError} INVALID_PAYLOAD, when an upcaster throws: the payload is not what its version says
+ * @throws {CadreError} INVALID_PAYLOAD, when an upcaster throws: the payload is not what its
+ *   version says
  */
 export function climb(
   event: AgentEvent,
@@ -78,7 +80,8 @@ export function climb(
       const message = error instanceof Error ? error.message : String(error);
       throw new CadreError(
         "INVALID_PAYLOAD",
-        `The payload of "${event.type}" could not be brought from version ${version} to ${step.to}: ${message}`,
+        `The payload of "${event.type}" could not be brought from version ${version} ` +
+          `to ${step.to}: ${message}`,
         { type: event.type, version, issues: [{ path: "", message }] },
         error,
       );

@@ -1,4 +1,6 @@
-/** One example payload for each built-in type, with every member that its schema names, or nearly. */
+/**
+ * One example payload for each built-in type, with every member that its schema names, or nearly.
+ */
 const error = { name: "Error", message: "no disk", code: "ENOSPC" };
 const owned = { taskId: "t1", agent: "reader", epoch: 2, attempt: 1 };
 const assigned = {

@@ -58,7 +58,7 @@ test("equal seeds give equal draws and ids, others do not", () => {
   assert.notDeepEqual(draws(new SeededRandom(42)), draws(new SeededRandom(43)));
 });
 
-test("a fork draws on its own: the parent's later draws don't change it, nor it the parent's", () => {
+test("a fork and its parent do not change each other's draws", () => {
   const one = new SeededRandom(7);
   const two = new SeededRandom(7);
   const fork = one.fork("store");

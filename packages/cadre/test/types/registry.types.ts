@@ -1,6 +1,6 @@
 /**
- * What must compile, and what must not. Nothing here runs: `tsc -p tsconfig.json` is the test, and an expected error that
- * doesn't come is one.
+ * What must compile, and what must not. Nothing here runs: `tsc -p tsconfig.json` is the test, and
+ * an expected error that doesn't come is one.
  */
 import { type as ark } from "arktype";
 import { builtinEvents, defineEvents, type, type BuiltinEvents, type EventRegistry } from "cadre";

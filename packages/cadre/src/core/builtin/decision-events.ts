@@ -1,4 +1,6 @@
-/** What happens only if others agree: validation by other agents, and actions that voters decide on. */
+/**
+ * What happens only if others agree: validation by other agents, and actions that voters decide on.
+ */
 import {
   anyJson,
   count,

@@ -1,6 +1,6 @@
 /**
- * The JSON Schemas of the built-in payloads, written so that the compiler compares each with the payload's type: a member
- * that is missing, misspelt or of another type doesn't compile.
+ * The JSON Schemas of the built-in payloads, written so that the compiler compares each with the
+ * payload's type: a member that is missing, misspelt or of another type doesn't compile.
  *
  * Objects allow further members: a newer publisher may say more.
  */
@@ -40,7 +40,9 @@ export type BuiltinFamily<Events> = {
   readonly [Type in keyof Events]: BuiltinEvent<Events[Type]>;
 };
 
-/** Declares an event type of version 1.0.0 by its meaning, one line, and the members of its payload. */
+/**
+ * Declares an event type of version 1.0.0 by its meaning, one line, and the members of its payload.
+ */
 export function fact<Payload>(
   description: string,
   members: NoInfer<MembersOf<Payload>>,

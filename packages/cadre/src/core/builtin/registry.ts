@@ -25,7 +25,9 @@ export type BuiltinEvents = TaskEvents &
   StepEvents &
   SystemEvents;
 
-/** The events that Cadre knows by itself, with their schemas. A registry of your own can extend it. */
+/**
+ * The events that Cadre knows by itself, with their schemas. A registry of your own can extend it.
+ */
 export const builtinEvents: EventRegistry<BuiltinEvents> = defineEvents({
   ...taskEvents,
   ...featureEvents,

@@ -1,4 +1,7 @@
-/** The runtime itself: its life, its errors, its circuit breakers, and what users add under `custom`. */
+/**
+ * The runtime itself: its life, its errors, its circuit breakers, and what users add under
+ * `custom`.
+ */
 import {
   anyJson,
   count,

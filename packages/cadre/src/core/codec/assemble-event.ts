@@ -46,5 +46,6 @@ export function assembleEvent(parts: EventParts): AgentEvent {
   }
   Object.freeze(metadata);
   const event = { id, type, source, timestamp, payload, metadata };
-  return Object.freeze(event) as unknown as AgentEvent; // the metadata was built from the list of its fields
+  // The metadata was built from the list of its fields.
+  return Object.freeze(event) as unknown as AgentEvent;
 }

@@ -5,13 +5,14 @@
  *   id, type, source            id, type, source
  *   timestamp                   time
  *   payload                     data
- *   metadata.correlationId …    correlationid, causationid, expirytime, partitionkey, traceparent, tracestate
- *   metadata.version …          cadreversion, cadretarget, cadrepriority … (CloudEvents has no name for them)
+ *   metadata.correlationId …    correlationid, causationid, expirytime, partitionkey, traceparent …
+ *   metadata.version …          cadreversion, cadretarget … (CloudEvents has no name for them)
  *   metadata.extensions         an attribute each, where name and value are legal ones
  *   all that is no legal value  cadrejson: one JSON object in ASCII
  *
- * Attributes that Cadre does not know become `metadata.extensions` and go out again as they came: `subject` and `dataschema`
- * among them. An `error` event carries severitytext and severitynumber beside the payload's severity.
+ * Attributes that Cadre does not know become `metadata.extensions` and go out again as they came:
+ * `subject` and `dataschema` among them. An `error` event carries severitytext and severitynumber
+ * beside the payload's severity.
  */
 import { metadataFields, type AgentEvent, type EventMetadata } from "../event.ts";
 import type { JsonValue } from "../json.ts";
@@ -45,7 +46,10 @@ const instantAttributes = [
   ["deliverAt", "cadredeliverat"],
 ] as const;
 
-/** Attributes that an extension can be sent as although CloudEvents gives them a meaning of their own. */
+/**
+ * Attributes that an extension can be sent as although CloudEvents gives them a meaning of their
+ * own.
+ */
 const optionalAttributes: ReadonlySet<string> = new Set(["subject", "dataschema"]);
 const restAttribute = "cadrejson";
 
@@ -74,7 +78,8 @@ interface Rest {
 }
 
 /**
- * @param typed whether attributes keep their JSON type on this wire; where all are text, only strings travel as themselves
+ * @param typed whether attributes keep their JSON type on this wire; where all are text, only
+ *   strings travel as themselves
  */
 export function toAttributes(event: AgentEvent, typed: boolean): CloudAttributes {
   const { metadata } = event;
@@ -147,7 +152,8 @@ function canBeAttribute(name: string, value: JsonValue, typed: boolean): value i
 /**
  * The event that the attributes and the data say.
  *
- * What another sender leaves out is filled in: no time is `receivedAt`, no correlation is the event's own id, no version is 1.0.0.
+ * What another sender leaves out is filled in: no time is `receivedAt`, no correlation is the
+ * event's own id, no version is 1.0.0.
  *
  * @throws {CadreError} UNDECODABLE
  */
@@ -260,8 +266,8 @@ function instantOf(attribute: string, value: JsonValue): number {
   return instant;
 }
 
-// CloudEvents' String: no control characters, no noncharacters, no half a surrogate pair, not empty.
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+// CloudEvents' String: no control characters, no noncharacters, no half a surrogate pair, not
+// empty. oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const illegal =
   /[\u0000-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff]|[\ud83f-\udbff][\udffe\udfff]/;
 

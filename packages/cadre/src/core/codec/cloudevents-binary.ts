@@ -7,7 +7,8 @@
  *   kafka     ce_name    UTF-8 as it is
  *   amqp      cloudEvents_name    UTF-8 as it is
  *
- * All attributes are text here; an extension of another type travels inside `cadrejson` and comes back with its type.
+ * All attributes are text here; an extension of another type travels inside `cadrejson` and comes
+ * back with its type.
  */
 import type { AgentEvent } from "../event.ts";
 import type { JsonValue } from "../json.ts";
@@ -53,7 +54,8 @@ export function encodeBinaryCloudEvent(
 }
 
 /**
- * The event of a message in binary mode. Header names may have any case; headers of others are ignored.
+ * The event of a message in binary mode. Header names may have any case; headers of others are
+ * ignored.
  *
  * @throws {CadreError} TOO_LARGE | UNDECODABLE, also when the content is no JSON
  */
@@ -85,7 +87,8 @@ export function decodeBinaryCloudEvent(
 const encoder = new TextEncoder();
 
 function escapeHeader(text: string): string {
-  // Space, quote, percent, and what is no visible ASCII; whole code points, so that pairs stay together.
+  // Space, quote, percent, and what is no visible ASCII; whole code points, so that pairs stay
+  // together.
   return text.replace(/[^\u0021\u0023\u0024\u0026-\u007e]/gu, (character) => {
     let escaped = "";
     for (const byte of encoder.encode(character)) {

@@ -1,4 +1,7 @@
-/** CloudEvents 1.0, structured mode: attributes and data in one JSON object, `application/cloudevents+json`. */
+/**
+ * CloudEvents 1.0, structured mode: attributes and data in one JSON object,
+ * `application/cloudevents+json`.
+ */
 import type { AgentEvent } from "../event.ts";
 import { toFrozenJson, type JsonValue } from "../json.ts";
 import { fromAttributes, toAttributes } from "./cloudevents-attributes.ts";
@@ -31,7 +34,8 @@ export function toCloudEvent(event: AgentEvent): CloudEvent {
 }
 
 /**
- * The event that a CloudEvent holds. Attributes that are `null` count as absent, and no data is `null`.
+ * The event that a CloudEvent holds. Attributes that are `null` count as absent, and no data is
+ * `null`.
  *
  * @throws {CadreError} UNDECODABLE, also for `data_base64`: payloads are JSON
  */

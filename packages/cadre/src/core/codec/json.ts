@@ -1,10 +1,12 @@
 /**
- * The in-process shape as JSON in UTF-8: what Cadre's own processes and files speak among themselves.
+ * The in-process shape as JSON in UTF-8: what Cadre's own processes and files speak among
+ * themselves.
  *
- *   { "id", "type", "source", "timestamp", "payload", "metadata": { "version", "correlationId", … } }
+ *   { "id", "type", "source", "timestamp", "payload", "metadata": { "version", … } }
  *
- * Lone surrogates travel escaped. Members that this version doesn't know, at the top or in the metadata, are kept in
- * `metadata.extensions`: a newer process may have written them, and they must survive the hop.
+ * Lone surrogates travel escaped. Members that this version doesn't know, at the top or in the
+ * metadata, are kept in `metadata.extensions`: a newer process may have written them, and they must
+ * survive the hop.
  */
 import type { AgentEvent } from "../event.ts";
 import { eventFields, metadataFields } from "../event.ts";
@@ -51,7 +53,8 @@ function withStrangers(fields: Members, metadata: Members): Members {
   for (const name in metadata)
     if (!knownMetadata.has(name)) strangers.push([name, metadata[name]!]);
   if (strangers.length === 0) return metadata;
-  // `fromEntries` makes a member of `__proto__` too, and of two with one name the later stays: the event's own extensions.
+  // `fromEntries` makes a member of `__proto__` too, and of two with one name the later stays: the
+  // event's own extensions.
   const all = [...strangers, ...Object.entries(extensions ?? {})];
   return { ...metadata, extensions: Object.freeze(Object.fromEntries(all)) };
 }

@@ -25,7 +25,8 @@ export function encodeUtf8(text: string, limits: CodecLimits): Uint8Array {
  * Fresh, deeply frozen data; -0 is 0.
  *
  * @throws {CadreError} TOO_LARGE, before anything is parsed
- * @throws {CadreError} UNDECODABLE, for what is no UTF-8, no JSON, deeper than 256 levels, or has a number that no double holds
+ * @throws {CadreError} UNDECODABLE, for what is no UTF-8, no JSON, deeper than 256 levels, or has a
+ *   number that no double holds
  */
 export function decodeJson(bytes: Uint8Array, limits: CodecLimits): JsonValue {
   const maxBytes = limits.maxBytes ?? defaultMaxBytes;
@@ -69,7 +70,8 @@ function settle(value: unknown, depth: number): JsonValue {
     if (!Number.isFinite(value)) throw undecodable("it has a number that is out of range");
     return value === 0 ? 0 : value;
   }
-  if (typeof value !== "object" || value === null) return value as JsonValue; // string, boolean, null
+  // A string, a boolean, null.
+  if (typeof value !== "object" || value === null) return value as JsonValue;
   if (depth > maxDepth) throw undecodable(`it is deeper than ${maxDepth} levels`);
   const members = value as Record<string, unknown>; // an array's items have their index as key
   for (const key of Object.keys(members)) {
