@@ -37,6 +37,8 @@ export interface BroadcastParts extends HandlerRunParts {
 
 interface Running {
   readonly delivery: RunningDelivery;
+  /** Set at the deadline of a close: however it ends now, it is not the handler's failure. */
+  givenUp: boolean;
   abandon: ((reason: unknown) => void) | undefined;
 }
 
@@ -173,6 +175,7 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
       what: this.name,
     });
     for (const running of this.#running) {
+      running.givenUp = true;
       running.delivery.abort(reason);
       running.abandon?.(reason);
     }
@@ -266,7 +269,7 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
   }
 
   async #finish(running: PromiseLike<unknown>, delivery: RunningDelivery): Promise<void> {
-    const entry: Running = { delivery, abandon: undefined };
+    const entry: Running = { delivery, givenUp: false, abandon: undefined };
     this.#running.add(entry);
     try {
       await finishHandler(this.#parts, running, delivery, (abandon) => {
@@ -274,7 +277,8 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
       });
       this.#succeeded(delivery);
     } catch (error) {
-      this.#failed(delivery, error);
+      if (entry.givenUp) delivery.end();
+      else this.#failed(delivery, error);
     }
     this.#running.delete(entry);
     this.pump();

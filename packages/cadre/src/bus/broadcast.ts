@@ -54,6 +54,12 @@ export class Broadcasts {
     this.#deferred = [];
   }
 
+  /** Resolves when no event waits for a turn of the loop. */
+  async settled(): Promise<void> {
+    do await this.#parts.fairness.turn();
+    while (this.#draining);
+  }
+
   /** Whether some publisher may have to wait or be refused. */
   get pressed(): boolean {
     return this.#full.size > 0 || this.#deferred.length > maxDeferred;

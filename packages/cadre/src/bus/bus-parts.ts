@@ -16,7 +16,7 @@ import type { MemberOfBus } from "./member.ts";
 import { Middleware } from "./middleware.ts";
 import { Publisher } from "./publisher.ts";
 import { Replay } from "./replay.ts";
-import { isInternal } from "./reply.ts";
+import { isInternal, isNews } from "./reply.ts";
 import { Requests } from "./requests.ts";
 import { InvalidEvent, isRefusal } from "./retry-policy.ts";
 import { Subscriptions } from "./subscriptions.ts";
@@ -119,7 +119,7 @@ function admission(
 ): (event: AgentEvent) => AgentEvent {
   if (!registry) return (event) => event;
   return (event) => {
-    if (isInternal(event.type)) return event;
+    if (isInternal(event.type) || (isNews(event.type) && !registry.find(event.type))) return event;
     try {
       const current = registry.upcast(event);
       if (crossesProcess) {

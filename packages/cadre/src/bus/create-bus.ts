@@ -28,6 +28,7 @@ import type {
   Responder,
   SubscribeOptions,
   Subscription,
+  SubscriptionStats,
 } from "./bus.ts";
 import type { DeadLetterOffice } from "./dead-letter-office.ts";
 import { errorType, type RaisedError } from "./error-channel.ts";
@@ -69,7 +70,7 @@ export function createBus<Events extends EventMap = EventMap>(
     );
   }
   // The registry types events for its users; inside, all events are alike.
-  return new CadreBus(options as BusOptions) as unknown as Bus<Events>;
+  return new CadreBus(options) as unknown as Bus<Events>;
 }
 
 class CadreBus {
@@ -226,14 +227,12 @@ class CadreBus {
   }
 
   async idle(): Promise<void> {
+    const { broadcasts, subscriptions } = this.#parts;
     for (;;) {
-      const members = this.#parts.subscriptions.members;
-      await Promise.all(members.map((member) => member.idle()));
+      await broadcasts.settled(); // what was just published has arrived, on a carrier within the process
+      await Promise.all(subscriptions.members.map((member) => member.idle()));
       // What one handler published may have woken another.
-      const { running, queued } = total(
-        this.#parts.subscriptions.members.map((each) => each.stats()),
-      );
-      if (running + queued === 0) return;
+      if (subscriptions.members.every((member) => isIdle(member.stats()))) return;
     }
   }
 
@@ -283,14 +282,6 @@ class CadreBus {
   }
 }
 
-function total(stats: readonly { readonly running: number; readonly queued: number }[]): {
-  running: number;
-  queued: number;
-} {
-  let [running, queued] = [0, 0];
-  for (const each of stats) {
-    running += each.running;
-    queued += each.queued;
-  }
-  return { running, queued };
+function isIdle({ running, queued }: SubscriptionStats): boolean {
+  return running + queued === 0;
 }

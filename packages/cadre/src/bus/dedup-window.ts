@@ -5,7 +5,10 @@
 export class DedupWindow {
   readonly #size: number;
   readonly #handled = new Set<string>();
-  readonly #running = new Map<string, Promise<void>>();
+  // The ids in a ring: taking the oldest out of a large Set by iterating would look at all that were deleted before it.
+  readonly #order: string[] = [];
+  #oldest = 0;
+  readonly #running = new Map<string, (() => void)[]>();
 
   constructor(size: number) {
     this.#size = size;
@@ -16,29 +19,37 @@ export class DedupWindow {
   }
 
   mark(eventId: string): void {
-    this.#handled.delete(eventId);
+    if (this.#handled.has(eventId)) return;
     this.#handled.add(eventId);
-    if (this.#handled.size > this.#size) {
-      for (const oldest of this.#handled) {
-        this.#handled.delete(oldest);
-        break;
-      }
+    if (this.#order.length < this.#size) {
+      this.#order.push(eventId);
+      return;
     }
+    this.#handled.delete(this.#order[this.#oldest]!);
+    this.#order[this.#oldest] = eventId;
+    this.#oldest = (this.#oldest + 1) % this.#size;
   }
 
-  /** Waits while another delivery of the same event runs here, then takes its place. Call the result at the end. */
-  async claim(eventId: string): Promise<() => void> {
-    for (let other = this.#running.get(eventId); other; other = this.#running.get(eventId)) {
-      await other;
-    }
-    let release = (): void => {};
-    const running = new Promise<void>((resolve) => {
-      release = resolve;
+  /** Takes the event for one delivery. False when another one of the same event runs here: wait for its end, and try again. */
+  claim(eventId: string): boolean {
+    if (this.#running.has(eventId)) return false;
+    this.#running.set(eventId, nobody);
+    return true;
+  }
+
+  whenReleased(eventId: string): Promise<void> {
+    return new Promise((resolve) => {
+      const waiting = this.#running.get(eventId);
+      if (waiting) this.#running.set(eventId, [...waiting, resolve]);
+      else resolve();
     });
-    this.#running.set(eventId, running);
-    return () => {
-      if (this.#running.get(eventId) === running) this.#running.delete(eventId);
-      release();
-    };
+  }
+
+  release(eventId: string): void {
+    const waiting = this.#running.get(eventId);
+    this.#running.delete(eventId);
+    for (const resolve of waiting ?? nobody) resolve();
   }
 }
+
+const nobody: (() => void)[] = [];

@@ -43,7 +43,6 @@ export class Draining {
     const startedAt = clock.monotonic();
     publisher.drain();
     subscriptions.close();
-    const failedRequests = requests.close();
     const members = subscriptions.members;
     const closings = members.map((member) => member.shutDown(deadlineMs));
     const ended: Closing[] = [];
@@ -60,6 +59,8 @@ export class Draining {
         deadlineMs + graceMs,
         () => closings.length - ended.length,
       );
+    // Last: a handler that runs may still be waiting for an answer.
+    const failedRequests = requests.close();
     publisher.close();
     const sum = (part: keyof Closing): number =>
       ended.reduce((total, each) => total + each[part], 0);

@@ -1,5 +1,4 @@
 /** The events of a broadcast as an async iterable. */
-import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { Handler, SubscribeOptions, Subscription } from "./bus.ts";
 import { Wakeup } from "./wakeup.ts";
@@ -66,7 +65,7 @@ export class Listening implements AsyncIterable<AgentEvent> {
   }
 
   async #give(event: AgentEvent): Promise<void> {
-    if (this.#ended) throw new CadreError("CLOSED", "The listener has ended.", { what: "listen" });
+    if (this.#ended) return; // the subscription is about to close
     this.#event = event;
     this.#given.ring();
     while (this.#event === event && !this.#ended) await this.#taken.wait();

@@ -97,16 +97,16 @@ export class Pipeline {
       if (plan.expired === "drop") return this.#settle(held, { kind: "ack" });
       return this.#bury(held, "expired", expiredError(event, expiresAt));
     }
-    if (!plan.dedup) return this.#handle(held, event);
-    const release = await dedup?.claim(event.id);
+    if (!dedup) return this.#handle(held, event);
+    while (!dedup.claim(event.id)) await dedup.whenReleased(event.id);
     try {
-      if (dedup?.has(event.id) || (await held.handled)?.has(event.id)) {
+      if (dedup.has(event.id) || (held.handled && (await held.handled).has(event.id))) {
         counters.duplicates += 1;
         return await this.#settle(held, { kind: "ack" });
       }
       return await this.#handle(held, event);
     } finally {
-      release?.();
+      dedup.release(event.id);
     }
   }
 

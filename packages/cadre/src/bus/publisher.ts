@@ -162,13 +162,12 @@ export class Publisher {
     if (events.length === 0) return;
     const { transport, maxHandlerBacklog } = this.#parts;
     const batch = events.map((event): Outgoing => ({ event, excess: maxHandlerBacklog }));
-    const results = await transport.publish(batch);
-    for (const result of results) this.#count(result);
+    for (const result of await this.#handOver(transport, batch)) this.#count(result);
   }
 
   /** Sends one thing as it is: what the bus says for itself, and deliveries to one group. */
   async sendRaw(outgoing: Outgoing): Promise<Sent> {
-    const [result] = await this.#parts.transport.publish([outgoing]);
+    const [result] = await this.#handOver(this.#parts.transport, [outgoing]);
     return this.#count(result);
   }
 
@@ -192,7 +191,7 @@ export class Publisher {
       }
     }
     if (batch.length === 0) return outcomes;
-    const results = await this.#parts.transport.publish(batch);
+    const results = await this.#handOver(this.#parts.transport, batch);
     for (const [index, place] of places.entries()) {
       try {
         this.#count(results[index]);
@@ -207,8 +206,7 @@ export class Publisher {
     this.#assertDelay(event);
     const { transport, fairness, broadcasts } = this.#parts;
     const admitted = broadcasts.pressed ? await this.#admit(event) : this.#outgoing(event);
-    const results = await transport.publish([admitted]);
-    const sent = this.#count(results[0]);
+    const sent = this.#count((await this.#handOver(transport, [admitted]))[0]);
     if (fairness.spend()) await fairness.turn();
     return sent;
   }
@@ -244,6 +242,18 @@ export class Publisher {
         what: "transport.publish",
       })
     );
+  }
+
+  async #handOver(
+    transport: Transport,
+    batch: readonly Outgoing[],
+  ): Promise<readonly PublishResult[]> {
+    try {
+      return await transport.publish(batch);
+    } catch (error) {
+      this.refused += batch.length;
+      throw error;
+    }
   }
 
   #recheck(before: AgentEvent, after: AgentEvent): AgentEvent {

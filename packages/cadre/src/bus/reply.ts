@@ -21,6 +21,11 @@ export function isFailure(reply: AgentEvent): boolean {
   return reply.metadata.extensions?.[failureMark] === "1";
 }
 
+/** Whether a type is what a bus says about itself. A registry may know it; if not, it passes all the same. */
+export function isNews(type: string): boolean {
+  return type === "error" || type === "agent.backpressure" || type.startsWith("circuit_breaker.");
+}
+
 /** Whether a type is the bus's own. */
 export function isInternal(type: string): boolean {
   return type === cancelType || type.startsWith(replyPrefix);

@@ -60,6 +60,8 @@ export class Subscriptions {
   readonly #parts: SubscriptionsParts;
   readonly #members = new Set<MemberOfBus>();
   readonly #groups = new Map<string, GroupMemory>();
+  /** What stops listening to a member's signal. */
+  readonly #signals = new Map<MemberOfBus, () => void>();
   #paused = false;
   #closed = false;
 
@@ -138,7 +140,15 @@ export class Subscriptions {
   }
 
   #closeWith(signal: AbortSignal, member: MemberOfBus): void {
-    signal.addEventListener("abort", () => void member.close(), { once: true });
+    const onAbort = (): void => void member.close();
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#signals.set(member, () => signal.removeEventListener("abort", onAbort));
+  }
+
+  #forget(member: MemberOfBus): void {
+    this.#members.delete(member);
+    this.#signals.get(member)?.();
+    this.#signals.delete(member);
   }
 
   async #openBroadcast(
@@ -160,7 +170,7 @@ export class Subscriptions {
       delivery: { publisher, subscription: plan.name, holdsBack: false, stages: false },
       announceDrops: (report) => this.#announceDrops(report),
       setFull: (which, full) => broadcasts.setFull(which, full),
-      onClose: (which) => void this.#members.delete(which),
+      onClose: (which) => this.#forget(which),
     });
     if (isDirect) {
       subscription.stopFeeding = broadcasts.add(subscription);
@@ -220,7 +230,7 @@ export class Subscriptions {
         unitOfWork,
         nativePriorities: transport.capabilities.priorities,
         announceDrops: (report) => this.#announceDrops(report),
-        onClose: (which) => void this.#members.delete(which),
+        onClose: (which) => this.#forget(which),
       },
       this.#paused,
     );

@@ -3,12 +3,13 @@
  *
  *   publish ─▶ carrier ─▶ pull(credit) ─▶ Lease ──settle(ack)──────▶ done
  *                              ▲             ├────settle(retry)────▶ comes again, attempt + 1, after the delay
- *                              │             ├────settle(park)─────▶ stays unsettled and is not handed out, until redelivered
+ *                              │             ├────settle(park)─────▶ stays unsettled until redelivered
  *                              │             └────settle(release)──▶ comes again at once, attempt unchanged
  *                              └──────────── lease runs out ───────▶ comes again, attempt + 1
  *
- * A lease is settled once by its owner; whoever settles late is told "lost" (fenced) and has changed nothing.
- * Every policy (retry, dead letters, dedup, filters, limits) stands above this port, in the bus, once.
+ * A lease is settled once by its owner; whoever settles late is told "lost" (fenced) and has
+ * changed nothing. Every policy (retry, dead letters, dedup, filters, limits) stands above this
+ * port, in the bus, once.
  */
 import type { Clock } from "../core/clock.ts";
 import type { AgentEvent } from "../core/event.ts";
@@ -16,12 +17,19 @@ import type { FilterDocument } from "../core/filter.ts";
 import type { Logger } from "../core/logger.ts";
 import type { UnitOfWork } from "../core/commit.ts";
 
-/** A place in the carrier's order. Opaque: made by one transport, read by the same. Comparable within one partition. */
+/**
+ * A place in the carrier's order. Opaque: made by one transport, read by the same. Comparable
+ * within one partition.
+ */
 export type Position = string;
 
-/** What a transport can do, as data. The bus plans from it; the table of guarantees is made of it. */
+/**
+ * What a transport can do, as data. The bus plans from it; the table of guarantees is made of it.
+ */
 export interface Capabilities {
-  /** How safe a resolved `publish` is: `no`, `process` (survives SIGKILL, not power loss) or `disk`. */
+  /**
+   * How safe a resolved `publish` is: `no`, `process` (survives SIGKILL, not power loss) or `disk`.
+   */
   readonly durable: "no" | "process" | "disk";
   /** Whether groups keep their place over a restart of all their members. */
   readonly durableGroups: boolean;
@@ -29,7 +37,10 @@ export interface Capabilities {
   readonly history: "none" | "ring" | "log";
   /** The order that positions express. */
   readonly order: "total" | "partition" | "none";
-  /** Per-key order across the members of a group, in the carrier itself. Without it the bus emulates or refuses. */
+  /**
+   * Per-key order across the members of a group, in the carrier itself. Without it the bus emulates
+   * or refuses.
+   */
   readonly keyOrder: readonly ("block" | "park-key" | "skip")[];
   /** Longest delay in milliseconds that `settle(retry)` keeps by itself; 0 is none. */
   readonly maxRetryDelayMs: number;
@@ -41,7 +52,10 @@ export interface Capabilities {
   readonly durableAttempts: boolean;
   /** Whether a backlog is handed out by priority. */
   readonly priorities: boolean;
-  /** For how long, in milliseconds, an id published again is recognised and not delivered twice; 0 is never. */
+  /**
+   * For how long, in milliseconds, an id published again is recognised and not delivered twice; 0
+   * is never.
+   */
   readonly publisherDedupeMs: number;
   /** Whether `unroutable` is reported for an event that nobody's subscription takes. */
   readonly reportsUnroutable: boolean;
@@ -57,14 +71,15 @@ export interface Capabilities {
 export interface Outgoing {
   readonly event: AgentEvent;
   /**
-   * Hands the event to this group alone, as its attempt `attempt` (1 unless given), also when the group has had it before or
-   * has it parked: for redrive, and for retries that the carrier cannot delay. An event that waits in the group already is not
-   * doubled.
+   * Hands the event to this group alone, as its attempt `attempt` (1 unless given), also when the
+   * group has had it before or has it parked: for redrive, and for retries that the carrier cannot
+   * delay. An event that waits in the group already is not doubled.
    */
   readonly to?: { readonly group: string; readonly attempt?: number };
   /**
-   * Set for a publish from inside a handler: it never waits for a full group. So many events beyond the group's bound are taken
-   * all the same; then the publish is refused with OVERLOADED. Only for carriers whose backlog is in memory.
+   * Set for a publish from inside a handler: it never waits for a full group. So many events beyond
+   * the group's bound are taken all the same; then the publish is refused with OVERLOADED. Only for
+   * carriers whose backlog is in memory.
    */
   readonly excess?: number;
 }
@@ -84,7 +99,9 @@ export interface Recorded {
   readonly undecodable?: { readonly bytes: Uint8Array; readonly reason: string };
 }
 
-/** Where a subscription begins: a new group, or a broadcast. An existing group goes on where it was. */
+/**
+ * Where a subscription begins: a new group, or a broadcast. An existing group goes on where it was.
+ */
 export type StartFrom =
   | "new"
   | "earliest"
@@ -97,9 +114,15 @@ export type OnRetry = "block" | "park-key" | "skip";
 export interface ConsumeSpec {
   /** The group's name, or for a broadcast a name that is unique to this subscription. */
   readonly subscription: string;
-  /** A group competes and is kept; without it every subscription sees every event and ends with its intake. */
+  /**
+   * A group competes and is kept; without it every subscription sees every event and ends with its
+   * intake.
+   */
   readonly mode: "group" | "broadcast";
-  /** Topic patterns. The transport may hand out more than they match (the bus matches again), never less. */
+  /**
+   * Topic patterns. The transport may hand out more than they match (the bus matches again), never
+   * less.
+   */
   readonly patterns: readonly string[];
   /** The content filter. The transport may narrow by it where its answer is exact. */
   readonly filter?: FilterDocument;
@@ -110,11 +133,15 @@ export interface ConsumeSpec {
   readonly leaseMs: number;
   /** Per-key order across all members of the group. */
   readonly ordered?: OnRetry;
-  /** A broadcast's bound on events that wait for its pull; the oldest go first and are reported by `missed`. */
+  /**
+   * A broadcast's bound on events that wait for its pull; the oldest go first and are reported by
+   * `missed`.
+   */
   readonly maxQueued: number;
   /**
-   * What a carrier that keeps its backlog in memory does when `maxQueued` events wait for this group: let the publisher wait,
-   * refuse the publish with OVERLOADED, or drop and report by `missed`. A backlog on disk has no such bound.
+   * What a carrier that keeps its backlog in memory does when `maxQueued` events wait for this
+   * group: let the publisher wait, refuse the publish with OVERLOADED, or drop and report by
+   * `missed`. A backlog on disk has no such bound.
    */
   readonly overflow?: "wait" | "reject" | "drop-oldest" | "drop-newest";
 }
@@ -125,12 +152,17 @@ export type Settlement =
   | { readonly kind: "park" }
   | { readonly kind: "release" };
 
-/** One delivery of one event to one subscription, owned until it is settled or its time runs out. */
+/**
+ * One delivery of one event to one subscription, owned until it is settled or its time runs out.
+ */
 export interface Lease {
   readonly recorded: Recorded;
   /** From 1. */
   readonly attempt: number;
-  /** Settling the same way again changes nothing and answers as the first time. `lost`: another owner has it. */
+  /**
+   * Settling the same way again changes nothing and answers as the first time. `lost`: another
+   * owner has it.
+   */
   settle(settlement: Settlement): Promise<"ok" | "lost">;
   /** Owns the delivery for `ms` milliseconds from now. */
   extend(ms: number): Promise<"ok" | "lost">;
@@ -139,13 +171,17 @@ export interface Lease {
 /** The open end of one subscription. */
 export interface Intake {
   /**
-   * Up to `max` deliveries; waits until there is at least one, and returns none only when `signal` is aborted or the intake
-   * closed. A broadcast's leases are settled by nobody and `settle` answers `ok`.
+   * Up to `max` deliveries; waits until there is at least one, and returns none only when `signal`
+   * is aborted or the intake closed. A broadcast's leases are settled by nobody and `settle`
+   * answers `ok`.
    */
   pull(max: number, signal: AbortSignal): Promise<readonly Lease[]>;
   /** Events this subscription lost to its bound since the last call. */
   missed?(): number;
-  /** Ends the pull that waits. Deliveries that were pulled stay with their owner until they are settled or run out. */
+  /**
+   * Ends the pull that waits. Deliveries that were pulled stay with their owner until they are
+   * settled or run out.
+   */
   close(): Promise<void>;
 }
 
@@ -210,14 +246,18 @@ export interface DeadLetterBox {
 export interface Transport {
   readonly name: string;
   readonly capabilities: Capabilities;
-  /** Resolves, with one result an item in their order, when all are as safe as `capabilities.durable` says. */
+  /**
+   * Resolves, with one result an item in their order, when all are as safe as
+   * `capabilities.durable` says.
+   */
   publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]>;
   /** When it resolves, every event whose publish starts later reaches the subscription. */
   open(spec: ConsumeSpec): Promise<Intake>;
   /**
-   * The direct path of a carrier that lives in this process: `listener` is called for every event that a publish made
-   * deliverable, in order and before that publish resolves. Broadcasts that start now use it instead of an intake. Returns the
-   * end of it. The listener never throws, and answers whether a subscription took the event: then it is not `unroutable`.
+   * The direct path of a carrier that lives in this process: `listener` is called for every event
+   * that a publish made deliverable, in order and before that publish resolves. Broadcasts that
+   * start now use it instead of an intake. Returns the end of it. The listener never throws, and
+   * answers whether a subscription took the event: then it is not `unroutable`.
    */
   tap?(listener: (recorded: Recorded) => boolean): () => void;
   /** In pages; never the whole history at once. */

@@ -167,7 +167,7 @@ async function editedIsAnotherEvent(context: CheckContext): Promise<void> {
   const [type, group] = [context.topic("edited"), context.group()];
   const done: { payload: unknown; cause: string | undefined; replayOf: string | undefined }[] = [];
   await bus.subscribe(type, { group }, ({ payload, metadata }) => {
-    if ((payload as { ok: boolean }).ok !== true) throw new TerminalError("not ok");
+    if (!(payload as { ok: boolean }).ok) throw new TerminalError("not ok");
     done.push({ payload, cause: metadata.causationId, replayOf: metadata.replayOf });
   });
   const { id } = await bus.publish(type, { ok: false });

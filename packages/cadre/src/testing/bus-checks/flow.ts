@@ -21,9 +21,10 @@ async function concurrencyIsKept(context: CheckContext): Promise<void> {
   assert.equal(most, 3);
   subscription.setConcurrency(1);
   await context.until(() => running <= 1);
-  most = 0;
-  await context.until(() => total >= 30);
-  assert.equal(most, 1, "lowered while running");
+  most = running;
+  const before = total;
+  await context.until(() => total >= before + 5);
+  assert.ok(most <= 1, `lowered while running, ${most} at once`);
   subscription.setConcurrency(6);
   await context.until(() => total === 60);
   assert.ok(most > 1 && most <= 6, `raised while running, ${most} at once`);
