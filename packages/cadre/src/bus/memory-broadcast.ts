@@ -4,8 +4,8 @@ import { Queue } from "./memory-queue.ts";
 import type { ConsumeSpec, Intake, Lease, Recorded } from "./transport.ts";
 
 /**
- * A broadcast subscription that pulls. What it starts with from history is bounded by the ring; of what comes later at most
- * `maxQueued` events wait, the oldest go first and are counted.
+ * A broadcast subscription that pulls. What it starts with from history is bounded by the ring; of
+ * what comes later at most `maxQueued` events wait, the oldest go first and are counted.
  */
 export class MemoryBroadcast implements Intake {
   readonly patterns: readonly string[];

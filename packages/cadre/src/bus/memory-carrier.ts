@@ -1,12 +1,13 @@
 /**
- * What lies behind the memory transport: one place in this process that any number of connections share, as processes share a
- * broker.
+ * What lies behind the memory transport: one place in this process that any number of connections
+ * share, as processes share a broker.
  *
  *   publish ─▶ room in every group? ─▶ position ─▶ ring ─▶ groups ─▶ broadcasts ─▶ taps
  *                 │ no: wait, refuse, or drop, as the group says
  *                 └ deliverAt in the future: kept apart until then, without a position
  *
- * Everything runs within one turn of the caller; publishes that a tap's listener makes come after the event that it is shown.
+ * Everything runs within one turn of the caller; publishes that a tap's listener makes come after
+ * the event that it is shown.
  */
 import type { Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
@@ -97,12 +98,17 @@ export class Carrier {
     for (const heap of [this.#leases, this.#delays, this.#scheduled]) heap.pause();
   }
 
-  /** @param waiting where the publish is found as long as it waits for room, so that its connection can cancel it */
+  /**
+   * @param waiting where the publish is found as long as it waits for room, so that its connection
+   * can cancel it
+   */
   publish(batch: readonly Outgoing[], waiting: Set<Publishing>): Promise<readonly PublishResult[]> {
     return new Publishing(batch, this.#settings.clock, this.#admit).start(waiting);
   }
 
-  /** Finds the group, or makes it with what its start gives it. @throws {CadreError} GROUP_MISMATCH */
+  /**
+   * Finds the group, or makes it with what its start gives it. @throws {CadreError} GROUP_MISMATCH
+   */
   openGroup(spec: ConsumeSpec): MemoryGroup {
     const known = this.#groups.get(spec.subscription);
     if (known) {
@@ -191,7 +197,10 @@ export class Carrier {
       : { ok: true, position, unroutable: true };
   }
 
-  /** Whether a listener took the event. One that comes while another is being shown is, for all that is known. */
+  /**
+   * Whether a listener took the event. One that comes while another is being shown is, for all that
+   * is known.
+   */
   #show(recorded: Recorded): boolean {
     if (this.#isTapping) {
       this.#untapped.push(recorded);
@@ -238,7 +247,9 @@ export class Carrier {
   #schedule(event: AgentEvent, delayMs: number): PublishResult {
     const size = this.#scheduled.size;
     if (size >= this.#settings.maxDelayed) {
-      const message = `${size} events wait for their deliverAt, and no more are taken. Publish this one later.`;
+      const message =
+        `${size} events wait for their deliverAt, and no more are taken. ` +
+        "Publish this one later.";
       return {
         ok: false,
         error: new CadreError("OVERLOADED", message, { queue: "delayed events", size }),

@@ -7,7 +7,8 @@
  *     ├──release──────┤
  *     └──────runs out─┘ attempt + 1
  *
- * Each hand-out has an epoch. A lease acts only while the delivery is leased in its epoch: whoever is late is told "lost".
+ * Each hand-out has an epoch. A lease acts only while the delivery is leased in its epoch: whoever
+ * is late is told "lost".
  */
 import { priorityRank } from "../core/event.ts";
 import type { Timed } from "./memory-timers.ts";

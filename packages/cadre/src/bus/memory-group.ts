@@ -1,8 +1,8 @@
 /**
  * A consumer group in memory: what waits for it, who owns what, and who waits for it.
  *
- * Its bound counts what waits (ready, behind its key, delayed, parked), not what is owned by a member. Room appears when a member
- * pulls; publishers that wait for it are let in in their order.
+ * Its bound counts what waits (ready, behind its key, delayed, parked), not what is owned by a
+ * member. Room appears when a member pulls; publishers that wait for it are let in in their order.
  */
 import { CadreError } from "../core/errors.ts";
 import { Delivery, MemoryLease, type DeliveryOwner } from "./memory-delivery.ts";
@@ -130,7 +130,10 @@ export class MemoryGroup implements DeliveryOwner {
     else this.#waitingPublishes.push(publish);
   }
 
-  /** Takes an event that `admission` let in, or one that was promised before (history, a delayed event). */
+  /**
+   * Takes an event that `admission` let in, or one that was promised before (history, a delayed
+   * event).
+   */
   offer(recorded: Recorded, waitingSince: number): void {
     if (this.#backlog >= this.#bound) {
       const drops = this.#overflow === "drop-oldest" || this.#overflow === "drop-newest";
@@ -141,8 +144,8 @@ export class MemoryGroup implements DeliveryOwner {
   }
 
   /**
-   * Takes an event that is for this group alone. What waits here is not doubled: it takes the event's content, and if it was
-   * parked it is handed out again.
+   * Takes an event that is for this group alone. What waits here is not doubled: it takes the
+   * event's content, and if it was parked it is handed out again.
    */
   direct(recorded: Recorded, attempt: number, waitingSince: number, delayMs: number): void {
     const id = recorded.event?.id;
@@ -221,7 +224,9 @@ export class MemoryGroup implements DeliveryOwner {
     this.#readmit(delivery);
   }
 
-  /** Forgets everything. Leases that are out are lost, waiting pulls end, waiting publishes go on. */
+  /**
+   * Forgets everything. Leases that are out are lost, waiting pulls end, waiting publishes go on.
+   */
   delete(): void {
     this.#deleted = true;
     this.#ready.clear();
@@ -301,7 +306,9 @@ export class MemoryGroup implements DeliveryOwner {
     this.#pulls.wake();
   }
 
-  /** False when all that waits is delayed, parked or behind its key: nothing of that may be lost. */
+  /**
+   * False when all that waits is delayed, parked or behind its key: nothing of that may be lost.
+   */
   #dropOldest(): boolean {
     const oldest = this.#ready.shiftOldest();
     if (oldest === undefined) return false;

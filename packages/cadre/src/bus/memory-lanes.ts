@@ -1,8 +1,10 @@
 /**
- * Order by key: one lane a key, of which at most one delivery, the lane's holder, is ready or leased at any time.
+ * Order by key: one lane a key, of which at most one delivery, the lane's holder, is ready or
+ * leased at any time.
  *
- *   block, park-key   the holder keeps the lane until it is acked, also while it is delayed or parked
- *   skip              a delayed or parked holder leaves the lane to the next; when it is due it takes its place by position again
+ *   block, park-key   the holder keeps the lane until its ack, also while it is delayed or parked
+ *   skip              a delayed or parked holder leaves the lane to the next; when it is due, it
+ *                     takes its place by position again
  *
  * Deliveries without a key have no lane. A lane exists while it has a holder.
  */

@@ -6,7 +6,10 @@ import type { Outgoing, PublishResult } from "./transport.ts";
 /** The item's result, or the group whose room it must wait for. */
 export type Admit = (outgoing: Outgoing, publishing: Publishing) => PublishResult | MemoryGroup;
 
-/** One call of `publish` on its way: its items go one after the other, and all wait behind one that waits. */
+/**
+ * One call of `publish` on its way: its items go one after the other, and all wait behind one that
+ * waits.
+ */
 export class Publishing implements WaitingPublish {
   readonly #batch: readonly Outgoing[];
   readonly #results: PublishResult[] = [];
@@ -17,7 +20,10 @@ export class Publishing implements WaitingPublish {
   now = 0;
   /** The same on the monotonic scale. */
   since = 0;
-  /** The group that has just made room for the first item that is left: it needs not queue again there. */
+  /**
+   * The group that has just made room for the first item that is left: it needs not queue again
+   * there.
+   */
   turn: MemoryGroup | undefined;
 
   constructor(batch: readonly Outgoing[], clock: Clock, admit: Admit) {

@@ -15,7 +15,7 @@ interface WaitingPull {
   answer(leases: readonly Lease[]): void;
 }
 
-const sweepAfter = 1_000; // waiting pulls that may be answered before the line is cleaned, which bounds it
+const sweepAfter = 1_000; // pulls ended before the line is cleaned of them, which bounds it
 
 const none: readonly Lease[] = Object.freeze([]);
 
@@ -54,7 +54,10 @@ export class PullLine {
     });
   }
 
-  /** Serves those who wait at the end of this turn, so that what is published together is handed out together. */
+  /**
+   * Serves those who wait at the end of this turn, so that what is published together is handed out
+   * together.
+   */
   wake(): void {
     if (this.#isWoken || this.#waiting.size === 0) return;
     this.#isWoken = true;

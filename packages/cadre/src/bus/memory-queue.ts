@@ -1,6 +1,9 @@
 const smallest = 16; // a power of two, so that an index wraps with a mask
 
-/** A first-in, first-out queue on a circular array: taking from the front costs what adding to the end costs. */
+/**
+ * A first-in, first-out queue on a circular array: taking from the front costs what adding to the
+ * end costs.
+ */
 export class Queue<Item> {
   #items: (Item | undefined)[] = emptySlots(smallest);
   #head = 0;

@@ -1,9 +1,10 @@
 /**
  * The deliveries that may be handed out, by priority, so that none waits for ever.
  *
- * The next one is that with the smallest `waitingSince - rank × agingMs`, rank 0 (low) to 3 (critical): each step of priority is
- * worth a head start of `agingMs`. A low event is overtaken only by critical ones that came less than 3 × agingMs after it.
- * Within one priority the order is first in, first out, so that looking at four heads is enough.
+ * The next one is that with the smallest `waitingSince - rank × agingMs`, rank 0 (low) to 3
+ * (critical): each step of priority is worth a head start of `agingMs`. A low event is overtaken
+ * only by critical ones that came less than 3 × agingMs after it. Within one priority the order is
+ * first in, first out, so that looking at four heads is enough.
  */
 import type { Delivery } from "./memory-delivery.ts";
 import { Queue } from "./memory-queue.ts";

@@ -3,7 +3,7 @@ import type { AgentEvent } from "../core/event.ts";
 import { compilePattern } from "../core/pattern.ts";
 import type { Position, ReadQuery, Recorded, StartFrom } from "./transport.ts";
 
-const lowDigits = 3; // positions are made of a prefix that changes every 1,000 events, and one of 1,000 ready endings
+const lowDigits = 3; // a position is a prefix that changes every 1,000 events, and a ready ending
 const lowCount = 10 ** lowDigits;
 const positionDigits = 16; // as many as the largest safe integer has
 const endings: readonly string[] = Array.from({ length: lowCount }, (_, low) =>
@@ -14,7 +14,10 @@ const endings: readonly string[] = Array.from({ length: lowCount }, (_, low) =>
 export class MemoryRing {
   readonly #events: (Recorded | undefined)[] = [];
   readonly #capacity: number;
-  /** Numbers run from 1; this is the last one given. Not all of them are in the ring: directed events only take a number. */
+  /**
+   * Numbers run from 1; this is the last one given. Not all of them are in the ring: directed
+   * events only take a number.
+   */
   #last = 0;
   #prefix = "0".repeat(positionDigits - lowDigits);
   /** Events ever kept: the index in the ring is this, modulo its capacity. */

@@ -9,11 +9,12 @@ export interface Timed {
 }
 
 /**
- * Any number of deadlines on one timer: a binary heap of which only the earliest is set on the clock.
+ * Any number of deadlines on one timer: a binary heap of which only the earliest is set on the
+ * clock.
  *
- * An item is in at most one heap at a time. Deadlines that are added in rising order, as leases are, cost no sifting. The timer
- * of a deadline that was removed is left to fire and finds nothing; in the foreground, where it would keep the process alive, it
- * is cancelled when the heap is empty.
+ * An item is in at most one heap at a time. Deadlines that are added in rising order, as leases
+ * are, cost no sifting. The timer of a deadline that was removed is left to fire and finds nothing;
+ * in the foreground, where it would keep the process alive, it is cancelled when the heap is empty.
  */
 export class TimerHeap<Item extends Timed> {
   readonly #clock: Clock;

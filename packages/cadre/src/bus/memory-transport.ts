@@ -1,6 +1,6 @@
 /**
- * The reference transport: events within one process, as strict as a broker about leases, order and bounds. It is the
- * specification of the port in code; nothing of it survives the process.
+ * The reference transport: events within one process, as strict as a broker about leases, order and
+ * bounds. It is the specification of the port in code; nothing of it survives the process.
  */
 import { systemClock, type Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
@@ -29,20 +29,34 @@ export interface MemoryCarrierOptions {
   readonly logger?: Logger;
   /** Past events kept for `read` and for subscriptions that start in the past. @default 10_000 */
   readonly historySize?: number;
-  /** Events that may wait for one group that declares no `overflow`; beyond it a publish is refused. @default 100_000 */
+  /**
+   * Events that may wait for one group that declares no `overflow`; beyond it a publish is refused.
+   * @default 100_000
+   */
   readonly maxBacklog?: number;
-  /** Publishes that may wait for room in one group; beyond it a publish is refused all the same. @default 10_000 */
+  /**
+   * Publishes that may wait for room in one group; beyond it a publish is refused all the same.
+   * @default 10_000
+   */
   readonly maxWaiting?: number;
-  /** Events that may wait for their `deliverAt`; beyond it a publish is refused. @default 100_000 */
+  /**
+   * Events that may wait for their `deliverAt`; beyond it a publish is refused. @default 100_000
+   */
   readonly maxDelayed?: number;
   /** Beyond it the oldest dead letter is dropped, with a warning. @default 10_000 */
   readonly maxDeadLetters?: number;
-  /** The head start that one step of priority is worth, in milliseconds: how long `low` can be held up by `normal`. @default 10_000 */
+  /**
+   * The head start that one step of priority is worth, in milliseconds: how long `low` can be held
+   * up by `normal`. @default 10_000
+   */
   readonly agingMs?: number;
 }
 
 export interface MemoryOptions extends MemoryCarrierOptions {
-  /** Shares what another memory transport works on, with that one's settings; no other option may be given with it. */
+  /**
+   * Shares what another memory transport works on, with that one's settings; no other option may be
+   * given with it.
+   */
   readonly carrier?: MemoryCarrier;
 }
 
@@ -113,11 +127,12 @@ export function memoryCarrier(options: MemoryCarrierOptions = {}): MemoryCarrier
 }
 
 /**
- * A transport within this process. Nothing survives the process; within it, groups keep their place while they have no members,
- * and several buses may share one transport.
+ * A transport within this process. Nothing survives the process; within it, groups keep their place
+ * while they have no members, and several buses may share one transport.
  *
- * `close` ends this connection: its intakes end, what they own goes to other members as another attempt, publishes that wait for
- * room are refused with CLOSED. The carrier and its other connections go on.
+ * `close` ends this connection: its intakes end, what they own goes to other members as another
+ * attempt, publishes that wait for room are refused with CLOSED. The carrier and its other
+ * connections go on.
  *
  * @throws {CadreError} INVALID_OPTION
  */
@@ -128,7 +143,8 @@ export function memory(options: MemoryOptions = {}): Transport {
   if (option !== undefined) {
     throw new CadreError(
       "INVALID_OPTION",
-      `\`${option}\` cannot be set beside \`carrier\`, which has its own. Give it to memoryCarrier().`,
+      `\`${option}\` cannot be set beside \`carrier\`, which has its own. ` +
+        "Give it to memoryCarrier().",
       { option },
     );
   }

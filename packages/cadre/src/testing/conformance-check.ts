@@ -1,8 +1,8 @@
 /**
  * One check of the transport suite: what a transport must show, and what it needs to be shown.
  *
- * A check is registered under its id and name. It runs on topics and groups of its own, waits only with a bound, and fails by
- * throwing. What it opens through its context is closed for it.
+ * A check is registered under its id and name. It runs on topics and groups of its own, waits only
+ * with a bound, and fails by throwing. What it opens through its context is closed for it.
  */
 import type { Bus, BusOptions } from "../bus/bus.ts";
 import type {
@@ -24,7 +24,10 @@ export interface HoldingConsumer {
   kill(): Promise<void>;
 }
 
-/** What the caller of the suite can do to the carrier. A function that is returned takes the fault away again. */
+/**
+ * What the caller of the suite can do to the carrier. A function that is returned takes the fault
+ * away again.
+ */
 export interface CarrierControls {
   /** Stops the carrier and starts it again with what it has on disk. */
   readonly restart?: () => Promise<void>;
@@ -43,15 +46,23 @@ export interface CarrierControls {
 }
 
 export interface ConformanceCheck {
-  /** `T-` and its number in CONFORMANCE.md, with a letter where one number has several checks: `T-25`, `T-25b`. */
+  /**
+   * `T-` and its number in CONFORMANCE.md, with a letter where one number has several checks:
+   * `T-25`, `T-25b`.
+   */
   readonly id: `T-${number}` | `T-${number}${"b" | "c" | "d" | "e"}`;
   /** A fact in the present tense. */
   readonly name: string;
   /** Whether it drives the port itself or a bus above it. */
   readonly level: "port" | "bus";
-  /** `faults` takes long or breaks things on purpose, and is left out unless it is asked for. @default "basic" */
+  /**
+   * `faults` takes long or breaks things on purpose, and is left out unless it is asked for.
+   * @default "basic"
+   */
   readonly tier?: "basic" | "faults";
-  /** Why the check cannot apply to a transport with these capabilities; nothing where it applies. */
+  /**
+   * Why the check cannot apply to a transport with these capabilities; nothing where it applies.
+   */
   readonly needs?: (capabilities: Capabilities, controls: CarrierControls) => string | undefined;
   run(context: CheckContext): Promise<void>;
 }
@@ -66,7 +77,9 @@ export interface CheckContext {
   readonly clock: Clock;
   /** How long a check waits for what should come, in milliseconds. */
   readonly boundMs: number;
-  /** The lease that checks ask for, in milliseconds: the shortest that the carrier keeps reliably. */
+  /**
+   * The lease that checks ask for, in milliseconds: the shortest that the carrier keeps reliably.
+   */
   readonly leaseMs: number;
   /** A fresh connection to the same carrier, closed after the check. */
   createTransport(): Promise<Transport>;

@@ -1,15 +1,16 @@
 /**
  * A transport with faults, drawn from a seed, around any other.
  *
- *   drop         a delivery gets lost on its way: a group's comes again when its lease runs out, a broadcast's does not
+ *   drop         a delivery gets lost on its way: a group's comes again when its lease runs out, a
+ *                broadcast's does not
  *   duplicate    an event is published twice under its id
  *   delayMs      a call takes up to so long more
  *   reorder      the deliveries of one pull come in another order
  *   refuse       a publish fails and has done nothing
  *   loseAnswer   a publish or a settling has been done, and its caller is told that it failed
  *
- * Faults that the port's promises allow: whatever stands on a carrier must get along with all but `reorder`, which breaks the
- * order that the carrier declares, and `drop` of a broadcast.
+ * Faults that the port's promises allow: whatever stands on a carrier must get along with all but
+ * `reorder`, which breaks the order that the carrier declares, and `drop` of a broadcast.
  */
 import type {
   ConsumeSpec,
@@ -48,9 +49,15 @@ export interface FaultyOptions {
   readonly reorder?: number;
   readonly refuse?: number;
   readonly loseAnswer?: number;
-  /** Runs before the call has any effect. What it throws is what the caller gets: a crash before the effect. */
+  /**
+   * Runs before the call has any effect. What it throws is what the caller gets: a crash before the
+   * effect.
+   */
   readonly before?: (call: PortCall) => unknown;
-  /** Runs after the effect. What it throws is what the caller gets: a crash, or an answer that was lost. */
+  /**
+   * Runs after the effect. What it throws is what the caller gets: a crash, or an answer that was
+   * lost.
+   */
   readonly after?: (call: PortCall) => unknown;
 }
 
@@ -82,7 +89,8 @@ const rules: OptionRules<FaultyOptions> = {
 };
 
 /**
- * Wraps a transport; closing it closes the inner one. What the inner one cannot do the outer cannot either.
+ * Wraps a transport; closing it closes the inner one. What the inner one cannot do the outer cannot
+ * either.
  *
  * @throws {CadreError} INVALID_OPTION
  */

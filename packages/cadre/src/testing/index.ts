@@ -1,4 +1,6 @@
-/** What tests of Cadre's users, and Cadre's own, are made with. Nothing of the library imports it. */
+/**
+ * What tests of Cadre's users, and Cadre's own, are made with. Nothing of the library imports it.
+ */
 export { VirtualClock } from "../core/clock.ts";
 export { SeededRandom } from "../core/random.ts";
 export type {

@@ -7,7 +7,10 @@ export type EventMatch = Readonly<Record<string, unknown>> | ((event: AgentEvent
 
 /** What a bus has published since the recording began. */
 export interface BusRecording {
-  /** Events whose publish has succeeded, in the order in which they were sent; of one pattern where one is given. */
+  /**
+   * Events whose publish has succeeded, in the order in which they were sent; of one pattern where
+   * one is given.
+   */
   published(pattern?: string): readonly AgentEvent[];
   /**
    * The first published event of `pattern` that fits `match`.

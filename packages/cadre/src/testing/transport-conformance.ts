@@ -1,7 +1,9 @@
 /**
- * The suite that every transport must pass, on its real carrier, under the caller's own test runner.
+ * The suite that every transport must pass, on its real carrier, under the caller's own test
+ * runner.
  *
- * Each check becomes one test named `T-31 …`. One that does not apply is registered too, under a name that ends with the reason.
+ * Each check becomes one test named `T-31 …`. One that does not apply is registered too, under a
+ * name that ends with the reason.
  */
 import { systemClock, type Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
@@ -63,7 +65,10 @@ export interface ConformanceReport {
 
 const reports: ConformanceReport[] = [];
 
-/** What the suites of this process have found so far: one report for each call of `transportConformance`. */
+/**
+ * What the suites of this process have found so far: one report for each call of
+ * `transportConformance`.
+ */
 export function conformanceReport(): readonly ConformanceReport[] {
   return reports;
 }
@@ -78,7 +83,8 @@ function numberOf(id: string): number {
 }
 
 /**
- * Registers every check with `test`; await it before the file ends. The report fills while the tests run.
+ * Registers every check with `test`; await it before the file ends. The report fills while the
+ * tests run.
  *
  * @throws {CadreError} INVALID_OPTION, when `only` or `notApplicable` names no check
  */

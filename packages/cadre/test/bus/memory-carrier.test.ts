@@ -146,7 +146,7 @@ test("a refused event reaches no group, also none that had room", async () => {
   assert.deepEqual(payloads(await empty.pull(5, never)), [4]);
 });
 
-test("a batch that waits for one group keeps its order, and later publishes stay behind it", async () => {
+test("a batch that waits keeps its order, and later publishes stay behind it", async () => {
   const { transport, event } = setUp();
   const one = await transport.open(group({ overflow: "wait", maxQueued: 2 }));
   const order: string[] = [];
@@ -197,7 +197,7 @@ test("drop-oldest in an ordered group drops the first of a key, and the key goes
   assert.equal(intake.missed?.(), 2);
 });
 
-test("closing a connection hands its deliveries on as another attempt, and only its own", async () => {
+test("closing a connection hands on its own deliveries as another attempt", async () => {
   const { transport, connect, event } = setUp();
   const other = connect();
   const own = await transport.open(group());
@@ -251,7 +251,7 @@ test("a reader that is slower than the ring goes on with what is left, and ends"
   assert.deepEqual(forward, [0, 2, 3], "1 was pushed out, and what came later is not of this read");
 });
 
-test("a listener sees events in order, also those it publishes itself, before publish resolves", async () => {
+test("a listener sees events in order, also its own, before publish resolves", async () => {
   const { transport, event } = setUp();
   const seen: unknown[] = [];
   const publishing: Promise<unknown>[] = [];

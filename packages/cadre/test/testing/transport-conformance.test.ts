@@ -47,7 +47,10 @@ async function run(
   };
 }
 
-/** On a transport with one fault, the checks of that fault fail and those that it doesn't touch pass. */
+/**
+ * On a transport with one fault, the checks of that fault fail and those that it doesn't touch
+ * pass.
+ */
 async function assertCaught(
   createTransport: () => Transport,
   caught: readonly string[],
@@ -104,7 +107,7 @@ test("a transport that gives more than was asked for is caught", async () => {
   await assertCaught(brokenTransports.generous(), ["T-52"], ["T-9", "T-82"]);
 });
 
-test("a sound transport passes every check, and the report says which did not apply and why", async () => {
+test("a sound transport passes, and the report says what did not apply and why", async () => {
   const carrier = memoryCarrier();
   const outcome = await run(() => carrier.connect(), {
     boundMs: 5_000,

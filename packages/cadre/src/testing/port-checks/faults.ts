@@ -5,9 +5,12 @@ import type { AgentEvent } from "../../core/event.ts";
 import type { CarrierControls, CheckContext, ConformanceCheck } from "../conformance-check.ts";
 import { ack, eventOf, idsOf, Member, numbered, retry, specOf } from "./member.ts";
 
-const faultMs = 30_000; // a fault must show as a typed error within it: longer than any driver's own time limits
+const faultMs = 30_000; // longer than any driver's own time limits: by then a fault has shown
 
-/** The error of a publish; nothing when it has succeeded. Fails the check when neither comes in time. */
+/**
+ * The error of a publish; nothing when it has succeeded. Fails the check when neither comes in
+ * time.
+ */
 async function outcome(
   context: CheckContext,
   transport: Transport,

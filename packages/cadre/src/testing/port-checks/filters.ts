@@ -32,7 +32,10 @@ function isJson(payload: unknown): boolean {
   }
 }
 
-/** The member gets what the filter lets through here: what the carrier narrows beforehand takes nothing away. */
+/**
+ * The member gets what the filter lets through here: what the carrier narrows beforehand takes
+ * nothing away.
+ */
 async function filterHolds(
   context: CheckContext,
   member: Member,

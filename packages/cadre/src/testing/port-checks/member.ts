@@ -31,7 +31,10 @@ export function specOf(
   };
 }
 
-/** One member of a group, or one broadcast subscription: sees what its patterns and filter match, as the bus above does. */
+/**
+ * One member of a group, or one broadcast subscription: sees what its patterns and filter match, as
+ * the bus above does.
+ */
 export class Member {
   readonly intake: Intake;
   readonly spec: ConsumeSpec;
@@ -56,7 +59,9 @@ export class Member {
     return new Member(context, await transport.open(spec), spec);
   }
 
-  /** The next `count` deliveries, unsettled. Fails the check when they don't come within the bound. */
+  /**
+   * The next `count` deliveries, unsettled. Fails the check when they don't come within the bound.
+   */
   async take(count: number, withinMs: number = this.#context.boundMs): Promise<Lease[]> {
     const taken = await this.#collect(count, withinMs);
     if (taken.length === count) return taken;
@@ -86,7 +91,10 @@ export class Member {
     }
   }
 
-  /** Handles whatever comes until the check ends or `stop` is called, which waits for the running handler. */
+  /**
+   * Handles whatever comes until the check ends or `stop` is called, which waits for the running
+   * handler.
+   */
   run(handler: (lease: Lease) => unknown, credit: number = 1): () => Promise<void> {
     const controller = new AbortController();
     const loop = this.#loop(handler, credit, controller.signal);

@@ -10,10 +10,11 @@ interface Known {
 }
 
 /**
- * What a group with per-key order may hand out, in the simplest form: a list of events and their states.
+ * What a group with per-key order may hand out, in the simplest form: a list of events and their
+ * states.
  *
  *   block, park-key   only the first event of the key that is not acked
- *   skip              no event of a key while another runs; none that is fresh before an earlier fresh one
+ *   skip              no event of a key while another runs; no fresh one before an earlier fresh one
  */
 export class OrderModel {
   readonly #onRetry: OnRetry;
@@ -56,7 +57,8 @@ export class OrderModel {
     if (!isEarlier || other.state === "acked") return;
     if (this.#onRetry === "skip") {
       if (other.state === "retrying") return;
-      // A retried event has lost its turn; a fresh one must not pass an earlier one that never failed.
+      // A retried event has lost its turn; a fresh one must not pass an earlier one that never
+      // failed.
       if (known.state !== "fresh") return;
     }
     throw new Error(`${known.id} passes ${other.id} of its key, which is ${other.state}`);
