@@ -1,7 +1,9 @@
 /**
- * What an agent hears: one durable group for each agent name with all its patterns, and a broadcast for each ephemeral handler.
+ * What an agent hears: one durable group for each agent name with all its patterns, and a broadcast
+ * for each ephemeral handler.
  *
- * The steps of a handler are journaled by group and event over all attempts. Its effects commit with the delivery.
+ * The steps of a handler are journaled by group and event over all attempts. Its effects commit
+ * with the delivery.
  */
 import { isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";

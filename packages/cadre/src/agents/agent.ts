@@ -1,4 +1,7 @@
-/** The agent: a name, capabilities, a capacity and handlers; its state, if it has one, is a fold of its own events. */
+/**
+ * The agent: a name, capabilities, a capacity and handlers; its state, if it has one, is a fold of
+ * its own events.
+ */
 import type { AgentEvent, EventOptions } from "../core/event.ts";
 import type { Clock } from "../core/clock.ts";
 import type { FilterDocument } from "../core/filter.ts";
@@ -7,13 +10,18 @@ import type { Logger } from "../core/logger.ts";
 import type { RetryOptions } from "../bus/bus.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 
-/** How an effect that may or may not have happened is resolved after a crash between intent and receipt. */
+/**
+ * How an effect that may or may not have happened is resolved after a crash between intent and
+ * receipt.
+ */
 export type DoubtPolicy = "retry" | "check" | "ask" | "skip";
 
 export interface StepOptions<Result> {
   /** Reverses the step; its presence changes the preset of `after` to "ask". */
   readonly undo?: (result: Result) => Promise<void> | void;
-  /** What to do about a step that has an intent and no receipt. @default "retry", with an undo "ask" */
+  /**
+   * What to do about a step that has an intent and no receipt. @default "retry", with an undo "ask"
+   */
   readonly after?: DoubtPolicy;
   /** For `after: "check"`: the result, if the effect has happened, or `undefined`. */
   readonly check?: (stepKey: string) => Promise<Result | undefined> | Result | undefined;
@@ -27,7 +35,10 @@ export interface AgentContext<State = unknown> {
   readonly agent: string;
   readonly incarnation: string;
   readonly attempt: number;
-  /** Aborted when the lease is lost, the task cancelled, its time up, or the runtime's close reaches its deadline. */
+  /**
+   * Aborted when the lease is lost, the task cancelled, its time up, or the runtime's close reaches
+   * its deadline.
+   */
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly log: Logger;
@@ -39,7 +50,10 @@ export interface AgentContext<State = unknown> {
     payload: unknown,
     options?: EventOptions & { readonly isolated?: boolean },
   ): Promise<AgentEvent>;
-  /** Adds an event to the agent's own stream, which its state folds; commits with the handler's success. */
+  /**
+   * Adds an event to the agent's own stream, which its state folds; commits with the handler's
+   * success.
+   */
   record(type: string, payload: unknown): void;
   /** Asks whoever responds; gives the slot back while it waits. */
   ask(
@@ -48,8 +62,9 @@ export interface AgentContext<State = unknown> {
     options?: { readonly timeoutMs?: number },
   ): Promise<JsonValue>;
   /**
-   * Runs `run` once over all attempts: after a crash the handler runs again from the top, and finished steps return their recorded
-   * results, matched by name and input. `run` gets a key that is the same in every attempt, for effects that take one.
+   * Runs `run` once over all attempts: after a crash the handler runs again from the top, and
+   * finished steps return their recorded results, matched by name and input. `run` gets a key that
+   * is the same in every attempt, for effects that take one.
    *
    * @throws {CadreError} STEP_DRIFT, when this name was journaled with another input
    * @throws {CadreError} STEP_IN_DOUBT, when the policy is to ask
@@ -68,7 +83,10 @@ export interface TaskContext<State = unknown> extends AgentContext<State> {
   readonly epoch: number;
   /** Says how far it is, 0 to 1; never held back, at most one a second reaches the log. */
   progress(fraction: number, note?: string): Promise<void>;
-  /** Creates a child task (a step: at most one for each name) and gives the slot back until its result is there. */
+  /**
+   * Creates a child task (a step: at most one for each name) and gives the slot back until its
+   * result is there.
+   */
   call<Input, Output>(
     name: string,
     definition: TaskDefinition<Input, Output>,
@@ -108,7 +126,8 @@ export interface AgentOptions<State = undefined> {
 }
 
 /** An agent of any state, for lists of agents. */
-// oxlint-disable-next-line typescript/no-explicit-any -- the state is in both directions: no other type takes all
+// oxlint-disable-next-line typescript/no-explicit-any -- the state is in both directions: no other
+// type takes all
 export type AnyAgent = AgentDefinition<any>;
 
 export interface TaskWork<State = unknown> {

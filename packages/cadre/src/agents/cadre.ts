@@ -18,7 +18,9 @@ export interface CadreOptions {
   /** A transport, or a URL. @default the store's own log where it has one, else "memory:" */
   readonly bus?: Transport | string;
   readonly events?: EventRegistry;
-  /** Runs the orchestrator for features in this process. Any number of processes may. @default true */
+  /**
+   * Runs the orchestrator for features in this process. Any number of processes may. @default true
+   */
   readonly orchestrator?: boolean;
   /** @default 2_000 */
   readonly heartbeatMs?: number;
@@ -75,14 +77,22 @@ export interface Cadre {
     cancel(id: string, reason: string): Promise<boolean>;
   };
   readonly features: {
-    /** @throws {CadreError} INVALID_OPTION, when the plan has a cycle or a dependency that it doesn't contain */
+    /**
+     * @throws {CadreError} INVALID_OPTION, when the plan has a cycle or a dependency that it
+     * doesn't contain
+     */
     create(plan: FeaturePlan): Promise<FeatureHandle>;
     get(id: string): Promise<FeatureHandle | undefined>;
   };
   stats(): CadreStats;
-  /** Drains in order: no new tasks, running ones finish or are given back at the deadline, agents say goodbye, bus, store. */
+  /**
+   * Drains in order: no new tasks, running ones finish or are given back at the deadline, agents
+   * say goodbye, bus, store.
+   */
   close(options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
-  /** Resolves when the runtime has closed, by `close`, by `system.shutdown`, or by a critical error. */
+  /**
+   * Resolves when the runtime has closed, by `close`, by `system.shutdown`, or by a critical error.
+   */
   readonly closed: Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }

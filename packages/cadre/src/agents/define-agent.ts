@@ -4,9 +4,11 @@ import type { AgentDefinition, AgentOptions, EventWork, OnOptions, TaskWork } fr
 const namePattern = /^[a-z0-9_-]{1,64}$/;
 
 /**
- * Declares an agent. Pure: nothing runs before `startCadre`, and each `does` and `on` returns a new definition.
+ * Declares an agent. Pure: nothing runs before `startCadre`, and each `does` and `on` returns a new
+ * definition.
  *
- * @throws {CadreError} INVALID_OPTION, when the name isn't one word of `[a-z0-9_-]{1,64}`, the capacity isn't a whole number
+ * @throws {CadreError} INVALID_OPTION, when the name isn't one word of `[a-z0-9_-]{1,64}`, the
+ * capacity isn't a whole number
  *   above 0, or a task is given twice
  */
 export function defineAgent<State = undefined>(

@@ -4,7 +4,10 @@ import { toFrozenJson, type JsonValue } from "../core/json.ts";
 import { isStandardSchema, payloadCheck } from "../core/payload-check.ts";
 import type { TaskDefinition } from "./task.ts";
 
-/** What says the type of a task's input or output: `type<T>()`, which may carry a JSON Schema, or a Standard Schema of any validator. */
+/**
+ * What says the type of a task's input or output: `type<T>()`, which may carry a JSON Schema, or a
+ * Standard Schema of any validator.
+ */
 export type TaskSchema<Value> = PayloadType<Value> | StandardSchema<Value>;
 
 export interface TaskOptionsOf<Input, Output> {

@@ -1,4 +1,7 @@
-/** Who is there, what they can do, and how loaded they are. Soft state: it is rebuilt from beats and survives nobody. */
+/**
+ * Who is there, what they can do, and how loaded they are. Soft state: it is rebuilt from beats and
+ * survives nobody.
+ */
 
 export type Presence = "online" | "suspected" | "dead" | "returned" | "left";
 

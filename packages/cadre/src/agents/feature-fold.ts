@@ -7,7 +7,9 @@ import type { FeatureState, FeatureStatus } from "./feature.ts";
 export const featureStreamPrefix = "feature/";
 export const featureStream = (id: string): string => `${featureStreamPrefix}${id}`;
 
-/** Id of the task that stands for a planned one: the same for every orchestrator that creates it. */
+/**
+ * Id of the task that stands for a planned one: the same for every orchestrator that creates it.
+ */
 export const plannedTaskId = (featureId: string, name: string): string => `${featureId}.${name}`;
 
 /** One task of the plan as the log keeps it: everything of the definition that is data. */
@@ -25,7 +27,10 @@ export interface PlanItem {
 
 export type PlannedStatus = "planned" | "created" | "completed" | "failed";
 
-/** A feature in work. It changes in place: one orchestrator owns it, and it is rebuilt from the log at any time. */
+/**
+ * A feature in work. It changes in place: one orchestrator owns it, and it is rebuilt from the log
+ * at any time.
+ */
 export interface FeatureProgress {
   readonly id: string;
   readonly title: string;
@@ -80,7 +85,9 @@ export function applyFeature(progress: FeatureProgress, event: AgentEvent, versi
   progress.reason = text((event.payload as { readonly reason?: JsonValue }).reason);
 }
 
-/** Applies an event of one of the feature's tasks. Returns whether it changed what can be done next. */
+/**
+ * Applies an event of one of the feature's tasks. Returns whether it changed what can be done next.
+ */
 export function applyPlannedTask(
   progress: FeatureProgress,
   name: string,

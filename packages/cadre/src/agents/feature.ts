@@ -2,10 +2,10 @@
  * The feature: a goal that the orchestrator reaches by a DAG of tasks.
  *
  *   created ──▶ started ──▶ completed      every task completed
- *                   └─────▶ blocked        a task failed for good or was cancelled; says which and why
+ *                   └─────▶ blocked        a task failed for good or was cancelled; says which
  *
- * A feature is the stream `feature/<id>`; its tasks carry its id. The orchestrator keeps nothing beside its projection of the
- * log: kill it, start another, it goes on.
+ * A feature is the stream `feature/<id>`; its tasks carry its id. The orchestrator keeps nothing
+ * beside its projection of the log: kill it, start another, it goes on.
  */
 import type { Priority } from "../core/event.ts";
 import type { TaskDefinition, TaskState } from "./task.ts";
@@ -16,7 +16,10 @@ export interface PlannedTask {
   readonly name: string;
   readonly definition: TaskDefinition;
   readonly input: unknown;
-  /** Names of planned tasks that must complete first; their results are added to the input as `results`, by name. */
+  /**
+   * Names of planned tasks that must complete first; their results are added to the input as
+   * `results`, by name.
+   */
   readonly dependsOn?: readonly string[];
   readonly priority?: Priority;
 }

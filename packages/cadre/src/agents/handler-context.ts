@@ -1,4 +1,7 @@
-/** What handlers of tasks and of events have in common: held-back events, records, steps, sleeps, questions. */
+/**
+ * What handlers of tasks and of events have in common: held-back events, records, steps, sleeps,
+ * questions.
+ */
 import type { AgentEvent, EventOptions } from "../core/event.ts";
 import { createEvent } from "../core/event.ts";
 import type { Append } from "../core/commit.ts";

@@ -1,8 +1,9 @@
 /**
- * The heartbeat of one agent: writes its card to its presence slot, which renews all leases that it holds.
+ * The heartbeat of one agent: writes its card to its presence slot, which renews all leases that it
+ * holds.
  *
- * The owner knows first when it can no longer renew: after four fifths of the lease without a write it must stop its work, before
- * anybody else may take it over.
+ * The owner knows first when it can no longer renew: after four fifths of the lease without a write
+ * it must stop its work, before anybody else may take it over.
  */
 import { isCadreError } from "../core/errors.ts";
 import type { AgentCard } from "./directory.ts";

@@ -34,7 +34,10 @@ export async function openStore(url: string, context: OpenContext): Promise<Open
   throw unknownScheme("store", url, "memory:, sqlite:PATH");
 }
 
-/** `memory:`, `sqlite:PATH`, `nats://HOST:PORT`. @throws {CadreError} INVALID_OPTION for another scheme */
+/**
+ * `memory:`, `sqlite:PATH`, `nats://HOST:PORT`. @throws {CadreError} INVALID_OPTION for another
+ * scheme
+ */
 export async function openTransport(url: string, context: OpenContext): Promise<Transport> {
   if (url === "memory:") return memory({ clock: context.clock });
   if (url.startsWith("sqlite:")) {

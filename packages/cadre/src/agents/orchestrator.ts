@@ -1,8 +1,10 @@
 /**
- * The orchestrator: decides, from its projection of the log, which planned tasks are due, and creates them.
+ * The orchestrator: decides, from its projection of the log, which planned tasks are due, and
+ * creates them.
  *
- * Nothing lives in its memory alone. Any number may run: a task's id follows from its feature and name, so that creating it twice
- * creates one; `started`, `completed` and `blocked` are appends with an expected version, and who loses reads on.
+ * Nothing lives in its memory alone. Any number may run: a task's id follows from its feature and
+ * name, so that creating it twice creates one; `started`, `completed` and `blocked` are appends
+ * with an expected version, and who loses reads on.
  */
 import { CadreError, isCadreError } from "../core/errors.ts";
 import type { JsonValue } from "../core/json.ts";
@@ -30,7 +32,8 @@ export interface Orchestrator {
   close(): Promise<void>;
 }
 
-const eventsPerTurn = 256; // then timers run: an orchestrator that reads a long log must not look dead
+// then timers run: an orchestrator that reads a long log must not look dead
+const eventsPerTurn = 256;
 const createBatch = 64; // tasks in one commit
 const retryMs = 500;
 
@@ -181,7 +184,8 @@ class FeatureOrchestrator implements Orchestrator {
           version: item.version,
           maxAttempts: item.maxAttempts,
           ...(item.deadlineMs === undefined ? {} : { deadlineMs: item.deadlineMs }),
-          // The plan was checked when it was made; results of other tasks are checked by the task's owner.
+          // The plan was checked when it was made; results of other tasks are checked by the task's
+          // owner.
           checkInput: (input) => input,
           checkOutput: (output) => output,
         },

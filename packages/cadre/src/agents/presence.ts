@@ -1,12 +1,13 @@
 /**
  * Presence: each agent's heartbeat is a write to its slot, and everybody watches everybody's slots.
  *
- *   online ──silent for suspectAfterMs──▶ suspected ──silent for leaseMs──▶ dead ──beats again──▶ returned
- *      └──────────── says goodbye ───────────▶ left
+ *   online ──silent, suspectAfterMs──▶ suspected ──silent, leaseMs──▶ dead ──beats──▶ returned
+ *      └────────── says goodbye ─────────▶ left
  *
- * A lease ends by the observer's monotonic time since it last saw the slot change, never by comparing two machines' clocks.
- * An observer that was blind itself (just started, paused) watches one whole window before any verdict.
- * Beats are slots and not events: they would be most of the log and nobody replays them. The edges are events.
+ * A lease ends by the observer's monotonic time since it last saw the slot change, never by
+ * comparing two machines' clocks. An observer that was blind itself (just started, paused) watches
+ * one whole window before any verdict. Beats are slots and not events: they would be most of the
+ * log and nobody replays them. The edges are events.
  */
 import type { Slot } from "../store/event-store.ts";
 import type {
@@ -22,7 +23,10 @@ export const presencePrefix = "presence/";
 export const presenceSlot = (agent: string, incarnation: string): string =>
   `${presencePrefix}${agent}/${incarnation}`;
 
-/** Whether the process behind a card is known to be gone, so that nobody has to wait for its silence. */
+/**
+ * Whether the process behind a card is known to be gone, so that nobody has to wait for its
+ * silence.
+ */
 export type GoneProbe = (card: AgentCard) => boolean;
 
 interface Observed {
@@ -67,7 +71,10 @@ export class PresenceObserver implements Directory {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Whether the owner of a lease has been silent for a whole lease, as far as this observer could see. */
+  /**
+   * Whether the owner of a lease has been silent for a whole lease, as far as this observer could
+   * see.
+   */
   isDead(agent: string, incarnation: string): boolean {
     const name = presenceSlot(agent, incarnation);
     const observed = this.#observed.get(name);

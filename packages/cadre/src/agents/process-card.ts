@@ -1,4 +1,7 @@
-/** What a process says of itself on its agents' cards, and what it can find out about others on the same machine. */
+/**
+ * What a process says of itself on its agents' cards, and what it can find out about others on the
+ * same machine.
+ */
 import { hostname } from "node:os";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 
@@ -32,9 +35,9 @@ export class ProcessCard {
 }
 
 /**
- * Finds at once that a process of this machine is gone, so that a restart after a crash need not wait a lease. It only ever shortens
- * the wait: a process that is there, or is another machine's, is judged by its beats. A task whose owner is wrongly thought gone is
- * still fenced by its epoch.
+ * Finds at once that a process of this machine is gone, so that a restart after a crash need not
+ * wait a lease. It only ever shortens the wait: a process that is there, or is another machine's,
+ * is judged by its beats. A task whose owner is wrongly thought gone is still fenced by its epoch.
  */
 export const processProbe: GoneProbe = (card) => {
   if (card.pid === undefined || card.host !== hostname() || card.pid === process.pid) return false;
@@ -55,8 +58,9 @@ const edges: Readonly<Record<string, string>> = {
 };
 
 /**
- * Publishes the edges of the agents' presence, as this process sees them. Several processes see the same edge: the event's id follows
- * from the agent, the incarnation and the edge's number, so that a log keeps one.
+ * Publishes the edges of the agents' presence, as this process sees them. Several processes see the
+ * same edge: the event's id follows from the agent, the incarnation and the edge's number, so that
+ * a log keeps one.
  */
 export function announcePresence(context: TeamContext, presence: PresenceObserver): () => void {
   return presence.watch(({ card, presence: now, silentMs }, before) => {

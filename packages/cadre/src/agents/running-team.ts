@@ -1,6 +1,6 @@
 /** A team that runs: its parts, in the order in which they start and close. */
 import type { Bus, DrainReport, Subscription } from "../bus/bus.ts";
-import { CadreError } from "../core/errors.ts";
+import { CadreError, describeError } from "../core/errors.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import { startRelay, type Relay } from "../outbox/relay.ts";
 import type { EventStore } from "../store/event-store.ts";
@@ -196,7 +196,7 @@ export class RunningTeam implements Cadre {
   }
 
   #onTaskError(error: unknown, task: string): void {
-    const message = `The work on task ${task} ended badly: ${error instanceof Error ? error.message : String(error)}`;
+    const message = `The work on task ${task} ended badly: ${describeError(error).message}`;
     const code = error instanceof CadreError ? error.code : "INTERNAL";
     this.bus.raise({
       severity: code === "LEASE_LOST" ? "warning" : "error",

@@ -1,13 +1,16 @@
 /**
  * Starts a team.
  *
- *   store ─▶ bus ─▶ all groups declared ─▶ board reads the log ─▶ presence ─▶ workers ─▶ listeners ─▶ relay, orchestrator, sweeper
+ *   store ─▶ bus ─▶ all groups declared ─▶ board reads the log ─▶ presence ─▶ workers ─▶ listeners
+ *         ─▶ relay ─▶ orchestrator ─▶ sweeper
  *
- * Closing goes the other way: nothing new, running work ends or is given back, the agents leave, then bus and store.
+ * Closing goes the other way: nothing new, running work ends or is given back, the agents leave,
+ * then bus and store.
  */
 import { createBus } from "../bus/create-bus.ts";
 import type { Bus } from "../bus/bus.ts";
 import { builtinEvents } from "../core/builtin/registry.ts";
+import { combineRegistries } from "../core/combined-registry.ts";
 import { systemClock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
 import { silentLogger } from "../core/logger.ts";
@@ -30,10 +33,12 @@ const defaults = {
 /**
  * Starts the agents of a team on a store and a bus, and resolves when all of them hear and work.
  *
- * Several processes may start teams on one store: their agents share the work. `close` gives back what runs; a process that is
- * killed loses nothing, and its tasks are offered again when its lease has run out, or at once when it is known to be gone.
+ * Several processes may start teams on one store: their agents share the work. `close` gives back
+ * what runs; a process that is killed loses nothing, and its tasks are offered again when its lease
+ * has run out, or at once when it is known to be gone.
  *
- * @throws {CadreError} INVALID_OPTION, for an unknown option, an impossible value, or two agents of one name
+ * @throws {CadreError} INVALID_OPTION, for an unknown option, an impossible value, or two agents of
+ * one name
  * @throws {CadreError} STORE_REQUIRED, when a bus was given that is no log, and no store
  */
 export async function startCadre(options: CadreOptions = {}): Promise<Cadre> {
@@ -42,14 +47,13 @@ export async function startCadre(options: CadreOptions = {}): Promise<Cadre> {
   const random = options.random ?? secureRandom;
   const logger = options.logger ?? silentLogger;
   const opened = await openHomes(options, { clock, random, logger });
-  const events = options.events ?? builtinEvents;
+  const events = options.events ? combineRegistries(options.events, builtinEvents) : builtinEvents;
   const name = options.name ?? defaults.name;
   const { transport, store } = opened;
   const sameLog = transport.unitOfWork !== undefined;
   let team: RunningTeam | undefined;
   const bus: Bus = createBus({
     transport,
-    // A team's own events are checked where they are made; a closed registry of the user's is extended by them.
     events,
     source: name,
     clock,
@@ -98,7 +102,8 @@ async function openHomes(options: CadreOptions, context: OpenContext): Promise<H
   if (given === undefined && options.bus !== undefined && options.bus !== "memory:") {
     throw new CadreError(
       "STORE_REQUIRED",
-      'Agents keep their tasks in an event store. Give one beside the bus, such as store: "sqlite:./team.db".',
+      "Agents keep their tasks in an event store. Give one beside the bus, such as " +
+        'store: "sqlite:./team.db".',
       { what: "startCadre" },
     );
   }
@@ -147,7 +152,9 @@ function checkCadreOptions(options: CadreOptions): void {
   }
   const { heartbeatMs = defaults.heartbeatMs, leaseMs = defaults.leaseMs } = options;
   if (leaseMs < 2 * heartbeatMs) {
-    const message = `leaseMs is ${leaseMs} and heartbeatMs ${heartbeatMs}. A lease must outlast a missed heartbeat: give at least twice as much.`;
+    const message =
+      `leaseMs is ${leaseMs} and heartbeatMs ${heartbeatMs}. ` +
+      "A lease must outlast a missed heartbeat: give at least twice as much.";
     throw new CadreError("INVALID_OPTION", message, { option: "leaseMs", value: leaseMs });
   }
 }

@@ -4,9 +4,9 @@
  *   (nothing) ──intent──▶ in doubt ──receipt──▶ done: its result is returned in every later attempt
  *        └──────────receipt (policy "retry" needs no intent)──▲
  *
- * Records are events of the handler's stream, so that a fenced-off owner cannot add any. A receipt is durable before the next step
- * runs, before the handler's success commits, and otherwise within one turn of the loop; so a handler whose last step ends with
- * it pays one commit for both.
+ * Records are events of the handler's stream, so that a fenced-off owner cannot add any. A receipt
+ * is durable before the next step runs, before the handler's success commits, and otherwise within
+ * one turn of the loop; so a handler whose last step ends with it pays one commit for both.
  */
 import { createHash } from "node:crypto";
 
@@ -29,7 +29,9 @@ export interface JournalSink {
   readonly key: string;
   readonly clock: Clock;
   makeEvent(type: string, payload: Readonly<Record<string, unknown>>): AgentEvent;
-  /** Appends to the handler's stream; rejects with LEASE_LOST when it is no longer this attempt's. */
+  /**
+   * Appends to the handler's stream; rejects with LEASE_LOST when it is no longer this attempt's.
+   */
   append(events: readonly AgentEvent[]): Promise<unknown>;
 }
 
@@ -59,7 +61,8 @@ export class StepJournal {
     if (recorded && recorded.inputHash !== inputHash) {
       throw new CadreError(
         "STEP_DRIFT",
-        `Step "${name}" was journaled with another input. Give the step another name, or the input it had.`,
+        `Step "${name}" was journaled with another input. ` +
+          "Give the step another name, or the input it had.",
         { step: name, expected: recorded.inputHash, actual: inputHash },
       );
     }
@@ -97,7 +100,10 @@ export class StepJournal {
     await this.#writing;
   }
 
-  /** The receipts that are not durable yet, for the commit that ends the handler, after all earlier ones are. */
+  /**
+   * The receipts that are not durable yet, for the commit that ends the handler, after all earlier
+   * ones are.
+   */
   async finish(): Promise<readonly AgentEvent[]> {
     const events = this.#pending;
     this.#pending = [];
@@ -119,7 +125,8 @@ export class StepJournal {
     if (this.#seen.has(name)) {
       throw new CadreError(
         "STEP_DRIFT",
-        `Step "${name}" ran already in this handler. Names are unique; in a loop, put the item's key into the name.`,
+        `Step "${name}" ran already in this handler. ` +
+          "Names are unique; in a loop, put the item's key into the name.",
         { step: name, expected: "a new name", actual: name },
       );
     }
@@ -243,10 +250,14 @@ function hashInput(input: unknown): string {
     .slice(0, 32);
 }
 
-/** JSON with sorted keys: two inputs that are equal hash equally, whatever order their members were set in. */
+/**
+ * JSON with sorted keys: two inputs that are equal hash equally, whatever order their members were
+ * set in.
+ */
 function stableText(value: JsonValue): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(stableText).join(",")}]`;
   const members = Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1));
-  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${stableText(member)}`).join(",")}}`;
+  const texts = members.map(([key, member]) => `${JSON.stringify(key)}:${stableText(member)}`);
+  return `{${texts.join(",")}}`;
 }

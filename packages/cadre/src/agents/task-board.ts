@@ -1,8 +1,9 @@
 /**
  * The board: this process's projection of all open tasks, kept by tailing the store.
  *
- * It is a cache. What it says may be old by a moment, so nothing is decided by it: it only finds what to try, and the expected
- * version of the append decides. A final task leaves the board; who waits for it is told.
+ * It is a cache. What it says may be old by a moment, so nothing is decided by it: it only finds
+ * what to try, and the expected version of the append decides. A final task leaves the board; who
+ * waits for it is told.
  */
 import { priorities, type AgentEvent } from "../core/event.ts";
 import type { EventStore, LogPosition, StoredEvent } from "../store/event-store.ts";
@@ -20,7 +21,10 @@ export interface BoardEntry {
 
 export type BoardListener = (entry: BoardEntry, event: AgentEvent) => void;
 
-/** Events applied between two yields, so that catching up with a long log does not make heartbeats late. */
+/**
+ * Events applied between two yields, so that catching up with a long log does not make heartbeats
+ * late.
+ */
 const eventsPerTurn = 256;
 
 export class TaskBoard {
@@ -76,20 +80,27 @@ export class TaskBoard {
     return this.#open.values();
   }
 
-  /** Tasks that may be claimed with `capability`: the most urgent first, then in the order in which they became claimable. */
+  /**
+   * Tasks that may be claimed with `capability`: the most urgent first, then in the order in which
+   * they became claimable.
+   */
   *claimable(capability: string): Generator<BoardEntry> {
     const byRank = this.#claimable.get(capability);
     if (!byRank) return;
     for (let rank = priorities.length - 1; rank >= 0; rank -= 1) yield* byRank[rank]!.values();
   }
 
-  /** Is called after each event of a task has been applied, also for the one that makes it final. */
+  /**
+   * Is called after each event of a task has been applied, also for the one that makes it final.
+   */
   watch(listener: BoardListener): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Calls `listener` once, when the task becomes final. Many wait at once, so they are filed by id. */
+  /**
+   * Calls `listener` once, when the task becomes final. Many wait at once, so they are filed by id.
+   */
   watchTask(id: string, listener: (state: TaskState) => void): () => void {
     let same = this.#waiting.get(id);
     if (!same) this.#waiting.set(id, (same = new Set()));

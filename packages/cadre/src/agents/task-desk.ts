@@ -29,7 +29,10 @@ export interface TaskRequest {
   readonly options?: CreateOptions;
 }
 
-/** A free worker of this process may take a new task in the commit that creates it: one write less, and no wait. */
+/**
+ * A free worker of this process may take a new task in the commit that creates it: one write less,
+ * and no wait.
+ */
 export interface LocalClaimer {
   claimNew(
     entry: BoardEntry,

@@ -1,4 +1,7 @@
-/** The events of a task's stream, made in one place: who writes which is said in `docs/reference/tasks.md`. */
+/**
+ * The events of a task's stream, made in one place: who writes which is said in
+ * `docs/reference/tasks.md`.
+ */
 import { describeError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { BoardEntry } from "./task-board.ts";
@@ -69,7 +72,10 @@ export function taskAssigned(
   );
 }
 
-/** The claim, and with it the start. An assigned task is acknowledged in between, as the older systems do. */
+/**
+ * The claim, and with it the start. An assigned task is acknowledged in between, as the older
+ * systems do.
+ */
 export function taskClaimed(
   context: Making & Pick<TeamContext, "leaseMs">,
   owner: { readonly agent: string; readonly incarnation: string },
@@ -163,7 +169,10 @@ export function taskRetry(
   });
 }
 
-/** `silent`: the owner's lease ran out; `released`: it gave the task back; `abandoned`: it owns it and does not run it. */
+/**
+ * `silent`: the owner's lease ran out; `released`: it gave the task back; `abandoned`: it owns it
+ * and does not run it.
+ */
 export type LeaseEnd = "silent" | "released" | "abandoned";
 
 export function leaseExpired(

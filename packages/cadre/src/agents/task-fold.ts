@@ -1,4 +1,7 @@
-/** The fold of a task's stream into its state. Pure; every reader of a task, in any process, uses this one. */
+/**
+ * The fold of a task's stream into its state. Pure; every reader of a task, in any process, uses
+ * this one.
+ */
 import type { AgentEvent, Priority } from "../core/event.ts";
 import type { JsonValue } from "../core/json.ts";
 import type { TaskState, TaskStatus } from "./task.ts";
@@ -74,7 +77,10 @@ const changes: Readonly<Record<string, Change>> = {
   }),
 };
 
-/** The state after one more event of the stream; `undefined` before `task.created`. Events of other kinds change nothing. */
+/**
+ * The state after one more event of the stream; `undefined` before `task.created`. Events of other
+ * kinds change nothing.
+ */
 export function applyTask(state: TaskState | undefined, event: AgentEvent): TaskState | undefined {
   const fields = event.payload as Fields;
   if (event.type === "task.created") return state ?? created(fields, event);

@@ -3,7 +3,7 @@
  *
  *   claimed ──handler returns──▶ completed      result, receipts, held-back events in one commit
  *      ├──────handler throws───▶ retry | failed
- *      ├──────lease lost───────▶ (nothing; a result that comes all the same is recorded as rejected)
+ *      ├──────lease lost───────▶ (nothing; a result that comes all the same is rejected)
  *      ├──────cancelled────────▶ cancelled
  *      └──────runtime closing──▶ given back, attempt not counted
  */
@@ -40,7 +40,8 @@ export interface TaskRunPort {
   readonly desk: TaskDesk;
 }
 
-const progressEveryMs = 1_000; // reports in between are merged: a loop that reports each item must not fill the log
+// reports in between are merged: a loop that reports each item must not fill the log
+const progressEveryMs = 1_000;
 const maxRetryDelayMs = 60_000;
 const minRetryDelayMs = 200;
 
@@ -74,7 +75,9 @@ export class TaskRun {
     const mine = this.state;
     const { state } = entry;
     if (state.epoch !== mine.epoch || isFinal(state.status)) {
-      const message = `Task ${mine.id} is at epoch ${state.epoch} (${state.status}); this was epoch ${mine.epoch}.`;
+      const message =
+        `Task ${mine.id} is at epoch ${state.epoch} (${state.status}); ` +
+        `this was epoch ${mine.epoch}.`;
       this.abort(new CadreError("LEASE_LOST", message, { what: `task ${mine.id}` }));
     } else if (state.cancelRequested !== undefined) {
       const message = `Task ${mine.id} was cancelled: ${state.cancelRequested}`;
@@ -127,7 +130,10 @@ export class TaskRun {
     if (deadlineAt !== undefined) expire(deadlineAt - clock.now(), "its deadline");
   }
 
-  /** A handler that does not listen to its signal is left behind; its context can write nothing any more. */
+  /**
+   * A handler that does not listen to its signal is left behind; its context can write nothing any
+   * more.
+   */
   #untilAborted(run: () => unknown): Promise<unknown> {
     const { signal } = this.#abort;
     return new Promise((resolve, reject) => {
@@ -181,7 +187,8 @@ export class TaskRun {
       options: TaskOptions = {},
     ): Promise<TaskHandle<Output>> => {
       const { id, deadlineAt } = this.state;
-      // The child's id follows from the parent and the name: a second attempt finds the child of the first.
+      // The child's id follows from the parent and the name: a second attempt finds the child of
+      // the first.
       const childId = options.id ?? `${id}.${name}`;
       await this.#journal?.flush();
       return desk.create(definition, input, {
@@ -250,7 +257,10 @@ export class TaskRun {
     }
   }
 
-  /** The handler was left behind when the lease was lost. If it still brings a result, that is on record. */
+  /**
+   * The handler was left behind when the lease was lost. If it still brings a result, that is on
+   * record.
+   */
   #watchLateResult(): void {
     const { logger } = this.#port.context;
     this.#handler

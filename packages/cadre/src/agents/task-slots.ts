@@ -1,6 +1,7 @@
 /**
- * The slots of one agent: how many handlers of tasks may run at once. A handler that waits for another task or sleeps gives its
- * slot back meanwhile, so that an agent of capacity 1 can wait for its own child; it takes one again, before new work, to go on.
+ * The slots of one agent: how many handlers of tasks may run at once. A handler that waits for
+ * another task or sleeps gives its slot back meanwhile, so that an agent of capacity 1 can wait for
+ * its own child; it takes one again, before new work, to go on.
  */
 export class TaskSlots {
   readonly capacity: number;

@@ -1,5 +1,6 @@
 /**
- * The sweeper: what time does to tasks. Every process runs one; the append's expected version lets each transition happen once.
+ * The sweeper: what time does to tasks. Every process runs one; the append's expected version lets
+ * each transition happen once.
  *
  *   owner silent for a lease ──▶ lease_expired, or failed when too many owners were lost
  *   deadline passed          ──▶ failed
@@ -116,7 +117,8 @@ export class TaskSweeper {
       const { agent, incarnation } = state.owner;
       if (this.#presence.isDead(agent, incarnation)) return this.#ownerLost(entry);
     }
-    // The owner's own timer comes first; the sweep is for a task that nobody owns, or whose owner is stuck.
+    // The owner's own timer comes first; the sweep is for a task that nobody owns, or whose owner
+    // is stuck.
     const graceMs = isOwned(state.status) ? this.#context.heartbeatMs : 0;
     if (state.deadlineAt !== undefined && clock.now() > state.deadlineAt + graceMs) {
       const message = `Task ${state.id} went over its deadline.`;

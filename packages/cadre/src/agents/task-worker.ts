@@ -1,8 +1,10 @@
 /**
- * The worker: one agent in one process. It claims tasks that fit it while it has free slots, and runs them.
+ * The worker: one agent in one process. It claims tasks that fit it while it has free slots, and
+ * runs them.
  *
- * Who claims is decided by the append's expected version alone. To collide less, workers of one capability in several processes
- * pick by chance among the first few candidates; a worker alone takes the first.
+ * Who claims is decided by the append's expected version alone. To collide less, workers of one
+ * capability in several processes pick by chance among the first few candidates; a worker alone
+ * takes the first.
  */
 import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
@@ -112,7 +114,9 @@ export class TaskWorker implements LocalClaimer {
     };
   }
 
-  /** Takes nothing new; resolves when what runs has ended, or has been given back at the deadline. */
+  /**
+   * Takes nothing new; resolves when what runs has ended, or has been given back at the deadline.
+   */
   async drain(
     deadlineMs: number,
   ): Promise<{ readonly finished: number; readonly released: number }> {
@@ -249,7 +253,10 @@ export class TaskWorker implements LocalClaimer {
     this.#ended.add(ended);
   }
 
-  /** Tasks that the log says are ours and that nobody runs: the answer of a claim was lost, or the work was stopped in trouble. */
+  /**
+   * Tasks that the log says are ours and that nobody runs: the answer of a claim was lost, or the
+   * work was stopped in trouble.
+   */
   async #giveBackAbandoned(): Promise<void> {
     const { agent, board, context, desk, taken } = this.#port;
     for (const entry of [...board.entries()]) {

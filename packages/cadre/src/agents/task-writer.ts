@@ -1,8 +1,9 @@
 /**
  * Appends to one task's stream for the owner of one epoch, one append after the other.
  *
- * A conflict is no failure by itself: somebody may have asked for the task's cancellation. The writer reads the stream again and
- * goes on if the task is still its own; if it is not, nothing was written and the owner is fenced off (LEASE_LOST).
+ * A conflict is no failure by itself: somebody may have asked for the task's cancellation. The
+ * writer reads the stream again and goes on if the task is still its own; if it is not, nothing was
+ * written and the owner is fenced off (LEASE_LOST).
  */
 import type { Commit } from "../core/commit.ts";
 import { CadreError, isCadreError } from "../core/errors.ts";
@@ -73,7 +74,8 @@ export class TaskWriter {
     if (!entry || !mine || !isOwned(state.status)) {
       throw new CadreError(
         "LEASE_LOST",
-        `Task ${state.id} is ${state.status} at epoch ${state.epoch} by now; epoch ${this.#epoch} can write nothing to it.`,
+        `Task ${state.id} is ${state.status} at epoch ${state.epoch} by now; ` +
+          `epoch ${this.#epoch} can write nothing to it.`,
         { what: `task ${state.id}` },
       );
     }

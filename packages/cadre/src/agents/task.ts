@@ -4,12 +4,13 @@
  *                      ┌──────────── lease_expired, retry (epoch + 1) ───────────┐
  *                      ▼                                                          │
  *   created ──▶ offered / assigned ──▶ claimed(agent, incarnation, epoch) ──▶ started ──▶ completed
- *                      │                        │                               │  ├────▶ failed (no attempts left, or terminal)
+ *                      │                        │                               │  ├────▶ failed
  *                      └──── cancelled ◀────────┴──── cancel requested ◀────────┘  └────▶ cancelled
  *
- * A task is the stream `task/<id>`. Every transition is an append with the expected version: whoever loses reads again.
- * Step records live in the same stream, so that a write of an owner whose lease has ended conflicts by itself.
- * Renewals are no events: the owner's presence slot, written at each heartbeat, renews all its tasks at once.
+ * A task is the stream `task/<id>`. Every transition is an append with the expected version:
+ * whoever loses reads again. Step records live in the same stream, so that a write of an owner
+ * whose lease has ended conflicts by itself. Renewals are no events: the owner's presence slot,
+ * written at each heartbeat, renews all its tasks at once.
  */
 import type { Priority } from "../core/event.ts";
 import type { JsonValue } from "../core/json.ts";
@@ -25,7 +26,10 @@ export type TaskStatus =
   | "failed"
   | "cancelled";
 
-/** Declares a kind of task: its name, the capability that it needs, and the types of what goes in and comes out. */
+/**
+ * Declares a kind of task: its name, the capability that it needs, and the types of what goes in
+ * and comes out.
+ */
 export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly name: string;
   /** The capability that an agent must offer. @default the name */
@@ -58,7 +62,9 @@ export interface TaskState {
   readonly status: TaskStatus;
   /** Raised by each offer after the first; a result that names an older one is rejected. */
   readonly epoch: number;
-  /** From 1 with the first claim. A lease that ran out or was given back does not use an attempt up. */
+  /**
+   * From 1 with the first claim. A lease that ran out or was given back does not use an attempt up.
+   */
   readonly attempt: number;
   /** Leases that ran out. A task that has lost too many owners fails: it may be what kills them. */
   readonly lost: number;
@@ -106,6 +112,9 @@ export interface TaskHandle<Output = unknown> {
    */
   result(options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<Output>;
   state(): Promise<TaskState>;
-  /** Two-phase: the owner is told and has until its next heartbeat to stop; then the task is cancelled over its head. */
+  /**
+   * Two-phase: the owner is told and has until its next heartbeat to stop; then the task is
+   * cancelled over its head.
+   */
   cancel(reason: string): Promise<void>;
 }

@@ -1,8 +1,8 @@
 import { performance } from "node:perf_hooks";
 
 /**
- * The one place that reads time and sets timers. Everything that waits takes a `Clock`, so that a test or the simulator can
- * run hours in milliseconds.
+ * The one place that reads time and sets timers. Everything that waits takes a `Clock`, so that a
+ * test or the simulator can run hours in milliseconds.
  */
 export interface Clock {
   /** Wall time in Unix milliseconds. It may jump; never compute a wait from it. */
@@ -10,16 +10,19 @@ export interface Clock {
   /** Milliseconds from a fixed, unknown start; never goes back. For waits and leases. */
   monotonic(): number;
   /**
-   * Runs `action` once, after `delayMs` milliseconds, and returns the function that cancels it. A negative delay is 0.
-   * An exception of `action` is nobody's to catch: `action` must handle its own. The timer doesn't keep the process alive
-   * if `background` is set.
+   * Runs `action` once, after `delayMs` milliseconds, and returns the function that cancels it. A
+   * negative delay is 0. An exception of `action` is nobody's to catch: `action` must handle its
+   * own. The timer doesn't keep the process alive if `background` is set.
    */
   after(
     delayMs: number,
     action: () => void,
     options?: { readonly background?: boolean },
   ): () => void;
-  /** Resolves after `delayMs` milliseconds; rejects with the signal's reason when `signal` is aborted first. */
+  /**
+   * Resolves after `delayMs` milliseconds; rejects with the signal's reason when `signal` is
+   * aborted first.
+   */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
   /** Lets timers and I/O run, then resolves. Long loops call it so that heartbeats are not late. */
   yield(): Promise<void>;
@@ -92,8 +95,8 @@ interface VirtualTimer {
 /**
  * A clock that stands still until it is told to go on.
  *
- * Timers fire in the order of their due times, and of their creation where those are equal. Between two timers everything
- * that they woke runs to its end, as far as it needs no I/O.
+ * Timers fire in the order of their due times, and of their creation where those are equal. Between
+ * two timers everything that they woke runs to its end, as far as it needs no I/O.
  */
 export class VirtualClock implements Clock {
   readonly #timers = new Set<VirtualTimer>();
@@ -139,7 +142,9 @@ export class VirtualClock implements Clock {
     this.#wallOffset += byMs;
   }
 
-  /** Lets `byMs` milliseconds pass, firing what falls due on the way, and lets what was woken run. */
+  /**
+   * Lets `byMs` milliseconds pass, firing what falls due on the way, and lets what was woken run.
+   */
   async advance(byMs: number): Promise<void> {
     const until = this.#elapsed + byMs;
     await this.settle();

@@ -1,6 +1,7 @@
 /**
- * What one unit of work writes. These are values of floor 0 because the bus (which decides when a step of work is done) and
- * the store (which makes it durable) must agree on them without knowing each other.
+ * What one unit of work writes. These are values of floor 0 because the bus (which decides when a
+ * step of work is done) and the store (which makes it durable) must agree on them without knowing
+ * each other.
  */
 import type { AgentEvent } from "./event.ts";
 
@@ -9,12 +10,15 @@ export interface Append {
   /** Name of the stream, such as `task/0199…`. At most 256 characters. */
   readonly stream: string;
   /**
-   * The version that the stream must be at: 0 means that it must not exist, `any` appends wherever it is.
-   * The first event of a stream is its version 1.
+   * The version that the stream must be at: 0 means that it must not exist, `any` appends wherever
+   * it is. The first event of a stream is its version 1.
    */
   readonly expectedVersion: number | "any";
   readonly events: readonly AgentEvent[];
-  /** Kept from the bus: the events are in the log, for folds and audit, and no subscription sees them. */
+  /**
+   * Kept from the bus: the events are in the log, for folds and audit, and no subscription sees
+   * them.
+   */
   readonly private?: boolean;
 }
 
@@ -38,14 +42,19 @@ export interface Commit {
   readonly appends?: readonly Append[];
   readonly slots?: readonly SlotWrite[];
   readonly inbox?: readonly InboxMark[];
-  /** Events for the bus that belong to no stream: they enter the log and are published by the relay. */
+  /**
+   * Events for the bus that belong to no stream: they enter the log and are published by the relay.
+   */
   readonly outbox?: readonly AgentEvent[];
 }
 
 /** What a handler staged, and the delivery that it staged it for. */
 export interface DeliveredWork<Delivery = unknown> {
   readonly commit: Commit;
-  /** The transport's lease. A unit of work that is one log with it settles it in the same transaction. */
+  /**
+   * The transport's lease. A unit of work that is one log with it settles it in the same
+   * transaction.
+   */
   readonly lease: Delivery;
 }
 
@@ -60,7 +69,8 @@ export interface UnitOfWork<Delivery = unknown> {
   readonly settles: boolean;
   /**
    * @returns `lost` when another owner has the delivery by now: nothing was written
-   * @throws {CadreError} VERSION_CONFLICT, when an expected version does not hold: nothing was written
+   * @throws {CadreError} VERSION_CONFLICT, when an expected version does not hold: nothing was
+   * written
    */
   commit(work: DeliveredWork<Delivery>): Promise<"ok" | "lost">;
   /** Those of `eventIds` that `subscription` has handled. */

@@ -1,13 +1,17 @@
 /**
- * Every error that Cadre throws carries a code from the one table below. The code says what kind of thing went wrong and is
- * part of the public API; the message is for people and may change; `details` is typed by the code.
+ * Every error that Cadre throws carries a code from the one table below. The code says what kind of
+ * thing went wrong and is part of the public API; the message is for people and may change;
+ * `details` is typed by the code.
  */
 
 /** The details that each error code carries. The keys are the closed list of codes. */
 export interface ErrorDetails {
   /** An option has an unknown name or an impossible value. */
   INVALID_OPTION: { readonly option: string; readonly value?: unknown; readonly from?: string };
-  /** A published type has an empty word, a wildcard, white space, a control character, or is too long. */
+  /**
+   * A published type has an empty word, a wildcard, white space, a control character, or is too
+   * long.
+   */
   INVALID_TOPIC: { readonly topic: string };
   /** A topic pattern breaks the grammar or its limits. */
   INVALID_PATTERN: { readonly pattern: string };
@@ -105,13 +109,17 @@ export interface ErrorDetails {
 
 export type ErrorCode = keyof ErrorDetails;
 
-/** How much an error ends: `warning` is recorded, `error` ends that handler's run, `critical` shuts the runtime down in order. */
+/**
+ * How much an error ends: `warning` is recorded, `error` ends that handler's run, `critical` shuts
+ * the runtime down in order.
+ */
 export type Severity = "warning" | "error" | "critical";
 
 /**
  * The error of this library: what happened, to what, and what to do about it.
  *
- * Compare with {@link isCadreError}, not with `instanceof`: two copies of the package may be loaded in one process.
+ * Compare with {@link isCadreError}, not with `instanceof`: two copies of the package may be loaded
+ * in one process.
  */
 export class CadreError<Code extends ErrorCode = ErrorCode> extends Error {
   override readonly name: string = "CadreError";
@@ -135,7 +143,10 @@ export class TerminalError extends CadreError<"TERMINAL"> {
   }
 }
 
-/** Thrown by a handler to ask for another attempt, at the earliest after `retryAfterMs`; attempts still count. */
+/**
+ * Thrown by a handler to ask for another attempt, at the earliest after `retryAfterMs`; attempts
+ * still count.
+ */
 export class RetryableError extends CadreError<"RETRYABLE"> {
   override readonly name: string = "RetryableError";
 
@@ -146,7 +157,10 @@ export class RetryableError extends CadreError<"RETRYABLE"> {
   }
 }
 
-/** Whether `error` is Cadre's, and, if a code is given, of that code. Works across copies of the package. */
+/**
+ * Whether `error` is Cadre's, and, if a code is given, of that code. Works across copies of the
+ * package.
+ */
 export function isCadreError<Code extends ErrorCode = ErrorCode>(
   error: unknown,
   code?: Code,

@@ -130,10 +130,6 @@ export function createEvent<Type extends string, Payload>(
 }
 
 function makeMetadata(id: string, context: EventContext, options: EventOptions): EventMetadata {
-  if (isEmpty(options)) {
-    // Most events say nothing of themselves; what is checked below cannot be wrong in them.
-    return Object.freeze({ version: context.version ?? "1.0.0", correlationId: id });
-  }
   const { cause } = options;
   const metadata: Record<string, unknown> = {
     version: options.version ?? context.version ?? "1.0.0",
@@ -163,11 +159,6 @@ function addFields(
 function hasMember(options: EventOptions): boolean {
   for (const _name in options) return true;
   return false;
-}
-
-function isEmpty(options: object): boolean {
-  for (const _name in options) return false;
-  return true;
 }
 
 function isInherited(field: string): field is (typeof inherited)[number] {

@@ -24,10 +24,11 @@ function pathOf(path: string, key: string | number): string {
 }
 
 /**
- * A deeply frozen copy of `value` that shares nothing with it, exactly as it would arrive after a trip through JSON: -0 is 0,
- * members that are `undefined` are left out, `toJSON` is called.
+ * A deeply frozen copy of `value` that shares nothing with it, exactly as it would arrive after a
+ * trip through JSON: -0 is 0, members that are `undefined` are left out, `toJSON` is called.
  *
- * @throws {CadreError} NOT_JSON, naming the path of the first thing that JSON cannot carry: a function, a symbol, a bigint,
+ * @throws {CadreError} NOT_JSON, naming the path of the first thing that JSON cannot carry: a
+ * function, a symbol, a bigint,
  *   NaN or an infinity, a cycle, a sparse or `undefined` array item, an object with a prototype of its own (Map, Date without
  *   toJSON …), or more than 200 levels
  */
@@ -62,7 +63,10 @@ function copy(value: unknown, path: string, depth: number): JsonValue {
   return copyObject(value as Record<string, unknown>, path, depth);
 }
 
-/** A plain object of another realm (a vm context, a worker's message) has that realm's Object.prototype. */
+/**
+ * A plain object of another realm (a vm context, a worker's message) has that realm's
+ * Object.prototype.
+ */
 function isForeignPlain(prototype: unknown): boolean {
   return (
     typeof prototype === "object" &&
@@ -96,7 +100,9 @@ function copyObject(value: Record<string, unknown>, path: string, depth: number)
   return Object.freeze(members);
 }
 
-/** Freezes fresh JSON data (the result of `JSON.parse`) in place, all the way down, and returns it. */
+/**
+ * Freezes fresh JSON data (the result of `JSON.parse`) in place, all the way down, and returns it.
+ */
 export function freezeJson<Value>(value: Value): Value {
   if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
     for (const member of Object.values(value)) freezeJson(member);

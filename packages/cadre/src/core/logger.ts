@@ -1,7 +1,12 @@
-/** Fields of a log line. Keep them flat; values that JSON cannot carry are the logger's to render. */
+/**
+ * Fields of a log line. Keep them flat; values that JSON cannot carry are the logger's to render.
+ */
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** Where Cadre says what happens. The shape fits pino's and console's children with a one-line adapter. */
+/**
+ * Where Cadre says what happens. The shape fits pino's and console's children with a one-line
+ * adapter.
+ */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;

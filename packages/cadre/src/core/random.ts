@@ -1,14 +1,17 @@
 import { randomFillSync } from "node:crypto";
 
-/** The one source of chance. Everything that draws takes a `Random`, so that a run can be repeated from its seed. */
+/**
+ * The one source of chance. Everything that draws takes a `Random`, so that a run can be repeated
+ * from its seed.
+ */
 export interface Random {
   /** A number in [0, 1). */
   next(): number;
   /** An integer in [0, below). `below` is at most 2^32. */
   integer(below: number): number;
   /**
-   * A UUIDv7 (RFC 9562, section 5.7): unique, and sorts by time. Ids of one `Random` strictly increase, also within one
-   * millisecond and when the clock goes back.
+   * A UUIDv7 (RFC 9562, section 5.7): unique, and sorts by time. Ids of one `Random` strictly
+   * increase, also within one millisecond and when the clock goes back.
    * @param now Unix milliseconds
    */
   id(now: number): string;
@@ -19,7 +22,10 @@ const hexByte: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
   byte.toString(16).padStart(2, "0"),
 );
 
-/** UUIDv7 over any source of 32-bit words. `rand_a` is a counter: ids of one millisecond keep their order (method 1). */
+/**
+ * UUIDv7 over any source of 32-bit words. `rand_a` is a counter: ids of one millisecond keep their
+ * order (method 1).
+ */
 class IdMaker {
   readonly #word: () => number;
   #millisecond = -1;
@@ -55,7 +61,8 @@ class IdMaker {
 
   #enter(millisecond: number): void {
     this.#millisecond = millisecond;
-    this.#counter = this.#word() & 0x7ff; // the top bit stays free: room for 2,048 more in this millisecond
+    // the top bit stays free: room for 2,048 more in this millisecond
+    this.#counter = this.#word() & 0x7ff;
     const hex = millisecond.toString(16).padStart(12, "0");
     this.#prefix = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7`;
   }
@@ -113,7 +120,9 @@ export class SeededRandom implements Random {
     return this.#ids.make(now);
   }
 
-  /** A generator of its own for one part of a run, so that draws of one part do not shift another's. */
+  /**
+   * A generator of its own for one part of a run, so that draws of one part do not shift another's.
+   */
   fork(label: string): SeededRandom {
     let seed = this.#state ^ 0x9e3779b9;
     for (let index = 0; index < label.length; index += 1) {

@@ -1,6 +1,6 @@
 /**
- * The registry's port: which event types exist, what their payloads look like, and how an old payload becomes a new one.
- * `define-events.ts` makes one; the bus only sees this.
+ * The registry's port: which event types exist, what their payloads look like, and how an old
+ * payload becomes a new one. `define-events.ts` makes one; the bus only sees this.
  */
 import type { AgentEvent } from "./event.ts";
 import type { EventMap } from "./event-types.ts";
@@ -20,19 +20,25 @@ export interface EventTypeInfo {
 }
 
 export interface EventRegistry<Events extends EventMap = EventMap> {
-  /** A closed registry refuses types that it doesn't know; an open one takes them with the base schema (an object). */
+  /**
+   * A closed registry refuses types that it doesn't know; an open one takes them with the base
+   * schema (an object).
+   */
   readonly closed: boolean;
   /** What is known of `type`; families are found by their pattern. */
   find(type: string): EventTypeInfo | undefined;
   list(): readonly EventTypeInfo[];
   /**
-   * Checks a payload and returns it as its schema makes it (defaults filled in, where the validator does that).
+   * Checks a payload and returns it as its schema makes it (defaults filled in, where the validator
+   * does that).
    * @throws {CadreError} UNKNOWN_TYPE | UNKNOWN_VERSION | INVALID_PAYLOAD
    */
   validate(type: string, payload: unknown, version?: string): unknown;
   /**
-   * The event with its payload brought to the current version, step by step; the same object when there is nothing to do.
-   * @throws {CadreError} UNKNOWN_VERSION, when no upcaster leads on from its version, or it is newer than known
+   * The event with its payload brought to the current version, step by step; the same object when
+   * there is nothing to do.
+   * @throws {CadreError} UNKNOWN_VERSION, when no upcaster leads on from its version, or it is
+   * newer than known
    */
   upcast(event: AgentEvent): AgentEvent;
   /** Only for inference; never set. */

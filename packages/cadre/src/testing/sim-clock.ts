@@ -1,4 +1,7 @@
-/** The simulator's time: one queue of timers for all simulated processes. Timers of one instant fire in an order drawn from the seed. */
+/**
+ * The simulator's time: one queue of timers for all simulated processes. Timers of one instant fire
+ * in an order drawn from the seed.
+ */
 import { systemClock, type Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 
@@ -88,7 +91,10 @@ export class SimClock implements Clock {
   }
 }
 
-/** The clock that one simulated process sees: it stops with the process, and its wall time may be wrong. */
+/**
+ * The clock that one simulated process sees: it stops with the process, and its wall time may be
+ * wrong.
+ */
 export class ProcessClock implements Clock {
   readonly #world: SimClock;
   readonly #isAlive: () => boolean;

@@ -32,7 +32,10 @@ interface Story {
 
 const ends = new Set(["task.completed", "task.failed", "task.cancelled"]);
 
-/** Reads the whole log and says what it breaks: no task lost, one owner an epoch, one receipt a key, one end a task, features end. */
+/**
+ * Reads the whole log and says what it breaks: no task lost, one owner an epoch, one receipt a key,
+ * one end a task, features end.
+ */
 export async function checkLog(
   store: EventStore,
 ): Promise<{ readonly violations: readonly Violation[]; readonly counts: LogCounts }> {

@@ -1,10 +1,12 @@
 /**
  * One simulated process: a team behind ports that fail by the seed.
  *
- *   alive ──crash at a port call (before it, or after its effect)──▶ dead ──restart──▶ alive again, with a new incarnation
+ *   alive ──crash at a port call, before it or after its effect──▶ dead
+ *     ▲                                                             │
+ *     └───────────── restart, with a new incarnation ───────────────┘
  *
- * A dead process answers nothing and is answered nothing: its pending calls never return and its timers never fire, exactly as
- * after SIGKILL. What it wrote stays.
+ * A dead process answers nothing and is answered nothing: its pending calls never return and its
+ * timers never fire, exactly as after SIGKILL. What it wrote stays.
  */
 import type { Intake, Lease, Transport } from "../bus/transport.ts";
 import { CadreError } from "../core/errors.ts";

@@ -1,6 +1,7 @@
 /**
- * The simulator: a team of several processes, its store and its transport in one process, on a virtual clock and a seeded scheduler,
- * with crashes at every port call. A failure is a seed: the same seed runs the same way.
+ * The simulator: a team of several processes, its store and its transport in one process, on a
+ * virtual clock and a seeded scheduler, with crashes at every port call. A failure is a seed: the
+ * same seed runs the same way.
  */
 import { memory, memoryCarrier } from "../bus/memory-transport.ts";
 import { systemClock } from "../core/clock.ts";
@@ -22,12 +23,18 @@ export interface SimulationOptions {
   readonly agents: (process: string) => readonly AnyAgent[];
   /** Names of the processes. @default ["a", "b"] */
   readonly processes?: readonly string[];
-  /** What is asked of the team, by a client that never fails. The run ends when this has resolved and no task is open. */
+  /**
+   * What is asked of the team, by a client that never fails. The run ends when this has resolved
+   * and no task is open.
+   */
   readonly work: (team: Cadre) => Promise<unknown>;
   readonly faults?: FaultRates;
   /** More that must hold at the end, beside the built-in invariants. */
   readonly invariants?: readonly ((store: EventStore) => Promise<readonly string[]>)[];
-  /** Longest wait before a crashed process is started again, in virtual milliseconds. @default 20_000 */
+  /**
+   * Longest wait before a crashed process is started again, in virtual milliseconds. @default
+   * 20_000
+   */
   readonly restartMs?: number;
   /** The run must be done after so much virtual time. @default one hour */
   readonly maxVirtualMs?: number;
@@ -43,7 +50,10 @@ export interface SimulationResult extends LogCounts {
   readonly trace: readonly string[];
 }
 
-/** A run that broke an invariant, or did not end. The message holds the seed, the last faults, and the story of the stream at fault. */
+/**
+ * A run that broke an invariant, or did not end. The message holds the seed, the last faults, and
+ * the story of the stream at fault.
+ */
 export class SimulationError extends Error {
   override readonly name: string = "SimulationError";
   readonly seed: number;
@@ -156,7 +166,8 @@ class Simulation {
         bus: simulated.transport(inner),
         clock,
         random,
-      }).catch(() => simulated.kill()); // a start that fails is a process that exits, and is started again
+        // a start that fails is a process that exits, and is started again
+      }).catch(() => simulated.kill());
     });
   }
 
@@ -200,7 +211,8 @@ class Simulation {
         ({ at, process: name, call, kind }) => `  ${Math.round(at)} ms  ${name}  ${call}  ${kind}`,
       );
     const lines = [
-      `Seed ${this.#seed} broke ${violations.length} invariants. Run it again with CADRE_SEED=${this.#seed}.`,
+      `Seed ${this.#seed} broke ${violations.length} invariants. ` +
+        `Run it again with CADRE_SEED=${this.#seed}.`,
       ...violations.map(({ invariant, message }) => `- ${invariant}: ${message}`),
       `The last of ${this.#faults.length} faults:`,
       ...faults,
