@@ -23,7 +23,7 @@ for (const extractor of [compromise, wink]) {
     }
   });
 
-  test(`${extractor.name} gives real text the same mentions twice, in order and apart`, async () => {
+  test(`${extractor.name} gives real text the same mentions twice, in order`, async () => {
     const address = await (await openCorpus()).read("1945-franklin-d-roosevelt");
     const part = address?.text.slice(0, 12_000) ?? "";
     const found = extractor.extract(part);
