@@ -1,5 +1,5 @@
 import { BroadcastLease } from "./memory-delivery.ts";
-import { PullLine } from "./memory-pulls.ts";
+import { PullLine, type Puller } from "./memory-pulls.ts";
 import { Queue } from "./memory-queue.ts";
 import type { ConsumeSpec, Intake, Lease, Recorded } from "./transport.ts";
 
@@ -7,9 +7,10 @@ import type { ConsumeSpec, Intake, Lease, Recorded } from "./transport.ts";
  * A broadcast subscription that pulls. What it starts with from history is bounded by the ring; of
  * what comes later at most `maxQueued` events wait, the oldest go first and are counted.
  */
-export class MemoryBroadcast implements Intake {
+export class MemoryBroadcast implements Intake, Puller {
   readonly patterns: readonly string[];
   readonly leaseMs: number;
+  readonly connection: object = this;
   readonly #history = new Queue<Recorded>();
   readonly #live = new Queue<Recorded>();
   readonly #maxQueued: number;

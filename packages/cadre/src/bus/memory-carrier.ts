@@ -88,10 +88,10 @@ export class Carrier {
     for (const heap of [this.#leases, this.#delays, this.#scheduled]) heap.resume();
   }
 
-  /** Gives back what `owners` hold. Time stands still for a carrier without connections. */
-  disconnect(owners: ReadonlySet<object>): void {
+  /** Gives back what `connection` holds. Time stands still for a carrier without connections. */
+  disconnect(connection: object): void {
     for (const delivery of this.#leases.items()) {
-      if (delivery.holder && owners.has(delivery.holder)) delivery.group.expire(delivery);
+      if (delivery.holder === connection) delivery.group.expire(delivery);
     }
     this.#connections -= 1;
     if (this.#connections > 0) return;

@@ -35,7 +35,7 @@ export class Delivery implements Timed {
   readonly waitingSince: number;
   state: "ready" | "leased" | "delayed" | "parked" | "gone" = "ready";
   epoch = 0;
-  /** The intake that was handed the delivery last. */
+  /** The connection that was handed the delivery last. */
   holder: object | undefined = undefined;
   dueAt = 0;
   heapIndex = -1;

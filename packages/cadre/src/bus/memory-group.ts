@@ -252,7 +252,7 @@ export class MemoryGroup implements DeliveryOwner {
       if (delivery === undefined) break;
       delivery.state = "leased";
       delivery.epoch += 1;
-      delivery.holder = puller;
+      delivery.holder = puller.connection;
       this.#backlog -= 1;
       this.#around.leases.add(delivery, dueAt);
       leases.push(new MemoryLease(delivery));

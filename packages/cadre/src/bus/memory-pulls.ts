@@ -5,6 +5,8 @@ import type { Lease } from "./transport.ts";
 /** An intake, as far as handing out concerns it. */
 export interface Puller {
   readonly leaseMs: number;
+  /** The connection that owns what is handed out. */
+  readonly connection: object;
 }
 
 interface WaitingPull {

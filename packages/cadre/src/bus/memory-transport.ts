@@ -157,8 +157,6 @@ class MemoryTransport implements Transport {
   readonly deadLetters: DeadLetterBox;
   readonly #carrier: Carrier;
   readonly #intakes = new Set<Intake>();
-  /** All that may hold a lease, also intakes that were closed before it was settled. */
-  readonly #owners = new Set<object>();
   readonly #waiting = new Set<Publishing>();
   readonly #taps = new Set<() => void>();
   #closed = false;
@@ -183,8 +181,8 @@ class MemoryTransport implements Transport {
     if (spec.mode === "broadcast") {
       intake = this.#carrier.openBroadcast(spec, forget);
     } else {
-      intake = new GroupIntake(this.#carrier.openGroup(spec), spec.leaseMs, forget);
-      this.#owners.add(intake);
+      const group = this.#carrier.openGroup(spec);
+      intake = new GroupIntake(group, { leaseMs: spec.leaseMs, connection: this }, forget);
     }
     this.#intakes.add(intake);
     return intake;
@@ -220,8 +218,7 @@ class MemoryTransport implements Transport {
     for (const publishing of this.#waiting) publishing.cancel();
     for (const end of this.#taps) end();
     for (const intake of this.#intakes) await intake.close();
-    this.#carrier.disconnect(this.#owners);
-    this.#owners.clear();
+    this.#carrier.disconnect(this);
   }
 
   #assertOpen(): void {
@@ -236,13 +233,15 @@ function closedError(): CadreError<"CLOSED"> {
 
 class GroupIntake implements Intake, Puller {
   readonly leaseMs: number;
+  readonly connection: object;
   readonly #group: MemoryGroup;
   readonly #onClose: (intake: Intake) => void;
   #closed = false;
 
-  constructor(group: MemoryGroup, leaseMs: number, onClose: (intake: Intake) => void) {
+  constructor(group: MemoryGroup, puller: Puller, onClose: (intake: Intake) => void) {
     this.#group = group;
-    this.leaseMs = leaseMs;
+    this.leaseMs = puller.leaseMs;
+    this.connection = puller.connection;
     this.#onClose = onClose;
   }
 

@@ -152,9 +152,12 @@ async function healthTells(context: CheckContext): Promise<void> {
 
 async function cyclesLeaveNothing(context: CheckContext): Promise<void> {
   const transport = await context.createTransport();
+  const group = context.group();
   const cycle = async (n: number): Promise<void> => {
-    const type = context.topic("cycle");
-    const spec = specOf(context, type, { mode: "broadcast", subscription: `cycle-${n}` });
+    const mode = n % 2 === 0 ? "group" : "broadcast";
+    const type = context.topic("cycle", mode);
+    const subscription = mode === "group" ? group : context.group();
+    const spec = specOf(context, type, { mode, subscription });
     const member = await Member.open(context, transport, spec);
     await context.publish(transport, [context.event(type)]);
     await member.handle(1);

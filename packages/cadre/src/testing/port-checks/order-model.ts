@@ -14,7 +14,7 @@ interface Known {
  * states.
  *
  *   block, park-key   only the first event of the key that is not acked
- *   skip              no event of a key while another runs; no fresh one before an earlier fresh one
+ *   skip              no event of a key while another runs, no fresh one before an older fresh one
  */
 export class OrderModel {
   readonly #onRetry: OnRetry;
