@@ -21,7 +21,7 @@ import { LeaseKeeper } from "./lease-keeper.ts";
 import { assertConcurrency, type Closing, type MemberOfBus } from "./member.ts";
 import type { Pipeline } from "./pipeline.ts";
 import { Prefetch } from "./prefetch.ts";
-import { HeldQueue } from "./priority-queue.ts";
+import { HeldQueue } from "./held-queue.ts";
 import type { SubscriptionPlan } from "./subscription-plan.ts";
 import type { Intake, Lease } from "./transport.ts";
 import { Wakeup } from "./wakeup.ts";
