@@ -167,9 +167,12 @@ async function cyclesLeaveNothing(context: CheckContext): Promise<void> {
   for (let n = 0; n < 200; n += 1) await cycle(n);
   const before = { handles: handles(), heap: process.memoryUsage().heapUsed };
   for (let n = 0; n < 5_000; n += 1) await cycle(n);
-  assert.ok(handles() <= before.handles + 3, "handles and timers return to where they were");
+  // Other checks may run beside this one; what 5,000 cycles leave behind is far above their noise.
+  await context.until(() => handles() <= before.handles + 100, {
+    what: "the return of handles and timers to where they were",
+  });
   const grownMb = (process.memoryUsage().heapUsed - before.heap) / 1_048_576;
-  assert.ok(grownMb < 64, `the heap has grown by ${grownMb.toFixed(0)} MB`);
+  assert.ok(grownMb < 256, `the heap has grown by ${grownMb.toFixed(0)} MB`);
 }
 
 async function refusesUnknownPosition(context: CheckContext): Promise<void> {
