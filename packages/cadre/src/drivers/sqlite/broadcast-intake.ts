@@ -38,12 +38,21 @@ export class BroadcastIntake implements Intake {
 
   async pull(max: number, signal: AbortSignal): Promise<readonly Lease[]> {
     while (!this.#closed && !signal.aborted && max >= 1) {
-      // Listening begins before looking, so that nothing falls between.
-      const change = this.#change(signal);
+      const change = new Change();
+      this.#wake = change.ring;
       try {
+        // Listening begins before looking, so that nothing falls between.
+        signal.addEventListener("abort", change.ring, { once: true });
+        change.endWith(() => signal.removeEventListener("abort", change.ring));
+        change.endWith(this.#file.wake.listen(change.ring, { keepsAlive: true }));
         await this.#look();
         if (this.#closed || signal.aborted) break;
         if (this.#queue.size > 0) return this.#take(max);
+        const next = this.#delayed[0];
+        if (next) {
+          const delayMs = next.deliverAt - this.#file.time;
+          change.endWith(this.#file.settings.clock.after(delayMs, change.ring));
+        }
         await change.promise;
       } finally {
         change.end();
@@ -115,26 +124,26 @@ export class BroadcastIntake implements Intake {
     this.#delayed.pop();
     this.#missed += 1;
   }
+}
 
-  /** Resolves at the next commit, due time, abort or close. */
-  #change(signal: AbortSignal): { readonly promise: Promise<void>; readonly end: () => void } {
-    const { wake, settings } = this.#file;
-    const ends: (() => void)[] = [];
-    const promise = new Promise<void>((resolve) => {
-      const ring = (): void => resolve();
-      this.#wake = ring;
-      signal.addEventListener("abort", ring, { once: true });
-      ends.push(() => signal.removeEventListener("abort", ring));
-      ends.push(wake.listen(ring, { keepsAlive: true }));
-      const next = this.#delayed[0];
-      if (next) ends.push(settings.clock.after(next.deliverAt - this.#file.time, ring));
-    });
-    return {
-      promise,
-      end: () => {
-        for (const end of ends) end();
-      },
-    };
+/** What a pull waits for: the next commit, due time, abort or close. */
+class Change {
+  readonly promise: Promise<void>;
+  readonly ring: () => void;
+  readonly #ends: (() => void)[] = [];
+
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.promise = promise;
+    this.ring = () => resolve();
+  }
+
+  endWith(action: () => void): void {
+    this.#ends.push(action);
+  }
+
+  end(): void {
+    for (const action of this.#ends) action();
   }
 }
 

@@ -126,7 +126,14 @@ export class Connection {
     });
   }
 
-  /** Like `transaction`, and waits, without holding up the loop, while other connections write. */
+  /** Runs one writing statement as a transaction of its own. */
+  alone(toDisk: boolean, action: () => void): void {
+    this.#assertOpen();
+    this.#setSynchronous(toDisk ? "FULL" : "NORMAL");
+    action();
+  }
+
+  /** Runs `action`, a transaction, and waits, without holding up the loop, while other connections write. */
   async patiently<Result>(clock: Clock, waitMs: number, action: () => Result): Promise<Result> {
     const since = clock.monotonic();
     // A virtual clock may stand still; so the pieces are counted, too.

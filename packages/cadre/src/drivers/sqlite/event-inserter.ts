@@ -2,20 +2,27 @@ import type { SQLInputValue } from "node:sqlite";
 import type { Connection } from "./connection.ts";
 import { eventColumns } from "./event-rows.ts";
 
-const rowsPerStatement = 64; // beyond it a statement gains nothing more, and stays under SQLite's limit of parameters
+const width = eventColumns.length;
+const sizes = [64, 8, 1] as const; // rows a statement; more than 64 gain nothing, and would pass SQLite's limit of parameters
+
+const texts: readonly (readonly [number, string])[] = sizes.map((rows) => {
+  const row = `(${eventColumns.map(() => "?").join(", ")})`;
+  const values = Array.from({ length: rows }, () => row).join(", ");
+  return [rows * width, `INSERT INTO events (${eventColumns.join(", ")}) VALUES ${values}`];
+});
 
 /** Collects rows of events and writes them many at a time. */
 export class EventInserter {
   readonly #connection: Connection;
-  readonly #many: string;
-  readonly #one: string;
   #cells: SQLInputValue[] = [];
 
   constructor(connection: Connection) {
     this.#connection = connection;
-    const row = `(${eventColumns.map(() => "?").join(", ")})`;
-    this.#one = `INSERT INTO events (${eventColumns.join(", ")}) VALUES ${row}`;
-    this.#many = this.#one + `, ${row}`.repeat(rowsPerStatement - 1);
+  }
+
+  /** Rows that wait. */
+  get size(): number {
+    return this.#cells.length / width;
   }
 
   add(
@@ -26,22 +33,21 @@ export class EventInserter {
     flags: number | null,
     cells: readonly SQLInputValue[],
   ): void {
-    const all = this.#cells;
-    all.push(position, recordedAt, stream, version, flags);
-    for (const cell of cells) all.push(cell);
-    if (all.length === rowsPerStatement * eventColumns.length) {
-      this.#connection.sql(this.#many).run(...all);
-      this.#cells = [];
-    }
+    this.#cells.push(position, recordedAt, stream, version, flags, ...cells);
   }
 
   /** Writes what waits. */
   flush(): void {
     const all = this.#cells;
     if (all.length === 0) return;
-    const statement = this.#connection.sql(this.#one);
-    for (let start = 0; start < all.length; start += eventColumns.length) {
-      statement.run(...all.slice(start, start + eventColumns.length));
+    let start = 0;
+    for (const [cells, text] of texts) {
+      if (all.length - start < cells) continue;
+      const statement = this.#connection.sql(text);
+      for (; all.length - start >= cells; start += cells) {
+        if (start === 0 && all.length === cells) statement.run(...all);
+        else statement.run(...all.slice(start, start + cells));
+      }
     }
     this.#cells = [];
   }

@@ -23,6 +23,12 @@ export interface KnownEvent {
   event?: AgentEvent;
 }
 
+/** The last event of the log. */
+export interface LogTail {
+  readonly position: number;
+  readonly recordedAt: number;
+}
+
 interface StreamHead {
   readonly no: number;
   version: number;
@@ -49,23 +55,53 @@ export class LogTransaction {
   /** Whether somebody may wait for what was written: events, slots, deliveries that are free to take. */
   isNews = false;
 
-  constructor(
+  /** Reads where the log ends and which of `events` are in it. */
+  static begin(
     connection: Connection,
     inserter: EventInserter,
     now: number,
     events: readonly EncodedEvent[],
+  ): LogTransaction {
+    const row = connection.sql(headSql).get();
+    const tail = { position: Number(row?.[0] ?? 0), recordedAt: Number(row?.[1] ?? 0) };
+    return new LogTransaction(connection, inserter, now, tail, findKnown(connection, events));
+  }
+
+  /**
+   * Takes it that the log ends at `tail` and holds none of the events to come. If that is not so, the insert breaks a unique
+   * index and nothing is written.
+   */
+  static guess(
+    connection: Connection,
+    inserter: EventInserter,
+    now: number,
+    tail: LogTail,
+  ): LogTransaction {
+    return new LogTransaction(connection, inserter, now, tail, new Map());
+  }
+
+  private constructor(
+    connection: Connection,
+    inserter: EventInserter,
+    now: number,
+    tail: LogTail,
+    known: Map<string, KnownEvent>,
   ) {
     this.connection = connection;
     this.#inserter = inserter;
     this.now = now;
-    const head = connection.sql(headSql).get();
-    this.#head = Number(head?.[0] ?? 0);
-    this.#lastRecordedAt = Math.max(now, Number(head?.[1] ?? 0));
-    this.#known = findKnown(connection, events);
+    this.#head = tail.position;
+    this.#lastRecordedAt = Math.max(now, tail.recordedAt);
+    this.#known = known;
   }
 
   get head(): number {
     return this.#head;
+  }
+
+  /** Where the log ends now. */
+  get tail(): LogTail {
+    return { position: this.#head, recordedAt: this.#lastRecordedAt };
   }
 
   get rows(): number {

@@ -11,6 +11,7 @@ const code = {
   corrupt: 11,
   full: 13,
   cannotOpen: 14,
+  constraint: 19,
   notADatabase: 26,
   ioErrorWrite: 778,
   ioErrorSharedMemory: 4_874,
@@ -26,6 +27,11 @@ export function sqliteCode(error: unknown): number | undefined {
 export function isBusy(error: unknown): boolean {
   const primary = (sqliteCode(error) ?? 0) & 0xff;
   return primary === code.busy || primary === code.locked;
+}
+
+/** What was written is there already. */
+export function isConstraint(error: unknown): boolean {
+  return ((sqliteCode(error) ?? 0) & 0xff) === code.constraint;
 }
 
 /** The error of this library for what went wrong with the file at `path`; what is not SQLite's comes back as it is. */

@@ -76,6 +76,7 @@ export class SqliteTransport implements Transport {
     return this.#file.writer.write({
       toDisk: true,
       events: items.flatMap((item) => ("encoded" in item ? [item.encoded] : [])),
+      appendsOnly: batch.every((outgoing) => outgoing.to === undefined),
       run: (transaction) => {
         const time = this.#file.time;
         return items.map((item) => publishItem(item, transaction, time));

@@ -13,7 +13,8 @@ import { CadreError } from "../../core/errors.ts";
 import type { Connection } from "./connection.ts";
 import { EventInserter } from "./event-inserter.ts";
 import type { EncodedEvent } from "./event-rows.ts";
-import { LogTransaction } from "./log-transaction.ts";
+import { LogTransaction, type LogTail } from "./log-transaction.ts";
+import { isConstraint } from "./sqlite-error.ts";
 
 /** One thing to write. */
 export interface WriteRequest<Result> {
@@ -21,6 +22,8 @@ export interface WriteRequest<Result> {
   readonly toDisk: boolean;
   /** The events that it may append: their ids are looked up before. */
   readonly events: readonly EncodedEvent[];
+  /** It only appends to the log and asks what is known: then nothing needs to be read before. */
+  readonly appendsOnly?: boolean;
   /** Checks, then writes. Throws only before it has written anything. */
   run(transaction: LogTransaction): Result;
 }
@@ -57,6 +60,8 @@ export class Writer {
   #lastCount = 0;
   #flushes = 0;
   #turnAt = 0;
+  /** Where the log ended after the last transaction, as far as this connection knows. */
+  #tail: LogTail | undefined;
 
   constructor(connection: Connection, options: WriterOptions) {
     this.#connection = connection;
@@ -137,22 +142,56 @@ export class Writer {
   }
 
   #writeBatch(batch: readonly Queued[]): void {
-    const { clock, onCommit } = this.#options;
     const toDisk = this.#options.toDisk && batch.some(({ request }) => request.toDisk);
-    const answers: (() => void)[] = [];
-    let written: LogTransaction | undefined;
+    const tail = this.#tail;
+    this.#tail = undefined;
     try {
-      this.#connection.transaction(toDisk, () => {
-        const events = batch.flatMap(({ request }) => request.events);
-        written = new LogTransaction(this.#connection, this.#inserter, clock.now(), events);
-        for (const queued of batch) answers.push(this.#runOne(queued, written));
-        written.flush();
-      });
+      if (tail && batch.every(({ request }) => request.appendsOnly)) {
+        try {
+          this.#appendBatch(batch, tail, toDisk);
+          return;
+        } catch (error) {
+          // Another process has appended, or an id is there already: then look first.
+          if (!isConstraint(error)) throw error;
+          this.#inserter.clear();
+        }
+      }
+      this.#lookAndWrite(batch, toDisk);
     } catch (error) {
       this.#inserter.clear();
       throw error;
     }
-    if (written) onCommit(written);
+  }
+
+  #lookAndWrite(batch: readonly Queued[], toDisk: boolean): void {
+    const connection = this.#connection;
+    const now = this.#options.clock.now();
+    const events = batch.flatMap(({ request }) => request.events);
+    const answers: (() => void)[] = [];
+    const transaction = connection.transaction(toDisk, () => {
+      const begun = LogTransaction.begin(connection, this.#inserter, now, events);
+      for (const queued of batch) answers.push(this.#runOne(queued, begun));
+      begun.flush();
+      return begun;
+    });
+    this.#committed(transaction, answers);
+  }
+
+  /** The shortest way for events alone: no statement but the insert. */
+  #appendBatch(batch: readonly Queued[], tail: LogTail, toDisk: boolean): void {
+    const connection = this.#connection;
+    const now = this.#options.clock.now();
+    const transaction = LogTransaction.guess(connection, this.#inserter, now, tail);
+    const answers = batch.map((queued) => this.#runOne(queued, transaction));
+    // One row is one statement, which is a transaction of its own.
+    if (this.#inserter.size === 1) connection.alone(toDisk, () => this.#inserter.flush());
+    else connection.transaction(toDisk, () => this.#inserter.flush());
+    this.#committed(transaction, answers);
+  }
+
+  #committed(transaction: LogTransaction, answers: readonly (() => void)[]): void {
+    this.#tail = transaction.tail;
+    this.#options.onCommit(transaction);
     for (const answer of answers) answer();
   }
 
