@@ -1,5 +1,6 @@
 /**
- * Announces drops once a burst. A burst begins with the first drop and ends when the queue has emptied to half its bound.
+ * Announces drops once a burst. A burst begins with the first drop and ends when the queue has
+ * emptied to half its bound.
  *
  *   quiet ──drop──▶ counting ──announceAfterMs──▶ announced ──relieved──▶ quiet
  *                      └────────relieved: announced at once─────────────────▲

@@ -1,4 +1,7 @@
-/** Feeds a broadcast from an intake of the transport, where there is no direct path or it starts in the past. */
+/**
+ * Feeds a broadcast from an intake of the transport, where there is no direct path or it starts in
+ * the past.
+ */
 import type { Clock } from "../core/clock.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { BroadcastSubscription } from "./broadcast-subscription.ts";
@@ -64,7 +67,10 @@ export class BroadcastFeed {
     }
   }
 
-  /** With "drop-oldest" the transport does the dropping: what waits there is as good as what waits here. */
+  /**
+   * With "drop-oldest" the transport does the dropping: what waits there is as good as what waits
+   * here.
+   */
   #credit(): number {
     const { plan, queued } = this.#parts.subscription;
     return plan.overflow === "drop-newest" ? batch : Math.min(batch, plan.maxQueued - queued);
@@ -77,7 +83,9 @@ export class BroadcastFeed {
       errors.raise({
         severity: "error",
         code: "UNDECODABLE",
-        message: `Bytes at ${recorded.position} hold no event: ${undecodable?.reason ?? "unknown"}.`,
+        message:
+          `The bytes at ${recorded.position} hold no event: ` +
+          `${undecodable?.reason ?? "unknown"}.`,
         subscription: subscription.name,
       });
       return;
@@ -109,7 +117,9 @@ export class BroadcastFeed {
     const delayMs = Math.min(pullAgainMs.most, pullAgainMs.first * 2 ** Math.min(failures - 1, 20));
     errors.raise({
       severity: failures === 1 ? "error" : "warning",
-      message: `Broadcast "${subscription.name}" could not get its next events; it asks again in ${delayMs} ms.`,
+      message:
+        `Broadcast "${subscription.name}" could not get its next events; it asks again ` +
+        `in ${delayMs} ms.`,
       cause: error,
       subscription: subscription.name,
     });

@@ -1,10 +1,12 @@
 /**
- * One broadcast subscription: every event once, at most once, in order; a failure is an error record.
+ * One broadcast subscription: every event once, at most once, in order; a failure is an error
+ * record.
  *
  *   offer ─▶ filter ─▶ a handler is free ─▶ run
  *                  └─▶ queue (bounded: wait | reject | drop-oldest | drop-newest) ─▶ run
  *
- * Events come from the direct path, or from an intake of the transport that `BroadcastFeed` pulls from.
+ * Events come from the direct path, or from an intake of the transport that `BroadcastFeed` pulls
+ * from.
  */
 import type { Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";

@@ -1,6 +1,6 @@
 /**
- * Broadcasts within one process: the direct path. The transport shows every event once; one trie routes it to the
- * subscriptions, which take it at once or queue it.
+ * Broadcasts within one process: the direct path. The transport shows every event once; one trie
+ * routes it to the subscriptions, which take it at once or queue it.
  *
  *   transport.tap ─▶ upcast (once) ─▶ filters of the bus ─▶ trie ─▶ subscription.offer, each
  */
@@ -22,7 +22,8 @@ export interface BroadcastsParts {
   readonly onRefused: (event: AgentEvent, error: unknown) => void;
 }
 
-const maxDeferred = 10_000; // events that wait for a turn of the loop; beyond it publishers wait with them
+// events that wait for a turn of the loop; beyond it publishers wait with them
+const maxDeferred = 10_000;
 
 export class Broadcasts {
   readonly #parts: BroadcastsParts;
@@ -65,7 +66,10 @@ export class Broadcasts {
     return this.#full.size > 0 || this.#deferred.length > maxDeferred;
   }
 
-  /** Told by a subscription whose publishers wait or are refused, when its queue fills up and when it has room again. */
+  /**
+   * Told by a subscription whose publishers wait or are refused, when its queue fills up and when
+   * it has room again.
+   */
   setFull(subscription: BroadcastSubscription, full: boolean): void {
     if (full) this.#full.add(subscription);
     else this.#full.delete(subscription);
@@ -85,7 +89,8 @@ export class Broadcasts {
 
   /**
    * For a publish from inside a handler, which never waits.
-   * @throws {CadreError} OVERLOADED, when a queue is `excess` events beyond its bound, or refuses at its bound
+   * @throws {CadreError} OVERLOADED, when a queue is `excess` events beyond its bound, or refuses
+   * at its bound
    */
   assertRoom(type: string, excess: number): void {
     for (const subscription of this.#routes.match(type)) {
@@ -162,7 +167,8 @@ function overloaded(subscription: BroadcastSubscription): CadreError<"OVERLOADED
   const { queued, name } = subscription;
   return new CadreError(
     "OVERLOADED",
-    `Subscription "${name}" has ${queued} events waiting and takes no more. Publish slower, or raise its maxQueued or concurrency.`,
+    `Subscription "${name}" has ${queued} events waiting and takes no more. Publish ` +
+      `slower, or raise its maxQueued or concurrency.`,
     { queue: name, size: queued },
   );
 }

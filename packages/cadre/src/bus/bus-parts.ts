@@ -112,7 +112,10 @@ export function assembleBus(options: BusOptions): BusParts {
   };
 }
 
-/** Brings an event that arrives to the current version, and checks it if it comes from another process. */
+/**
+ * Brings an event that arrives to the current version, and checks it if it comes from another
+ * process.
+ */
 function admission(
   registry: EventRegistry | undefined,
   crossesProcess: boolean,

@@ -73,7 +73,10 @@ export class CircuitBreaker {
     return this.#state === "closed" || (this.#state === "half-open" && !this.#probing);
   }
 
-  /** Takes the right to one call, whose end is told by `succeed`, `fail` or `giveUp`. False counts a rejection. */
+  /**
+   * Takes the right to one call, whose end is told by `succeed`, `fail` or `giveUp`. False counts a
+   * rejection.
+   */
   enter(): boolean {
     if (!this.allows) {
       this.#rejected += 1;
@@ -115,7 +118,8 @@ export class CircuitBreaker {
       const retryAfterMs = Math.max(0, this.#openedAt + this.#openMs - this.#clock.monotonic());
       throw new CadreError(
         "CIRCUIT_OPEN",
-        `The circuit breaker "${this.name}" is open after ${this.#failures} failures. Try again in ${Math.ceil(retryAfterMs)} ms.`,
+        `The circuit breaker "${this.name}" is open after ${this.#failures} failures. ` +
+          `Try again in ${Math.ceil(retryAfterMs)} ms.`,
         { breaker: this.name, retryAfterMs },
       );
     }

@@ -52,7 +52,8 @@ const rules: OptionRules<BusOptions> = {
 };
 
 /**
- * Makes a bus over a transport. Nothing runs before the first subscription; `close` ends it and the transport.
+ * Makes a bus over a transport. Nothing runs before the first subscription; `close` ends it and the
+ * transport.
  *
  * @throws {CadreError} INVALID_OPTION, naming an option that is unknown or impossible
  */
@@ -229,7 +230,8 @@ class CadreBus {
   async idle(): Promise<void> {
     const { broadcasts, subscriptions } = this.#parts;
     for (;;) {
-      await broadcasts.settled(); // what was just published has arrived, on a carrier within the process
+      // what was just published has arrived, on a carrier within the process
+      await broadcasts.settled();
       await Promise.all(subscriptions.members.map((member) => member.idle()));
       // What one handler published may have woken another.
       if (subscriptions.members.every((member) => isIdle(member.stats()))) return;

@@ -1,12 +1,14 @@
 /**
  * Dead letters: listed, inspected, redriven, purged.
  *
- *   dead letter ──redrive──▶ the event goes to its group alone, as attempt 1, and the letter is gone
- *               ──edited───▶ a new event, with the old one as its cause, goes to the group; the old one is discarded
- *               ──purge────▶ the letter is gone; if it parks a key, the parked event is discarded so that the key goes on
+ *   dead letter ──redrive──▶ its event goes to the group alone, as attempt 1; the letter is gone
+ *               ──edited───▶ a new event, caused by the old one, goes to the group instead
+ *               ──purge────▶ the letter is gone; an event that it parked is discarded, and its
+ *                            key goes on
  *
- * A carrier forgets a parked event only when it hands it out again. To discard one, the bus has it handed out with an attempt
- * number that no retry reaches; the pipeline acks such a delivery without a handler.
+ * A carrier forgets a parked event only when it hands it out again. To discard one, the bus has it
+ * handed out with an attempt number that no retry reaches; the pipeline acks such a delivery
+ * without a handler.
  */
 import type { Clock } from "../core/clock.ts";
 import { CadreError, describeError } from "../core/errors.ts";
@@ -16,7 +18,10 @@ import { MemoryDeadLetters } from "./memory-dead-letters.ts";
 import type { Publisher } from "./publisher.ts";
 import type { DeadLetter, DeadLetterBox, DeadLetterQuery, Lease, Transport } from "./transport.ts";
 
-/** The attempt of a delivery that is only to be acked. Beyond what any policy allows, also after a few lost leases. */
+/**
+ * The attempt of a delivery that is only to be acked. Beyond what any policy allows, also after a
+ * few lost leases.
+ */
 export const discardAttempt = 1_000_000_000;
 
 const maxLetters = 10_000; // in memory, where the transport has no place for them
@@ -51,7 +56,8 @@ export class DeadLetterOffice {
     if (!event) {
       throw new CadreError(
         "WRONG_STATE",
-        `Dead letter "${id}" holds bytes that are no event. It can be inspected or purged, not redriven.`,
+        `Dead letter "${id}" holds bytes that are no event. It can be inspected or ` +
+          `purged, not redriven.`,
         { what: `dead letter ${id}`, state: letter.reason },
       );
     }

@@ -1,5 +1,6 @@
 /**
- * Deadlines that are all equally long, in one list with one timer: a deadline costs no timer of its own.
+ * Deadlines that are all equally long, in one list with one timer: a deadline costs no timer of its
+ * own.
  *
  *   head (due first) ─▶ … ─▶ tail (added last)       one timer, set for the head
  */
@@ -69,7 +70,8 @@ export class DeadlineQueue {
   #arm(): void {
     const head = this.#head;
     if (!head) return;
-    // The timer stays set for a head that went in the meantime: setting it anew for every deadline is what this list avoids.
+    // The timer stays set for a head that went in the meantime: setting it anew for every deadline
+    // is what this list avoids.
     this.#armed = this.#clock.after(head.dueAt - this.#clock.monotonic(), () => this.#sweep());
   }
 
@@ -108,4 +110,5 @@ export class Deadlines {
   }
 }
 
-const maxQueues = 64; // kept for reuse; a caller that computes its timeouts would otherwise leave one behind each time
+// kept for reuse; a caller that computes its timeouts would otherwise leave one behind each time
+const maxQueues = 64;

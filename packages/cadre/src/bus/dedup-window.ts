@@ -1,11 +1,13 @@
 /**
- * The events that a group has handled, where no inbox remembers them: the last few thousand ids, in this process.
- * A mark is set with the success, never before it, so that a failed attempt does not count as seen.
+ * The events that a group has handled, where no inbox remembers them: the last few thousand ids, in
+ * this process. A mark is set with the success, never before it, so that a failed attempt does not
+ * count as seen.
  */
 export class DedupWindow {
   readonly #size: number;
   readonly #handled = new Set<string>();
-  // The ids in a ring: taking the oldest out of a large Set by iterating would look at all that were deleted before it.
+  // The ids in a ring: taking the oldest out of a large Set by iterating would look at all that
+  // were deleted before it.
   readonly #order: string[] = [];
   #oldest = 0;
   readonly #running = new Map<string, (() => void)[]>();
@@ -30,7 +32,10 @@ export class DedupWindow {
     this.#oldest = (this.#oldest + 1) % this.#size;
   }
 
-  /** Takes the event for one delivery. False when another one of the same event runs here: wait for its end, and try again. */
+  /**
+   * Takes the event for one delivery. False when another one of the same event runs here: wait for
+   * its end, and try again.
+   */
   claim(eventId: string): boolean {
     if (this.#running.has(eventId)) return false;
     this.#running.set(eventId, nobody);

@@ -94,7 +94,8 @@ export class RunningDelivery implements Delivery {
     if (!this.#parts.stages) {
       throw new CadreError(
         "UNSUPPORTED",
-        `Subscription "${this.subscription}" has no unit of work to stage writes in. Give createBus a unitOfWork, and the subscription a group.`,
+        `Subscription "${this.subscription}" has no unit of work to stage writes ` +
+          `in. Give createBus a unitOfWork, and the subscription a group.`,
         { feature: "stage", by: this.subscription },
       );
     }
@@ -122,7 +123,8 @@ export class RunningDelivery implements Delivery {
     if (this.#state === "running") return;
     throw new CadreError(
       "CANCELLED",
-      `The attempt at event ${this.event.id} is over, and its delivery can no longer ${doing}. Await everything that the handler starts.`,
+      `The attempt at event ${this.event.id} is over, and its delivery can no longer ` +
+        `${doing}. Await everything that the handler starts.`,
       { what: "delivery" },
     );
   }

@@ -1,8 +1,10 @@
 /**
  * The end of a bus, in order.
  *
- *   refuse new work ─▶ stop pulling ─▶ finish what runs, give back what had not started ─▶ fail open requests ─▶ report
- *                                           └─ at the deadline: abort, and report all the same
+ *   refuse new work ─▶ stop pulling ─▶ give back what had not started, finish what runs ─▶
+ *   fail open requests ─▶ report
+ *
+ * At the deadline it aborts what runs, and reports all the same.
  */
 import type { Clock } from "../core/clock.ts";
 import type { DrainReport } from "./bus.ts";

@@ -2,8 +2,8 @@
  * The bus's own channel for what goes wrong. Every error has a severity:
  *
  *   warning    recorded: the work is tried again, or was only observed
- *   error      recorded, and published as an event of type "error": a handler's run or a delivery has ended with it
- *   critical   the same, then the bus shuts down in order, if it was raised here; one that was received is only recorded
+ *   error      recorded, and published as an event of type "error": a run or delivery ended with it
+ *   critical   the same, then the bus shuts down in order, unless it was received from elsewhere
  *
  * An error about an "error" event is never published again, so that the channel cannot feed itself.
  */
@@ -24,7 +24,8 @@ export interface RaisedError {
   readonly attempt?: number | undefined;
 }
 
-const maxBurst = 50; // error events at once; the rest of a storm is in the statistics and on the listeners
+// error events at once; the rest of a storm is in the statistics and on the listeners
+const maxBurst = 50;
 const refillMs = 50; // one more error event each so often
 
 export class ErrorChannel {

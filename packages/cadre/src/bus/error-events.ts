@@ -1,4 +1,7 @@
-/** Errors as events of type "error": said to other runtimes, and heard from them. Best effort both ways. */
+/**
+ * Errors as events of type "error": said to other runtimes, and heard from them. Best effort both
+ * ways.
+ */
 import { describeError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { BusError, Handler } from "./bus.ts";

@@ -1,4 +1,7 @@
-/** What a member remembers of events that failed here: since when, with what, and whether a dead letter is still to be written. */
+/**
+ * What a member remembers of events that failed here: since when, with what, and whether a dead
+ * letter is still to be written.
+ */
 import type { DeadLetter } from "./transport.ts";
 
 export interface KnownFailure {

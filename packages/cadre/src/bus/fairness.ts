@@ -1,8 +1,8 @@
 /**
  * The budget of work between two turns of the event loop.
  *
- * A bus that lives in microtasks never lets a timer fire, so that under load every heartbeat looks dead. Whoever drains a queue
- * spends from one budget, and yields when it is used up.
+ * A bus that lives in microtasks never lets a timer fire, so that under load every heartbeat looks
+ * dead. Whoever drains a queue spends from one budget, and yields when it is used up.
  */
 import type { Clock } from "../core/clock.ts";
 

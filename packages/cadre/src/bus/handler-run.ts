@@ -43,8 +43,8 @@ export function isPromise(value: unknown): value is PromiseLike<unknown> {
 }
 
 /**
- * Waits for a handler that has been started, at most its time. `abandon` ends the wait at once, with an error.
- * A handler that goes on after that is ignored, whatever it does.
+ * Waits for a handler that has been started, at most its time. `abandon` ends the wait at once,
+ * with an error. A handler that goes on after that is ignored, whatever it does.
  */
 export function finishHandler(
   parts: HandlerRunParts,

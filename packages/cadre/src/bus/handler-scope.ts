@@ -1,6 +1,6 @@
 /**
- * Knows whether code runs inside a handler, over every `await` in it. A publish from there must never wait for another handler's
- * queue, or two handlers could wait for each other for ever.
+ * Knows whether code runs inside a handler, over every `await` in it. A publish from there must
+ * never wait for another handler's queue, or two handlers could wait for each other for ever.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 

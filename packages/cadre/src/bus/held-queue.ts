@@ -1,6 +1,7 @@
 /**
- * What waits in this member's hands: oldest first; or, where the carrier knows no priorities, the most urgent first, with aging:
- * every `agingMs` of waiting is worth one step of priority, so that `low` is never starved.
+ * What waits in this member's hands: oldest first; or, where the carrier knows no priorities, the
+ * most urgent first, with aging: every `agingMs` of waiting is worth one step of priority, so that
+ * `low` is never starved.
  */
 import { priorities, priorityRank } from "../core/event.ts";
 import type { HeldLease } from "./held-lease.ts";

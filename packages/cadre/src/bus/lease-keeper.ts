@@ -60,7 +60,10 @@ export class LeaseKeeper {
     } catch (error) {
       errors.raise({
         severity: "warning",
-        message: `A lease of "${group}" could not be renewed; tried again in ${Math.round(this.#everyMs)} ms.`,
+        message:
+          `A lease of "${group}" could not be renewed; ` +
+          `tried again in ${Math.round(this.#everyMs)} ` +
+          `ms.`,
         cause: error,
         subscription: plan.name,
         event: held.lease.recorded.event,

@@ -6,8 +6,8 @@ import { Wakeup } from "./wakeup.ts";
 export type ListenOptions = Pick<SubscribeOptions, "filter" | "from" | "maxQueued" | "signal">;
 
 /**
- * Subscribes at once and yields what comes; the handler holds one event until it was taken, so that the subscription's own
- * bounded queue is the only one.
+ * Subscribes at once and yields what comes; the handler holds one event until it was taken, so that
+ * the subscription's own bounded queue is the only one.
  */
 export class Listening implements AsyncIterable<AgentEvent> {
   /** Resolves when no event is missed any more; rejects when it could not be opened. */

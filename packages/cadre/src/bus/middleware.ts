@@ -1,6 +1,6 @@
 /**
- * Middleware around publishing and around handling, and filters that hold for the whole bus. The first that was added is the
- * outermost. Changing the lists never changes a run that has begun.
+ * Middleware around publishing and around handling, and filters that hold for the whole bus. The
+ * first that was added is the outermost. Changing the lists never changes a run that has begun.
  */
 import { compileFilter, type FilterDocument } from "../core/filter.ts";
 import type { AgentEvent } from "../core/event.ts";
@@ -58,7 +58,10 @@ export class Middleware {
     return this.#handle.items.length > 0;
   }
 
-  /** Runs the publish chain around `send`, which gets the event as the innermost middleware passes it on. */
+  /**
+   * Runs the publish chain around `send`, which gets the event as the innermost middleware passes
+   * it on.
+   */
   async aroundPublish(
     event: AgentEvent,
     send: (event: AgentEvent) => Promise<void>,

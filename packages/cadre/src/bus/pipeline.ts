@@ -1,21 +1,23 @@
 /**
- * What happens to one delivery of a group, from the lease to its end. This file is the drawing; nothing else decides it.
+ * What happens to one delivery of a group, from the lease to its end. This file is the drawing;
+ * nothing else decides it.
  *
  *   lease
- *     ├─ discarded by a purge ─────────────────────────────────────────────▶ ack
- *     ├─ decode ── no event in the bytes ──────────────────────────────────▶ dead letter "undecodable"
- *     ├─ pattern ─ the carrier handed out more than was asked for ─────────▶ ack, counted
- *     ├─ expire ── too late ───────────────────────────────────────────────▶ ack, counted, or dead letter "expired"
- *     ├─ dedup ─── handled before ─────────────────────────────────────────▶ ack, counted
+ *     ├─ discarded by a purge ─────────────────────────────────────▶ ack
+ *     ├─ decode ── no event in the bytes ──────────────────────────▶ dead letter "undecodable"
+ *     ├─ pattern ─ the carrier handed out more than was asked for ─▶ ack, counted
+ *     ├─ expire ── too late ───────────────────────────────────────▶ ack, counted | dead letter "expired"
+ *     ├─ dedup ─── handled before ─────────────────────────────────▶ ack, counted
  *     ├─ verify, upcast, schema (if it crossed a process) ── refused ──────▶ dead letter "invalid"
- *     ├─ filter of the subscription and of the bus ── no match ────────────▶ ack, counted
- *     ├─ attempts ─ used up by members that died ──────────────────────────▶ dead letter "attempts"
+ *     ├─ filter of the subscription and of the bus ── no match ────▶ ack, counted
+ *     ├─ attempts ─ used up by members that died ──────────────────▶ dead letter "attempts"
  *     ├─ user middleware ─▶ handler, with timeout and signal
  *     ├─ commit { effects, held-back events, dedup mark } ─▶ settle
  *     └─ on an error: classify ─▶ retry | park | dead letter ─▶ error record ─▶ settle
  *
- * The pattern is matched before anything can refuse the event: what was not asked for must not become this group's dead letter.
- * Nothing is swallowed: whatever cannot be settled is recorded, and comes again when its lease runs out.
+ * The pattern is matched before anything can refuse the event: what was not asked for must not
+ * become this group's dead letter. Nothing is swallowed: whatever cannot be settled is recorded,
+ * and comes again when its lease runs out.
  */
 import type { Clock } from "../core/clock.ts";
 import type { UnitOfWork } from "../core/commit.ts";
@@ -72,7 +74,9 @@ export class Pipeline {
     } catch (error) {
       this.#parts.errors.raise({
         severity: "error",
-        message: `A delivery of "${this.#parts.group}" could not be settled; it comes again when its lease runs out.`,
+        message:
+          `A delivery of "${this.#parts.group}" could not be settled; it comes again ` +
+          `when its lease runs out.`,
         cause: error,
         subscription: this.#parts.subscription,
         event: held.lease.recorded.event,
@@ -218,7 +222,9 @@ export class Pipeline {
     counters.retried += 1;
     errors.raise({
       severity: "warning",
-      message: `Attempt ${attempt} of "${subscription}" at ${event.type} failed: ${messageOf(cause)}. Next one in ${verdict.delayMs} ms.`,
+      message:
+        `Attempt ${attempt} of "${subscription}" at ${event.type} failed: ${messageOf(cause)}. ` +
+        `Next one in ${verdict.delayMs} ms.`,
       cause,
       subscription,
       event,
@@ -233,7 +239,8 @@ export class Pipeline {
     const native = Math.min(delayMs, maxRetryDelayMs);
     if (native === delayMs) return this.#settle(held, { kind: "retry", delayMs });
     held.state = "waiting";
-    // Not awaited: the handler's slot is free in the meantime. The lease stays on the subscription's list.
+    // Not awaited: the handler's slot is free in the meantime. The lease stays on the
+    // subscription's list.
     const settleLater = (): void => {
       if (!held.hurry) return;
       held.hurry = undefined;
@@ -260,7 +267,9 @@ export class Pipeline {
       if (event) failures.remember(event.id, error, now, reason);
       errors.raise({
         severity: "error",
-        message: `The dead letter of "${group}" for event ${event?.id ?? lease.recorded.position} could not be written; tried again in ${buryAgainMs} ms.`,
+        message:
+          `The dead letter of "${group}" for event ${event?.id ?? lease.recorded.position} ` +
+          `could not be written; tried again in ${buryAgainMs} ms.`,
         cause: thrown,
         subscription,
         event,
@@ -272,7 +281,9 @@ export class Pipeline {
     if (event) failures.forget(event.id);
     errors.raise({
       severity: "error",
-      message: `Event ${event?.type ?? lease.recorded.position} of "${group}" is a dead letter (${reason}): ${messageOf(error)}.`,
+      message:
+        `Event ${event?.type ?? lease.recorded.position} of "${group}" is a dead letter ` +
+        `(${reason}): ${messageOf(error)}.`,
       cause: error,
       subscription,
       event,
@@ -291,7 +302,9 @@ export class Pipeline {
     } catch (error) {
       this.#parts.errors.raise({
         severity: "error",
-        message: `A retry of "${this.#parts.group}" could not be settled; it comes again when its lease runs out.`,
+        message:
+          `A retry of "${this.#parts.group}" could not be settled; it comes again when ` +
+          `its lease runs out.`,
         cause: error,
         subscription: this.#parts.subscription,
         event: held.lease.recorded.event,
@@ -305,7 +318,9 @@ export class Pipeline {
     this.#parts.errors.raise({
       severity: "error",
       code: "LEASE_LOST",
-      message: `The lease on event ${held.lease.recorded.event?.id ?? held.lease.recorded.position} of "${this.#parts.group}" was lost; what this member did with it was not committed.`,
+      message:
+        `The lease on event ${held.lease.recorded.event?.id ?? held.lease.recorded.position} ` +
+        `of "${this.#parts.group}" was lost; what this member did with it was not committed.`,
       subscription: this.#parts.subscription,
       event: held.lease.recorded.event,
       attempt: held.lease.attempt,

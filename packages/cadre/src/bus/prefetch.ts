@@ -1,6 +1,6 @@
 /**
- * How many events a member holds beyond those that run: about 50 ms of work. Quick handlers get long batches, and slow ones leave
- * the rest to other members.
+ * How many events a member holds beyond those that run: about 50 ms of work. Quick handlers get
+ * long batches, and slow ones leave the rest to other members.
  */
 export class Prefetch {
   readonly #most: number;
@@ -24,6 +24,7 @@ export class Prefetch {
   }
 }
 
-const workMs = 50; // longer than a pull takes on any carrier, short enough not to be missed elsewhere
+// longer than a pull takes on any carrier, short enough not to be missed elsewhere
+const workMs = 50;
 const maxAhead = 256; // events; a pull of so many has amortised its cost
 const weight = 0.1; // of the newest duration in the average

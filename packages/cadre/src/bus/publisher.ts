@@ -1,5 +1,6 @@
 /**
- * The way out: an event is made, checked once, passed through the publish middleware and handed to the transport.
+ * The way out: an event is made, checked once, passed through the publish middleware and handed to
+ * the transport.
  *
  *   create (topic, registry, JSON) ─▶ middleware ─▶ room in the queues ─▶ transport.publish
  */
@@ -70,7 +71,8 @@ export class Publisher {
 
   /**
    * Makes an event and checks it against the registry.
-   * @throws {CadreError} INVALID_TOPIC | UNKNOWN_TYPE | UNKNOWN_VERSION | INVALID_PAYLOAD | NOT_JSON | INVALID_EVENT
+   * @throws {CadreError} INVALID_TOPIC | UNKNOWN_TYPE | UNKNOWN_VERSION | INVALID_PAYLOAD |
+   * NOT_JSON | INVALID_EVENT
    */
   create(type: string, payload: unknown, options: PublishOptions = {}): AgentEvent {
     try {
@@ -143,7 +145,9 @@ export class Publisher {
     return result ?? held;
   }
 
-  /** The event as the publish middleware leaves it, or undefined when it is held; for sending later. */
+  /**
+   * The event as the publish middleware leaves it, or undefined when it is held; for sending later.
+   */
   async pass(event: AgentEvent): Promise<AgentEvent | undefined> {
     this.#assertDelay(event);
     const { middleware } = this.#parts;
@@ -268,7 +272,8 @@ export class Publisher {
     this.refused += 1;
     throw new CadreError(
       "UNSUPPORTED",
-      `Transport "${transport.name}" cannot hold an event back until its deliverAt. Publish it when it is due.`,
+      `Transport "${transport.name}" cannot hold an event back until its deliverAt. ` +
+        `Publish it when it is due.`,
       { feature: "deliverAt", by: transport.name },
     );
   }

@@ -2,7 +2,8 @@
  * The past: read, replayed to one handler, or published again.
  *
  *   history     what the transport keeps, brought to the current versions
- *   replay      the same, marked with `replayOf`, to the given handler and to nothing else; what it publishes goes nowhere
+ *   replay      the same, marked with `replayOf`, to the given handler and to nothing else; what
+ *               the handler publishes goes nowhere
  *   republish   new events with new ids, the old ones as their causes
  */
 import { CadreError } from "../core/errors.ts";
@@ -82,7 +83,8 @@ export class Replay {
     if (!transport.read) {
       throw new CadreError(
         "UNSUPPORTED",
-        `Transport "${transport.name}" keeps no history. Use one that does, or archive events in a store.`,
+        `Transport "${transport.name}" keeps no history. Use one that does, or archive ` +
+          `events in a store.`,
         { feature: "history", by: transport.name },
       );
     }
@@ -96,7 +98,10 @@ async function* events(
   for await (const { event } of records) if (event) yield event;
 }
 
-/** What a repeated event takes over: everything but its id, its times, its reply address and its signature. */
+/**
+ * What a repeated event takes over: everything but its id, its times, its reply address and its
+ * signature.
+ */
 function repeated(past: AgentEvent): Parameters<Publisher["create"]>[2] {
   const { metadata } = past;
   return {

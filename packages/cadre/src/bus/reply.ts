@@ -1,4 +1,7 @@
-/** The events of the bus's own that requests are made of. No registry knows them, and no schema is asked for them. */
+/**
+ * The events of the bus's own that requests are made of. No registry knows them, and no schema is
+ * asked for them.
+ */
 import type { AgentEvent } from "../core/event.ts";
 
 /** A reply's type is this and the instance that asked. */
@@ -21,7 +24,10 @@ export function isFailure(reply: AgentEvent): boolean {
   return reply.metadata.extensions?.[failureMark] === "1";
 }
 
-/** Whether a type is what a bus says about itself. A registry may know it; if not, it passes all the same. */
+/**
+ * Whether a type is what a bus says about itself. A registry may know it; if not, it passes all the
+ * same.
+ */
 export function isNews(type: string): boolean {
   return type === "error" || type === "agent.backpressure" || type.startsWith("circuit_breaker.");
 }

@@ -3,10 +3,11 @@
  *
  *   asker ──request (replyTo, expiresAt)──▶ responder
  *     ▲                                        │
- *     └──reply.<instance>, target = instance───┘       matched by the reply's cause, the request's id
+ *     └──reply.<instance>, target = instance───┘       matched by the reply's cause
  *
- * One reply topic and one subscription for each bus; a request costs an entry in a map and a place in a list of deadlines.
- * A reply that nobody waits for is counted. A request whose asker gave up is told to the responders as `request.cancelled`.
+ * One reply topic and one subscription for each bus; a request costs an entry in a map and a place
+ * in a list of deadlines. A reply that nobody waits for is counted. A request whose asker gave up
+ * is told to the responders as `request.cancelled`.
  */
 import type { Clock } from "../core/clock.ts";
 import { CadreError, describeError, isCadreError } from "../core/errors.ts";
@@ -38,7 +39,8 @@ export interface RequestsParts {
 }
 
 const defaultTimeoutMs = 30_000;
-const maxCancelled = 1_000; // cancelled requests remembered for a responder that has not started yet
+// cancelled requests remembered for a responder that has not started yet
+const maxCancelled = 1_000;
 
 const rules: OptionRules<GatherOptions> = {
   ...publishRules,
@@ -275,7 +277,9 @@ export class Requests {
     } catch (error) {
       errors.raise({
         severity: "warning",
-        message: `That a request of type "${request.type}" was cancelled could not be told; its responder goes on.`,
+        message:
+          `That a request of type "${request.type}" was cancelled could not be told; ` +
+          `its responder goes on.`,
         cause: error,
         event: request,
       });

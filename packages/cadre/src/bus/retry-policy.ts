@@ -78,7 +78,10 @@ export class RetryPolicy {
   }
 }
 
-/** Wraps what the registry refused on arrival, so that the same code thrown by a handler is still retried. */
+/**
+ * Wraps what the registry refused on arrival, so that the same code thrown by a handler is still
+ * retried.
+ */
 export class InvalidEvent extends Error {
   override readonly name: string = "InvalidEvent";
   readonly refused: CadreError;

@@ -1,11 +1,13 @@
 /**
- * One member of a consumer group: pulls with credit, holds a bounded queue of leases, runs handlers, renews what it holds.
+ * One member of a consumer group: pulls with credit, holds a bounded queue of leases, runs
+ * handlers, renews what it holds.
  *
  *   intake ─pull(credit)─▶ queue ─▶ pipeline, at most `concurrency` at once ─▶ settled
  *               ▲                        │
- *               └──── room ◀─────────────┘        renewal: every third of the lease, all that are held
+ *               └──── room ◀─────────────┘        renewal: all, every third of the lease
  *
- * Pausing, draining, an open breaker and lower concurrency all are "ask for fewer". What has not started is given back.
+ * Pausing, draining, an open breaker and lower concurrency all are "ask for fewer". What has not
+ * started is given back.
  */
 import type { Clock } from "../core/clock.ts";
 import type { UnitOfWork } from "../core/commit.ts";
@@ -156,7 +158,8 @@ export class GroupMember implements MemberOfBus {
         failures = 0;
         this.#noteMissed(intake.missed?.() ?? 0);
         this.#accept(leases);
-        if (leases.length === 0 && !this.#pull.signal.aborted) return; // the intake was closed from below
+        // the intake was closed from below
+        if (leases.length === 0 && !this.#pull.signal.aborted) return;
       } catch (error) {
         failures += 1;
         await this.#afterFailedPull(error, failures);
@@ -173,7 +176,9 @@ export class GroupMember implements MemberOfBus {
     const delayMs = Math.min(pullAgainMs.most, pullAgainMs.first * 2 ** Math.min(failures - 1, 20));
     errors.raise({
       severity: failures === 1 ? "error" : "warning",
-      message: `Subscription "${this.name}" could not get its next events; it asks again in ${delayMs} ms.`,
+      message:
+        `Subscription "${this.name}" could not get its next events; it asks again in ` +
+        `${delayMs} ms.`,
       cause: error,
       subscription: this.name,
     });
@@ -230,7 +235,8 @@ export class GroupMember implements MemberOfBus {
     const startedAt = clock.monotonic();
     await pipeline.run(held);
     this.#prefetch.took(clock.monotonic() - startedAt);
-    if (isProbe) breaker?.giveUp(); // if it ended before its handler; otherwise the breaker has been told
+    // if it ended before its handler; otherwise the breaker has been told
+    if (isProbe) breaker?.giveUp();
     this.#running -= 1;
     if (held.state === "waiting") held.onSettled = () => this.#forget(held);
     else this.#forget(held);
@@ -253,7 +259,8 @@ export class GroupMember implements MemberOfBus {
     this.#parts.errors.raise({
       severity: "warning",
       code: "LEASE_LOST",
-      message: `The lease on an event that waited in "${this.name}" was lost; another member has it.`,
+      message:
+        `The lease on an event that waited in "${this.name}" was lost; another member ` + `has it.`,
       subscription: this.name,
       event: held.lease.recorded.event,
     });
@@ -278,7 +285,9 @@ export class GroupMember implements MemberOfBus {
     } catch (error) {
       this.#parts.errors.raise({
         severity: "warning",
-        message: `An event of "${this.name}" could not be given back; it comes again when its lease runs out.`,
+        message:
+          `An event of "${this.name}" could not be given back; it comes again when ` +
+          `its lease runs out.`,
         cause: error,
         subscription: this.name,
         event: held.lease.recorded.event,

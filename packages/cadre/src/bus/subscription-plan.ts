@@ -129,13 +129,17 @@ function refuseGroupOptions(options: SubscribeOptions): void {
     if (options[name] === undefined) continue;
     throw new CadreError(
       "INVALID_OPTION",
-      `Option "${name}" of subscribe needs a group: a broadcast has no retries, leases or dead letters. Give a group, or leave it out.`,
+      `Option "${name}" of subscribe needs a group: a broadcast has no retries, leases ` +
+        `or dead letters. Give a group, or leave it out.`,
       { option: name, value: options[name] },
     );
   }
 }
 
-/** What makes two members of one group the same subscription: patterns as a set, and the filter whatever its spelling. */
+/**
+ * What makes two members of one group the same subscription: patterns as a set, and the filter
+ * whatever its spelling.
+ */
 function definitionOf(patterns: readonly string[], filter: FilterDocument | undefined): string {
   const words = JSON.stringify(patterns.toSorted());
   return filter === undefined ? words : `${words} where ${canonicalFilter(filter)}`;
@@ -150,7 +154,8 @@ export function assertSupported(plan: SubscriptionPlan, by: string, able: Capabi
     const offered = able.keyOrder.length === 0 ? "none" : able.keyOrder.join(", ");
     throw new CadreError(
       "UNSUPPORTED",
-      `Transport "${by}" keeps no per-key order with ordered: "${plan.ordered}" (it offers: ${offered}). ` +
+      `Transport "${by}" keeps no per-key order with ordered: "${plan.ordered}" ` +
+        `(it offers: ${offered}). ` +
         "Leave `ordered` out, or use a transport that has it.",
       { feature: `ordered: "${plan.ordered}"`, by },
     );

@@ -278,12 +278,15 @@ export class Subscriptions {
 
 const ownConcurrency = 100_000; // the bus's own handlers never wait
 
-/** A transport that this process reads like any other cannot make other processes' publishers wait. */
+/**
+ * A transport that this process reads like any other cannot make other processes' publishers wait.
+ */
 function assertFeedable(plan: SubscriptionPlan, by: string): void {
   if (plan.overflow === "drop-oldest" || plan.overflow === "drop-newest") return;
   throw new CadreError(
     "UNSUPPORTED",
-    `A broadcast through transport "${by}" cannot hold its publishers up with overflow: "${plan.overflow}". ` +
+    `A broadcast through transport "${by}" cannot hold its publishers up ` +
+      `with overflow: "${plan.overflow}". ` +
       `Use "drop-oldest" or "drop-newest", or a group.`,
     { feature: `overflow: "${plan.overflow}"`, by },
   );

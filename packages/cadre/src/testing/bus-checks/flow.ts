@@ -69,7 +69,9 @@ interface Full {
   readonly dropped: () => number;
 }
 
-/** A broadcast whose one handler waits at a latch and whose queue of 5 is full: 0 runs, 1 to 5 wait. */
+/**
+ * A broadcast whose one handler waits at a latch and whose queue of 5 is full: 0 runs, 1 to 5 wait.
+ */
 async function full(context: CheckContext, overflow: Overflow): Promise<Full> {
   const bus = await context.createBus();
   const type = context.topic(overflow);

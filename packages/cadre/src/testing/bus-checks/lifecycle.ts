@@ -210,7 +210,9 @@ const bus = "bus" as const;
 export const lifecycleChecks: readonly ConformanceCheck[] = [
   {
     id: "T-64b",
-    name: "closing in a storm of publishes leaves none without an outcome, and loses none that resolved",
+    name:
+      "closing in a storm of publishes leaves none without an outcome, and loses none " +
+      "that resolved",
     level: bus,
     run: closeDuringStorm,
   },
@@ -222,7 +224,9 @@ export const lifecycleChecks: readonly ConformanceCheck[] = [
   },
   {
     id: "T-66",
-    name: "close waits for the running handler, which may still publish, and refuses everything else",
+    name:
+      "close waits for the running handler, which may still publish, and refuses everything " +
+      "else",
     level: bus,
     run: closeWaitsForHandlers,
   },

@@ -49,7 +49,9 @@ async function keysKeepOrder(context: CheckContext): Promise<void> {
     );
 }
 
-/** What a failing event may do to those behind it, against random failures from the check's seed. */
+/**
+ * What a failing event may do to those behind it, against random failures from the check's seed.
+ */
 async function orderUnderFailure(context: CheckContext, ordered: OnRetry): Promise<void> {
   const [type, group] = [context.topic(ordered), context.group()];
   const bus = await context.createBus();
