@@ -6,9 +6,9 @@
  *     ├─ discarded by a purge ─────────────────────────────────────▶ ack
  *     ├─ decode ── no event in the bytes ──────────────────────────▶ dead letter "undecodable"
  *     ├─ pattern ─ the carrier handed out more than was asked for ─▶ ack, counted
- *     ├─ expire ── too late ───────────────────────────────────────▶ ack, counted | dead letter "expired"
+ *     ├─ expire ── too late ───────────────────────────────────────▶ ack, counted | dead letter
  *     ├─ dedup ─── handled before ─────────────────────────────────▶ ack, counted
- *     ├─ verify, upcast, schema (if it crossed a process) ── refused ──────▶ dead letter "invalid"
+ *     ├─ verify, upcast, schema (if it crossed a process) ── refused ▶ dead letter "invalid"
  *     ├─ filter of the subscription and of the bus ── no match ────▶ ack, counted
  *     ├─ attempts ─ used up by members that died ──────────────────▶ dead letter "attempts"
  *     ├─ user middleware ─▶ handler, with timeout and signal
