@@ -165,18 +165,20 @@ export function decodeEvent(row: Row): AgentEvent {
 }
 
 function decodeMetadata(row: Row, id: string): EventMetadata {
-  const [correlation, causation, key, rank, deliverAt, schema, extra] = row.slice(6, 13);
+  const correlation = row[6]!;
+  const causation = row[7]!;
+  const schema = row[11]!;
   const correlationId = correlation === null ? id : unpackId(String(correlation));
   const version = schema === null ? "1.0.0" : String(schema);
-  if ((key ?? rank ?? deliverAt ?? extra ?? null) === null) {
-    return causation === null
-      ? Object.freeze({ version, correlationId })
-      : Object.freeze({
-          version,
-          correlationId,
-          causationId: decodeCausation(causation, correlationId)!,
-        });
-  }
+  const isPlain = row[8] === null && row[9] === null && row[10] === null && row[12] === null;
+  if (!isPlain) return decodeFurther(row, version, correlationId);
+  if (causation === null) return Object.freeze({ version, correlationId });
+  const causationId = decodeCausation(causation, correlationId)!;
+  return Object.freeze({ version, correlationId, causationId });
+}
+
+function decodeFurther(row: Row, version: string, correlationId: string): EventMetadata {
+  const [causation, key, rank, deliverAt, , extra] = row.slice(7, 13);
   const found: Record<string, unknown> = {
     ...(typeof extra === "string" ? (freezeJson(JSON.parse(extra)) as object) : {}),
     version,

@@ -9,6 +9,7 @@ import type { SQLInputValue } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { compilePattern, literalPrefix } from "../../core/pattern.ts";
 import type { StoredEvent, StoreQuery } from "../../store/event-store.ts";
+import { checkQuery } from "../../store/store-query.ts";
 import type { Connection, Row } from "./connection.ts";
 import {
   decodeLazily,
@@ -42,12 +43,14 @@ interface Conditions {
 
 const selection = `${eventSelection}, s.name, e.version, e.flags`;
 
+/** The rows that answer `query`, in pages. Nothing happens before the first page is asked for. @throws {CadreError} INVALID_OPTION */
 export async function* readRows(
   connection: Connection,
   clock: Clock,
   query: LogQuery,
   assertOpen: () => void,
 ): AsyncIterable<readonly LogRow[]> {
+  checkQuery(query);
   const matches = query.type === undefined ? undefined : compilePattern(query.type);
   const conditions = conditionsOf(query);
   let left = query.limit ?? Infinity;
@@ -80,16 +83,20 @@ export async function* readRows(
 }
 
 export function toStored(row: LogRow): StoredEvent {
+  const position = Number(row[0]);
+  const recordedAt = Number(row[1]);
+  const event = decodeLazily(row);
   const stream = row[selectionWidth];
-  const flags = Number(row[selectionWidth + 2] ?? 0);
+  const flags = row[selectionWidth + 2];
+  if (stream === null && flags === null) return { position, event, recordedAt };
   return {
-    position: Number(row[0]),
-    event: decodeLazily(row),
+    position,
+    event,
     ...(stream === null
       ? {}
       : { stream: String(stream), version: Number(row[selectionWidth + 1]) }),
-    ...((flags & privateFlag) === 0 ? {} : { private: true }),
-    recordedAt: Number(row[1]),
+    ...((Number(flags ?? 0) & privateFlag) === 0 ? {} : { private: true }),
+    recordedAt,
   };
 }
 

@@ -1,5 +1,4 @@
 import type { Commit, InboxMark } from "../../core/commit.ts";
-import { checkQuery } from "../../store/store-query.ts";
 import type {
   CommitResult,
   EventStore,
@@ -11,6 +10,7 @@ import type {
 import type { Row } from "./connection.ts";
 import { packId } from "./event-rows.ts";
 import { headOf, readRows, toStored } from "./log-reader.ts";
+import { Paged } from "./paged.ts";
 import type { LogFile } from "./sqlite-log.ts";
 import { planCommit, writeCommit } from "./store-request.ts";
 
@@ -33,13 +33,10 @@ export class SqliteStore implements EventStore {
     });
   }
 
-  async *read(query: StoreQuery = {}): AsyncIterable<StoredEvent> {
-    checkQuery(query);
+  read(query: StoreQuery = {}): AsyncIterable<StoredEvent> {
     const { connection, settings } = this.#file;
     const assertOpen = (): void => this.#file.assertOpen();
-    for await (const page of readRows(connection, settings.clock, query, assertOpen)) {
-      for (const row of page) yield toStored(row);
-    }
+    return new Paged(readRows(connection, settings.clock, query, assertOpen), toStored);
   }
 
   async version(stream: string): Promise<number> {

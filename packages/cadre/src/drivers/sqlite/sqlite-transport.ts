@@ -21,6 +21,7 @@ import { GroupHub } from "./group-hub.ts";
 import { GroupIntake } from "./group-intake.ts";
 import { dropGroup, joinGroup, type Group } from "./group-table.ts";
 import { headOf, readRows } from "./log-reader.ts";
+import { Paged } from "./paged.ts";
 import { publishItem, type Item } from "./publish-request.ts";
 import { fromPosition, toRecorded } from "./recorded.ts";
 import { giveBackAll } from "./settle.ts";
@@ -102,7 +103,7 @@ export class SqliteTransport implements Transport {
     return intake;
   }
 
-  async *read(query: ReadQuery): AsyncIterable<Recorded> {
+  read(query: ReadQuery): AsyncIterable<Recorded> {
     this.#assertOpen();
     const { after, before, ...rest } = query;
     const { connection, settings } = this.#file;
@@ -110,12 +111,10 @@ export class SqliteTransport implements Transport {
       ...rest,
       publicOnly: true,
       ...(after === undefined ? {} : { after: fromPosition(after) }),
-      ...(before === undefined ? {} : { upTo: fromPosition(before) - 1 }),
+      ...(before === undefined ? {} : { upTo: Math.max(0, fromPosition(before) - 1) }),
     };
     const assertOpen = (): void => this.#assertOpen();
-    for await (const page of readRows(connection, settings.clock, logQuery, assertOpen)) {
-      for (const row of page) yield toRecorded(row);
-    }
+    return new Paged(readRows(connection, settings.clock, logQuery, assertOpen), toRecorded);
   }
 
   async deleteGroup(name: string): Promise<void> {
