@@ -1,7 +1,7 @@
 /** The parts of one bus, put together. Nothing runs yet. */
 import { systemClock } from "../core/clock.ts";
 import type { AgentEvent } from "../core/event.ts";
-import { silentLogger } from "../core/logger.ts";
+import { silentLogger, type Logger } from "../core/logger.ts";
 import { secureRandom } from "../core/random.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import { Broadcasts } from "./broadcast.ts";
@@ -14,7 +14,7 @@ import { ErrorEvents } from "./error-events.ts";
 import { Fairness } from "./fairness.ts";
 import type { MemberOfBus } from "./member.ts";
 import { Middleware } from "./middleware.ts";
-import { Publisher } from "./publisher.ts";
+import { Publisher, type PublisherParts } from "./publisher.ts";
 import { Replay } from "./replay.ts";
 import { isInternal, isNews } from "./reply.ts";
 import { Requests } from "./requests.ts";
@@ -46,46 +46,17 @@ export interface BusParts {
 
 export function assembleBus(options: BusOptions): BusParts {
   const { transport } = options;
-  const clock = options.clock ?? systemClock;
-  const random = options.random ?? secureRandom;
   const logger = options.logger ?? silentLogger;
-  const source = options.source ?? defaults.source;
-  const instance = random.id(clock.now());
-  const errors = new ErrorChannel(clock, logger);
-  const middleware = new Middleware();
-  const fairness = new Fairness(clock);
+  const base = assembleBase(options, logger);
+  const { source, instance, clock, errors, fairness, admit, publisher } = base;
   const deadlines = new Deadlines(clock);
-  const admit = admission(options.events, transport.capabilities.crossesProcess);
-  const onRefused = (event: AgentEvent, cause: unknown): void =>
-    errors.raise({ severity: "error", message: refusalOf(event), cause, event });
-  const broadcasts = new Broadcasts({ transport, middleware, fairness, admit, onRefused });
-  const publisher = new Publisher({
-    transport,
-    registry: options.events,
-    source,
-    clock,
-    random,
-    middleware,
-    broadcasts,
-    fairness,
-    maxHandlerBacklog: options.maxHandlerBacklog ?? defaults.maxHandlerBacklog,
-  });
   const deadLetters = new DeadLetterOffice(transport, publisher, clock, logger);
   const subscriptions = new Subscriptions({
-    transport,
-    clock,
-    random,
-    errors,
-    middleware,
-    fairness,
+    ...base,
     deadlines,
-    publisher,
-    broadcasts,
     deadLetters,
     unitOfWork: options.unitOfWork ?? transport.unitOfWork,
-    source,
     dedupWindow: options.dedupWindow ?? defaults.dedupWindow,
-    admit,
     announce: (type, payload) => announce(publisher, errors, type, payload),
   });
   const own: MemberOfBus[] = [];
@@ -99,8 +70,8 @@ export function assembleBus(options: BusOptions): BusParts {
     name: `${source}-${instance}`,
     source,
     errors,
-    middleware,
-    broadcasts,
+    middleware: base.middleware,
+    broadcasts: base.broadcasts,
     publisher,
     deadLetters,
     subscriptions,
@@ -110,6 +81,39 @@ export function assembleBus(options: BusOptions): BusParts {
     draining: new Draining({ clock, publisher, requests, subscriptions }),
     own,
   };
+}
+
+interface BaseParts extends PublisherParts {
+  readonly instance: string;
+  readonly errors: ErrorChannel;
+  readonly admit: (event: AgentEvent) => AgentEvent;
+  readonly publisher: Publisher;
+}
+
+/** What everything else stands on: the way out, and the direct path in. */
+function assembleBase(options: BusOptions, logger: Logger): BaseParts {
+  const { transport } = options;
+  const clock = options.clock ?? systemClock;
+  const random = options.random ?? secureRandom;
+  const errors = new ErrorChannel(clock, logger);
+  const middleware = new Middleware();
+  const fairness = new Fairness(clock);
+  const admit = admission(options.events, transport.capabilities.crossesProcess);
+  const onRefused = (event: AgentEvent, cause: unknown): void =>
+    errors.raise({ severity: "error", message: refusalOf(event), cause, event });
+  const parts: PublisherParts = {
+    transport,
+    registry: options.events,
+    source: options.source ?? defaults.source,
+    clock,
+    random,
+    middleware,
+    broadcasts: new Broadcasts({ transport, middleware, fairness, admit, onRefused }),
+    fairness,
+    maxHandlerBacklog: options.maxHandlerBacklog ?? defaults.maxHandlerBacklog,
+  };
+  const instance = random.id(clock.now());
+  return { ...parts, instance, errors, admit, publisher: new Publisher(parts) };
 }
 
 /**

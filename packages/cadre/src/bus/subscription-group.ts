@@ -259,8 +259,7 @@ export class GroupMember implements MemberOfBus {
     this.#parts.errors.raise({
       severity: "warning",
       code: "LEASE_LOST",
-      message:
-        `The lease on an event that waited in "${this.name}" was lost; another member ` + `has it.`,
+      message: `The lease on an event that waited in "${this.name}" was lost; another has it.`,
       subscription: this.name,
       event: held.lease.recorded.event,
     });
