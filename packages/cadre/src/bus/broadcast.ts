@@ -117,7 +117,9 @@ export class Broadcasts {
 
   #show(recorded: Recorded): boolean {
     const { event } = recorded;
-    if (!event || this.#routes.match(event.type).length === 0) return false;
+    if (!event) return false;
+    const routes = this.#routes.match(event.type);
+    if (routes.length === 0) return false;
     // Handlers that publish in a circle would otherwise never let a timer fire.
     if (this.#draining || this.#parts.fairness.exhausted) {
       this.#deferred.push(recorded);
@@ -125,24 +127,24 @@ export class Broadcasts {
       return true;
     }
     this.#parts.fairness.spend();
-    return this.#route(event);
+    this.#route(event, routes);
+    return true;
   }
 
-  #route(shown: AgentEvent): boolean {
+  #route(shown: AgentEvent, routes: readonly BroadcastSubscription[]): void {
     const { admit, middleware, onRefused } = this.#parts;
     let event = shown;
     try {
       event = admit(shown);
     } catch (error) {
       onRefused(shown, error);
-      return true;
+      return;
     }
-    const passes = isInternal(event.type) || middleware.passes(event);
-    for (const subscription of this.#routes.match(shown.type)) {
+    const passes = middleware.passes(event) || isInternal(event.type);
+    for (const subscription of routes) {
       if (passes) subscription.offer(event);
       else subscription.counters.filtered += 1;
     }
-    return true;
   }
 
   async #drainDeferred(): Promise<void> {
@@ -156,7 +158,7 @@ export class Broadcasts {
         await fairness.turn();
       }
       const event = this.#deferred[index]?.event;
-      if (event) this.#route(event);
+      if (event) this.#route(event, this.#routes.match(event.type));
     }
     this.#deferred = [];
     this.#draining = false;

@@ -21,13 +21,14 @@ export type IsolatedPublish = PublishOptions & { readonly isolated?: boolean };
 /** What comes after the attempt: nothing more may be published or staged in its name. */
 type Ending = "running" | "ended";
 
+const none: readonly never[] = Object.freeze([]); // most handlers stage nothing, and need no arrays
+
 export class RunningDelivery implements Delivery {
   readonly attempt: number;
   readonly event: AgentEvent;
-  /** Events that wait for the handler's success. */
-  readonly heldBack: AgentEvent[] = [];
-  readonly appends: Append[] = [];
-  readonly slots: SlotWrite[] = [];
+  #heldBack: AgentEvent[] | undefined;
+  appends: readonly Append[] = none;
+  slots: readonly SlotWrite[] = none;
   readonly #parts: DeliveryParts;
   readonly #extend: ((ms: number) => Promise<void>) | undefined;
   #controller: AbortController | undefined;
@@ -44,6 +45,11 @@ export class RunningDelivery implements Delivery {
     this.event = event;
     this.attempt = attempt;
     this.#extend = extend;
+  }
+
+  /** Events that wait for the handler's success. */
+  get heldBack(): readonly AgentEvent[] {
+    return this.#heldBack ?? none;
   }
 
   get redelivered(): boolean {
@@ -81,7 +87,7 @@ export class RunningDelivery implements Delivery {
   async #hold(event: AgentEvent): Promise<void> {
     const passed = await this.#parts.publisher.pass(event);
     this.#assertRunning("publish");
-    if (passed) this.heldBack.push(passed);
+    if (passed) (this.#heldBack ??= []).push(passed);
   }
 
   stage(effects: {
@@ -99,9 +105,9 @@ export class RunningDelivery implements Delivery {
         { feature: "stage", by: this.subscription },
       );
     }
-    this.appends.push(...(effects.appends ?? []));
-    this.slots.push(...(effects.slots ?? []));
-    this.heldBack.push(...(effects.outbox ?? []));
+    this.appends = [...this.appends, ...(effects.appends ?? none)];
+    this.slots = [...this.slots, ...(effects.slots ?? none)];
+    if (effects.outbox) (this.#heldBack ??= []).push(...effects.outbox);
   }
 
   async extend(ms: number): Promise<void> {
