@@ -15,7 +15,18 @@ import type { Candidate, Lookahead } from "./lookahead.ts";
 
 const window = 1_024; // rows among which priority chooses
 const maxBlocked = 10_000; // rows that wait behind their keys; beyond it the cursor waits with them
+const claimsPerCount = 100; // counting them takes a millisecond
+const maxInserts = 512; // rows made within one transaction, so that nothing else waits for long
 const scanRows = 4_096; // rows looked at within one transaction
+
+const insertSql = `INSERT OR IGNORE INTO deliveries
+  (group_no, position, copy, state, attempt, due, token, renewals, lease_ms, key, rank, since)
+  VALUES (?, ?, 0, ?, 1, ?, ?, 0, ?, ?, ?, ?)`;
+const leaseSql = `UPDATE deliveries
+  SET state = ${state.leased}, due = NULL, token = ?, renewals = 0, lease_ms = ?
+  WHERE group_no = ? AND position = ? AND copy = ?`;
+const dueSql = `SELECT position, copy, state, attempt, key, rank, since, event FROM deliveries
+  WHERE group_no = ? AND due <= ? ORDER BY due LIMIT ${window}`;
 
 export interface Claimed extends DeliveryKey {
   readonly attempt: number;
@@ -38,6 +49,7 @@ export class Claim {
   readonly #head: number;
   #cursor: number;
   #due: DueRow[] | undefined;
+  #inserts = 0;
 
   /** @returns nothing when the group is gone */
   static begin(
@@ -71,6 +83,11 @@ export class Claim {
     ahead.passTo(cursor);
   }
 
+  /** Whether there was more to do than one transaction should hold. */
+  get isCutShort(): boolean {
+    return this.#inserts >= maxInserts;
+  }
+
   /** Frees what its owners have left: the attempt counts. */
   reclaim(leases: readonly ExpiredLease[]): void {
     const statement = this.#connection.sql(
@@ -94,10 +111,8 @@ export class Claim {
     }
     this.#advance(
       () => claimed.length < max,
-      (candidate) => {
-        const row = this.#insert(candidate, leaseMs);
-        if (row) claimed.push(row);
-      },
+      leaseMs,
+      (row) => claimed.push(row),
     );
     return claimed;
   }
@@ -122,71 +137,71 @@ export class Claim {
   #lineUp(): void {
     let room = window - this.#dueRows().length;
     this.#advance(
-      () => room > 0,
-      (candidate) => {
-        room -= 1;
-        this.#insert(candidate, undefined);
-      },
+      () => room-- > 0,
+      undefined,
+      () => {},
     );
     this.#due = undefined;
   }
 
   /** Moves the cursor over candidates while `wants`. */
-  #advance(wants: () => boolean, use: (candidate: Candidate) => void): void {
-    while (wants()) {
+  #advance(wants: () => boolean, leaseMs: number | undefined, use: (row: Claimed) => void): void {
+    while (wants() && !this.isCutShort) {
       if (this.#ahead.size === 0) this.#fill(window);
       const candidate = this.#ahead.peek();
-      if (!candidate || this.#isFullBehind(candidate)) return;
+      if (!candidate) return;
+      const key = this.#group.ordered ? candidate.key : null;
+      const isBlocked = key !== null && isLaneTaken(this.#connection, this.#group, key);
+      if (isBlocked && !this.#mayBlock()) return;
       this.#ahead.shift();
+      this.#inserts += 1;
       this.#cursor = candidate.position;
-      use(candidate);
+      const row = this.#insert(candidate, key, isBlocked, leaseMs);
+      if (row) use(row);
     }
   }
 
-  /** Whether the candidate would have to wait behind its key, where too many do already. */
-  #isFullBehind({ key }: Candidate): boolean {
-    if (key === null || !this.#group.ordered) return false;
-    if (!isLaneTaken(this.#connection, this.#group, key)) return false;
-    const blocked = this.#connection
-      .sql(
-        `SELECT count(*) FROM (SELECT 1 FROM deliveries
-         WHERE group_no = ? AND state = ${state.blocked} LIMIT ${maxBlocked})`,
-      )
-      .get(this.#group.no);
-    return Number(blocked?.[0]) >= maxBlocked;
+  /** Whether one more may wait behind its key. */
+  #mayBlock(): boolean {
+    const { blocked } = this.#ahead;
+    // Those that were let go since are still counted, so a full count is made anew, but not each time.
+    if (blocked.count >= maxBlocked && (blocked.claims += 1) >= claimsPerCount) {
+      blocked.claims = 0;
+      blocked.count = countBlocked(this.#connection, this.#group);
+    }
+    if (blocked.count >= maxBlocked) return false;
+    blocked.count += 1;
+    return true;
   }
 
   /** Makes the row of an event that the cursor passes: leased for `leaseMs`, if it needn't wait. */
-  #insert(candidate: Candidate, leaseMs: number | undefined): Claimed | undefined {
+  #insert(
+    candidate: Candidate,
+    key: string | null,
+    isBlocked: boolean,
+    leaseMs: number | undefined,
+  ): Claimed | undefined {
     const { position, rank, recordedAt, deliverAt } = candidate;
-    const key = this.#group.ordered ? candidate.key : null;
+    const group = this.#group.no;
     const put = (to: number, due: number | null, token: number | null): void => {
       this.#connection
-        .sql(
-          `INSERT OR IGNORE INTO deliveries
-           (group_no, position, copy, state, attempt, due, token, renewals, lease_ms, key, rank, since)
-           VALUES (?, ?, 0, ?, 1, ?, ?, 0, ?, ?, ?, ?)`,
-        )
-        .run(this.#group.no, position, to, due, token, leaseMs ?? null, key, rank, recordedAt);
+        .sql(insertSql)
+        .run(group, position, to, due, token, leaseMs ?? null, key, rank, recordedAt);
     };
     if (deliverAt !== null && deliverAt > this.#time) put(state.scheduled, deliverAt, null);
-    else if (key !== null && isLaneTaken(this.#connection, this.#group, key)) {
-      put(state.blocked, null, null);
-    } else if (leaseMs === undefined) put(state.ready, this.#time, null);
+    else if (isBlocked) put(state.blocked, null, null);
+    else if (leaseMs === undefined) put(state.ready, this.#time, null);
     else {
       const token = this.#nextToken();
       put(state.leased, null, token);
-      return { group: this.#group.no, position, copy: 0, attempt: 1, token, event: undefined };
+      return { group, position, copy: 0, attempt: 1, token, event: undefined };
     }
     return undefined;
   }
 
   #dueRows(): DueRow[] {
     this.#due ??= this.#connection
-      .sql(
-        `SELECT position, copy, state, attempt, key, rank, since, event FROM deliveries
-         WHERE group_no = ? AND due <= ? ORDER BY due LIMIT ${window}`,
-      )
+      .sql(dueSql)
       .all(this.#group.no, this.#time)
       .map(toDueRow)
       .toSorted((left, right) => left.turn - right.turn || left.position - right.position);
@@ -210,14 +225,19 @@ export class Claim {
 
   #lease({ position, copy, attempt, event }: DueRow, leaseMs: number): Claimed {
     const token = this.#nextToken();
-    this.#connection
-      .sql(
-        `UPDATE deliveries SET state = ${state.leased}, due = NULL, token = ?, renewals = 0, lease_ms = ?
-         WHERE group_no = ? AND position = ? AND copy = ?`,
-      )
-      .run(token, leaseMs, this.#group.no, position, copy);
+    this.#connection.sql(leaseSql).run(token, leaseMs, this.#group.no, position, copy);
     return { group: this.#group.no, position, copy, attempt, token, event };
   }
+}
+
+function countBlocked(connection: Connection, group: Group): number {
+  const row = connection
+    .sql(
+      `SELECT count(*) FROM (SELECT 1 FROM deliveries
+       WHERE group_no = ? AND state = ${state.blocked} LIMIT ${maxBlocked})`,
+    )
+    .get(group.no);
+  return Number(row?.[0] ?? 0);
 }
 
 interface DueRow {

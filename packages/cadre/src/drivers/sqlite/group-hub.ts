@@ -155,32 +155,30 @@ export class GroupHub {
     return typeof row?.[0] === "number" ? row[0] : Infinity;
   }
 
-  /** True when somebody was given something. */
+  /** True when there may be more. */
   async #claim(): Promise<boolean> {
-    const pullers = await this.#file.writer.write({
+    const { pullers, isCutShort } = await this.#file.writer.write({
       toDisk: false,
       events: [],
       run: (transaction) => this.#claimIn(transaction),
     });
     this.#unsure = false;
-    let given = false;
     for (const puller of pullers) {
       const leases = puller.claimed.map((claimed) => this.#toLease(claimed, puller.leaseMs));
       puller.claimed = [];
-      given = true;
       if (puller.aborted) for (const lease of leases) await lease.settle({ kind: "release" });
       this.#end(puller, puller.aborted ? [] : leases);
     }
-    return given;
+    return pullers.length > 0 || isCutShort;
   }
 
-  #claimIn(transaction: LogTransaction): readonly Puller[] {
+  #claimIn(transaction: LogTransaction): { pullers: readonly Puller[]; isCutShort: boolean } {
     if (this.#unsure) this.#ahead = new Lookahead(this.group.patterns, 0);
     this.#unsure = true;
     for (const puller of this.#waiting) puller.claimed = [];
     const nextToken = (): number => leaseToken(this.#file.member, (this.#leases += 1));
     const claim = Claim.begin(transaction, this.group, this.#ahead, this.#file.time, nextToken);
-    if (!claim) return [];
+    if (!claim) return { pullers: [], isCutShort: false };
     claim.reclaim(this.#watch.takeExpired());
     const served: Puller[] = [];
     for (const puller of this.#waiting) {
@@ -189,7 +187,7 @@ export class GroupHub {
       served.push(puller);
     }
     claim.end();
-    return served;
+    return { pullers: served, isCutShort: claim.isCutShort };
   }
 
   #toLease(claimed: Claimed, leaseMs: number): Lease {

@@ -9,21 +9,32 @@ import type { Connection } from "./connection.ts";
 import { state, type DeliveryKey } from "./delivery-row.ts";
 import type { Group } from "./group-table.ts";
 
-function holders(group: Group): string {
+/** The statements of one kind of order, made once: their texts are looked up on every claim. */
+function statements(skips: boolean): Record<"taken" | "heldByOther" | "held", string> {
   const always = [state.ready, state.leased];
-  return (group.ordered === "skip" ? always : [...always, state.parked, state.retrying]).join(", ");
+  const holders = skips ? always : [...always, state.parked, state.retrying];
+  const of = "SELECT 1 FROM deliveries WHERE group_no = ? AND key = ? AND state IN";
+  return {
+    taken: `${of} (${[...holders, state.blocked].join(", ")}) LIMIT 1`,
+    heldByOther: `${of} (${holders.join(", ")}) AND (position <> ? OR copy <> ?) LIMIT 1`,
+    held: `${of} (${holders.join(", ")}) LIMIT 1`,
+  };
+}
+
+const skipping = statements(true);
+const keeping = statements(false);
+const nextSql = `SELECT position, copy FROM deliveries
+  WHERE group_no = ? AND key = ? AND state = ${state.blocked} ORDER BY position, copy LIMIT 1`;
+const letGoSql = `UPDATE deliveries SET state = ${state.ready}, due = ?
+  WHERE group_no = ? AND position = ? AND copy = ?`;
+
+function statementsOf(group: Group): ReturnType<typeof statements> {
+  return group.ordered === "skip" ? skipping : keeping;
 }
 
 /** Whether a new event of the key has to wait. */
 export function isLaneTaken(connection: Connection, group: Group, key: string): boolean {
-  const states = `${holders(group)}, ${state.blocked}`;
-  return (
-    connection
-      .sql(
-        `SELECT 1 FROM deliveries WHERE group_no = ? AND key = ? AND state IN (${states}) LIMIT 1`,
-      )
-      .get(group.no, key) !== undefined
-  );
+  return connection.sql(statementsOf(group).taken).get(group.no, key) !== undefined;
 }
 
 /** Whether another delivery than this one holds the lane of the key. */
@@ -31,37 +42,15 @@ export function isHeldByOther(
   connection: Connection,
   group: Group,
   key: string,
-  delivery: DeliveryKey,
+  { position, copy }: DeliveryKey,
 ): boolean {
-  return (
-    connection
-      .sql(
-        `SELECT 1 FROM deliveries WHERE group_no = ? AND key = ? AND state IN (${holders(group)})
-         AND (position <> ? OR copy <> ?) LIMIT 1`,
-      )
-      .get(group.no, key, delivery.position, delivery.copy) !== undefined
-  );
+  const statement = connection.sql(statementsOf(group).heldByOther);
+  return statement.get(group.no, key, position, copy) !== undefined;
 }
 
 /** Lets the next of the key go, if nobody holds its lane any more. */
 export function letNextGo(connection: Connection, group: Group, key: string, time: number): void {
-  const held = connection
-    .sql(
-      `SELECT 1 FROM deliveries WHERE group_no = ? AND key = ? AND state IN (${holders(group)}) LIMIT 1`,
-    )
-    .get(group.no, key);
-  if (held) return;
-  const next = connection
-    .sql(
-      `SELECT position, copy FROM deliveries
-       WHERE group_no = ? AND key = ? AND state = ${state.blocked} ORDER BY position, copy LIMIT 1`,
-    )
-    .get(group.no, key);
-  if (!next) return;
-  connection
-    .sql(
-      `UPDATE deliveries SET state = ${state.ready}, due = ?
-       WHERE group_no = ? AND position = ? AND copy = ?`,
-    )
-    .run(time, group.no, next[0]!, next[1]!);
+  if (connection.sql(statementsOf(group).held).get(group.no, key)) return;
+  const next = connection.sql(nextSql).get(group.no, key);
+  if (next) connection.sql(letGoSql).run(time, group.no, next[0]!, next[1]!);
 }

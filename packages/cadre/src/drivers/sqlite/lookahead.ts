@@ -24,6 +24,8 @@ export class Lookahead {
   readonly #matchers: readonly ((type: string) => boolean)[];
   readonly #types = new Map<string, boolean>();
   readonly #candidates = new Queue<Candidate>();
+  /** How many events the group keeps behind their keys at most, and the claims since they were counted. */
+  readonly blocked: { count: number; claims: number } = { count: Infinity, claims: Infinity };
   #scannedTo: number;
   #ranked = 0;
 

@@ -13,9 +13,21 @@ export interface OwnedDelivery extends DeliveryKey {
 
 const owned = `group_no = ? AND position = ? AND copy = ? AND token = ? AND state = ${state.leased}`;
 
+const isOwnedSql = `SELECT 1 FROM deliveries WHERE ${owned}`;
+const keySql = `SELECT key FROM deliveries WHERE ${owned}`;
+const ackSql = `DELETE FROM deliveries WHERE ${owned}`;
+const releaseSql = updateSql(`state = ${state.ready}, due = ?`);
+const retrySql = updateSql("state = ?, attempt = attempt + 1, due = ?");
+const parkSql = updateSql(`state = ${state.parked}, due = NULL`);
+const extendSql = `UPDATE deliveries SET renewals = renewals + 1, lease_ms = ? WHERE ${owned}`;
+
+function updateSql(assignments: string): string {
+  return `UPDATE deliveries SET token = NULL, ${assignments} WHERE ${owned}`;
+}
+
 export function isOwned(connection: Connection, delivery: OwnedDelivery): boolean {
   const { group, position, copy, token } = delivery;
-  const statement = connection.sql(`SELECT 1 FROM deliveries WHERE ${owned}`);
+  const statement = connection.sql(isOwnedSql);
   return statement.get(group, position, copy, token) !== undefined;
 }
 
@@ -29,31 +41,24 @@ export function settleDelivery(
   const { connection } = transaction;
   const { position, copy, token } = delivery;
   const key = group.ordered ? keyOf(connection, delivery) : undefined;
-  const change = (assignments: string, ...values: readonly (number | null)[]): number =>
-    connection
-      .sql(`UPDATE deliveries SET token = NULL, ${assignments} WHERE ${owned}`)
-      .run(...values, delivery.group, position, copy, token);
+  const change = (text: string, ...values: readonly number[]): number =>
+    connection.sql(text).run(...values, delivery.group, position, copy, token);
   let changed: number;
   switch (settlement.kind) {
     case "ack":
-      changed = connection
-        .sql(`DELETE FROM deliveries WHERE ${owned}`)
-        .run(delivery.group, position, copy, token);
+      changed = change(ackSql);
       break;
     case "release":
-      changed = change(`state = ${state.ready}, due = ?`, time);
+      changed = change(releaseSql, time);
       break;
     case "retry": {
       const waits = settlement.delayMs > 0;
-      changed = change(
-        "state = ?, attempt = attempt + 1, due = ?",
-        waits ? state.retrying : state.ready,
-        time + Math.max(0, settlement.delayMs),
-      );
+      const to = waits ? state.retrying : state.ready;
+      changed = change(retrySql, to, time + Math.max(0, settlement.delayMs));
       break;
     }
     case "park":
-      changed = change(`state = ${state.parked}, due = NULL`);
+      changed = change(parkSql);
   }
   if (changed === 0) return "lost";
   if (key !== undefined) {
@@ -68,9 +73,7 @@ export function extendDelivery(
   { group, position, copy, token }: OwnedDelivery,
   ms: number,
 ): "ok" | "lost" {
-  const changed = connection
-    .sql(`UPDATE deliveries SET renewals = renewals + 1, lease_ms = ? WHERE ${owned}`)
-    .run(ms, group, position, copy, token);
+  const changed = connection.sql(extendSql).run(ms, group, position, copy, token);
   return changed === 0 ? "lost" : "ok";
 }
 
@@ -93,7 +96,7 @@ function keyOf(
   connection: Connection,
   { group, position, copy, token }: OwnedDelivery,
 ): string | undefined {
-  const statement = connection.sql(`SELECT key FROM deliveries WHERE ${owned}`);
+  const statement = connection.sql(keySql);
   const key = statement.get(group, position, copy, token)?.[0];
   return typeof key === "string" ? key : undefined;
 }

@@ -43,8 +43,8 @@ export interface WriterOptions {
   readonly onCommit: (transaction: LogTransaction) => void;
 }
 
-const maxRows = 2_048; // events in one transaction: about 10 ms of work, the longest that a timer may be late
-const maxRequests = 2_048; // the same for requests that append nothing
+const maxRows = 512; // events in one transaction: about 5 ms of work with its answers, so that timers are not late
+const maxRequests = 512; // the same for requests that append nothing
 const maxTurnMs = 2; // microtasks may write for so long before the loop gets its turn
 const maxFlushes = 64; // the same in transactions, for clocks that stand still
 const quietHops = 3; // microtasks that a lone request waits, for those that the same turn is about to make
