@@ -1,0 +1,36 @@
+import type { Intake, Lease } from "../../bus/transport.ts";
+import type { LogCursor } from "./log-cursor.ts";
+import { toRecorded } from "./wire.ts";
+
+/**
+ * A broadcast: the tail of the log from a fixed position. The log is the queue, so a slow reader misses nothing but what the
+ * stream itself has dropped.
+ */
+export class BroadcastIntake implements Intake {
+  readonly #cursor: LogCursor;
+  readonly #onClose: (intake: BroadcastIntake) => void;
+
+  constructor(cursor: LogCursor, onClose: (intake: BroadcastIntake) => void) {
+    this.#cursor = cursor;
+    this.#onClose = onClose;
+  }
+
+  async pull(max: number, signal: AbortSignal): Promise<readonly Lease[]> {
+    if (max < 1) return [];
+    const entries = await this.#cursor.next(max, signal);
+    return entries.map(({ message, info }) => ({
+      recorded: toRecorded(message, info),
+      attempt: 1,
+      settle: answerOk,
+      extend: answerOk,
+    }));
+  }
+
+  close(): Promise<void> {
+    this.#onClose(this);
+    return this.#cursor.close();
+  }
+}
+
+const ok: Promise<"ok"> = Promise.resolve("ok");
+const answerOk = (): Promise<"ok"> => ok;

@@ -1,0 +1,112 @@
+import type { DeadLetter, DeadLetterBox, DeadLetterQuery } from "../../bus/transport.ts";
+import { freezeJson } from "../../core/json.ts";
+import { compilePattern } from "../../core/pattern.ts";
+import { LogCursor } from "./log-cursor.ts";
+import { forCaller } from "./nats-error.ts";
+import type { Session } from "./session.ts";
+import { letterSubject } from "./subjects.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const pageSize = 50; // letters carry whole events
+
+/** Dead letters in a stream that keeps the last message of each subject. There is no bound but the disk. */
+export class NatsDeadLetters implements DeadLetterBox {
+  readonly #open: () => Promise<Session>;
+
+  constructor(open: () => Promise<Session>) {
+    this.#open = open;
+  }
+
+  put(letter: DeadLetter): Promise<void> {
+    return this.#with(async (session) => {
+      const subject = letterSubject(session.settings.prefix, letter.id);
+      await session.store(subject, encodeLetter(letter, maxPayload(session)), {
+        "Content-Type": "application/json",
+      });
+    });
+  }
+
+  get(id: string): Promise<DeadLetter | undefined> {
+    return this.#with(async (session) => {
+      const { keptStream, prefix } = session.settings;
+      const data = await session.last(keptStream, letterSubject(prefix, id));
+      return data && decodeLetter(data);
+    });
+  }
+
+  async *list(query: DeadLetterQuery = {}): AsyncGenerator<DeadLetter, void, undefined> {
+    const session = await this.#open();
+    let left = query.limit ?? Infinity;
+    if (left <= 0) return;
+    const isAsked = askedFor(query);
+    const { keptStream: stream, prefix } = session.settings;
+    const subject = `${prefix}.k.d.>`;
+    const cursor = await this.#with(() =>
+      LogCursor.open({ session, stream, subject }, { deliver_policy: "all" }),
+    );
+    try {
+      for (let waiting = cursor.waiting; waiting > 0;) {
+        const page = await cursor.next(Math.min(pageSize, waiting));
+        for (const { message, info } of page) {
+          waiting = info.pending;
+          const letter = decodeLetter(message.data);
+          if (!isAsked(letter)) continue;
+          yield letter;
+          left -= 1;
+          if (left === 0) return;
+        }
+        if (page.length === 0) return;
+      }
+    } finally {
+      await cursor.close();
+    }
+  }
+
+  remove(id: string): Promise<boolean> {
+    return this.#with(async (session) => {
+      const { keptStream, prefix } = session.settings;
+      const filter = letterSubject(prefix, id);
+      const path = `STREAM.PURGE.${keptStream}`;
+      const { purged } = await session.api<{ purged: number }>(path, { filter });
+      return purged > 0;
+    });
+  }
+
+  async #with<Result>(operation: (session: Session) => Promise<Result>): Promise<Result> {
+    const session = await this.#open();
+    try {
+      return await operation(session);
+    } catch (error) {
+      throw forCaller(error, session.url);
+    }
+  }
+}
+
+function maxPayload(session: Session): number {
+  return session.client.info?.max_payload ?? Infinity;
+}
+
+/** The stack goes first where the letter is too large: the event counts for more. */
+function encodeLetter(letter: DeadLetter, maxBytes: number): Uint8Array {
+  const data = encoder.encode(JSON.stringify(letter));
+  if (data.length + headerBytes <= maxBytes) return data;
+  const { stack: _stack, ...error } = letter.error;
+  const message = error.message.slice(0, 1_000);
+  return encoder.encode(JSON.stringify({ ...letter, error: { ...error, message } }));
+}
+
+const headerBytes = 256; // more than the headers of a letter have
+
+function decodeLetter(data: Uint8Array): DeadLetter {
+  return freezeJson(JSON.parse(decoder.decode(data)) as DeadLetter); // written by `put`
+}
+
+function askedFor({ group, reason, type }: DeadLetterQuery): (letter: DeadLetter) => boolean {
+  const isType = type === undefined ? undefined : compilePattern(type);
+  return (letter) => {
+    if (group !== undefined && letter.group !== group) return false;
+    if (reason !== undefined && letter.reason !== reason) return false;
+    return !isType || (letter.event !== undefined && isType(letter.event.type));
+  };
+}

@@ -1,0 +1,204 @@
+import type {
+  Capabilities,
+  ConsumeSpec,
+  DeadLetterBox,
+  Intake,
+  Outgoing,
+  PublishResult,
+  ReadQuery,
+  Recorded,
+  Transport,
+} from "../../bus/transport.ts";
+import { CadreError, describeError } from "../../core/errors.ts";
+import { BroadcastIntake } from "./broadcast-intake.ts";
+import type { NatsClientLike } from "./client.ts";
+import { connect, loadLibrary, type Address } from "./connect.ts";
+import { NatsDeadLetters } from "./dead-letters.ts";
+import { GroupIntake } from "./group-intake.ts";
+import { deleteGroup, joinGroup, startConfig } from "./groups.ts";
+import { readHistory } from "./history.ts";
+import { LogCursor } from "./log-cursor.ts";
+import { forCaller } from "./nats-error.ts";
+import type { Settings } from "./nats-options.ts";
+import { maxEventBytes, publishAll } from "./publishing.ts";
+import { closedError, Session } from "./session.ts";
+import { prepareStreams } from "./streams.ts";
+import { planSubject } from "./subjects.ts";
+
+const maxRetryDelayMs = 30 * 24 * 3_600_000; // 30 days; the server would take more
+
+/** Connects at its first use. */
+export class NatsTransport implements Transport {
+  readonly name: string = "nats";
+  readonly deadLetters: DeadLetterBox;
+  readonly #target: Address | NatsClientLike;
+  readonly #settings: Settings;
+  readonly #intakes = new Set<GroupIntake | BroadcastIntake>();
+  readonly #publishing = new Set<Promise<unknown>>();
+  readonly #closer = new AbortController();
+  #opening: Promise<Session> | undefined;
+  #session: Session | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(target: Address | NatsClientLike, settings: Settings) {
+    this.#target = target;
+    this.#settings = settings;
+    this.deadLetters = new NatsDeadLetters(() => this.#open());
+  }
+
+  get capabilities(): Capabilities {
+    return {
+      durable: "process", // the server answers before it syncs to disk
+      durableGroups: true,
+      history: "log",
+      order: "total",
+      keyOrder: [],
+      maxRetryDelayMs,
+      durableDelay: false, // kept, but in whole seconds: after a restart it may end up to one second early
+      delayedPublish: false,
+      durableAttempts: true,
+      priorities: false,
+      publisherDedupeMs: this.#settings.dedupeMs,
+      reportsUnroutable: false,
+      maxBytes: maxEventBytes(this.#session),
+      crossesProcess: true,
+      effects: "at-least-once",
+    };
+  }
+
+  async publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
+    const publishing = this.#open().then((session) => publishAll(session, batch));
+    this.#publishing.add(publishing);
+    try {
+      return await publishing;
+    } finally {
+      this.#publishing.delete(publishing);
+    }
+  }
+
+  async open(spec: ConsumeSpec): Promise<Intake> {
+    if (spec.ordered) {
+      const message = `The NATS transport keeps no order by key ("${spec.ordered}") across the members of a group.`;
+      throw new CadreError("UNSUPPORTED", message, { feature: "ordered", by: this.name });
+    }
+    return this.#with(async (session) => {
+      const intake =
+        spec.mode === "group"
+          ? await this.#openGroup(session, spec)
+          : await this.#openBroadcast(session, spec);
+      if (this.#closing) {
+        await intake.close();
+        throw closedError();
+      }
+      this.#intakes.add(intake);
+      return intake;
+    });
+  }
+
+  async *read(query: ReadQuery): AsyncGenerator<Recorded, void, undefined> {
+    const session = await this.#open();
+    try {
+      yield* readHistory(session, query);
+    } catch (error) {
+      throw forCaller(error, session.url);
+    }
+  }
+
+  deleteGroup(group: string): Promise<void> {
+    return this.#with((session) => deleteGroup(session, group));
+  }
+
+  async health(): Promise<{ readonly ok: boolean; readonly detail?: string }> {
+    const { clock, requestTimeoutMs } = this.#settings;
+    try {
+      const session = await this.#open();
+      if (!session.connected) return { ok: false, detail: `not connected to ${session.url}` };
+      const startedAt = clock.monotonic();
+      await session.api("INFO");
+      const tookMs = Math.round(clock.monotonic() - startedAt);
+      return { ok: true, detail: `JetStream at ${session.url} answered in ${tookMs} ms` };
+    } catch (error) {
+      const { message } = describeError(forCaller(error, "the NATS server"));
+      return { ok: false, detail: `${message} (within ${requestTimeoutMs} ms)` };
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** What is being published is waited for, at most as long as an answer of the server takes. */
+  async #close(): Promise<void> {
+    await Promise.resolve(); // `#closing` is set before anybody is told
+    this.#closer.abort(closedError());
+    // Who could not connect has been told so, and leaves nothing to close.
+    const session = await this.#opening?.catch(() => undefined);
+    if (!session) return;
+    await Promise.allSettled([...this.#publishing]);
+    await Promise.allSettled([...this.#intakes].map((intake) => intake.close()));
+    session.end();
+    if (isAddress(this.#target)) await session.client.close();
+    else if (session.connected) await session.client.flush();
+  }
+
+  async #openGroup(session: Session, spec: ConsumeSpec): Promise<GroupIntake> {
+    const record = await joinGroup(session, spec);
+    const onClose = (intake: GroupIntake): void => void this.#intakes.delete(intake);
+    return new GroupIntake({ session, record, leaseMs: spec.leaseMs, onClose });
+  }
+
+  async #openBroadcast(session: Session, spec: ConsumeSpec): Promise<BroadcastIntake> {
+    const { stream, prefix } = this.#settings;
+    const subject = planSubject(prefix, spec.patterns);
+    const cursor = await LogCursor.open({ session, stream, subject }, startConfig(spec.from));
+    return new BroadcastIntake(cursor, (intake) => void this.#intakes.delete(intake));
+  }
+
+  async #with<Result>(operation: (session: Session) => Promise<Result>): Promise<Result> {
+    const session = await this.#open();
+    try {
+      return await operation(session);
+    } catch (error) {
+      if (this.#closing) throw closedError();
+      throw forCaller(error, session.url);
+    }
+  }
+
+  /** What failed is tried again at the next use. */
+  #open(): Promise<Session> {
+    if (this.#closing) return Promise.reject(closedError());
+    if (!this.#opening) {
+      const opening = this.#connect();
+      this.#opening = opening;
+      opening.catch(() => {
+        if (this.#opening === opening) this.#opening = undefined;
+      });
+    }
+    return this.#opening;
+  }
+
+  async #connect(): Promise<Session> {
+    const target = this.#target;
+    const { headers } = await loadLibrary();
+    const client = isAddress(target)
+      ? await connect(target, this.#settings, this.#closer.signal)
+      : target;
+    const url = isAddress(target) ? target.shown : "the given connection";
+    const session = new Session(client, this.#settings, { url, makeHeaders: headers });
+    try {
+      await prepareStreams(session);
+      if (this.#closer.signal.aborted) throw closedError();
+    } catch (error) {
+      session.end();
+      if (isAddress(target)) await client.close();
+      throw forCaller(error, url);
+    }
+    this.#session = session;
+    return session;
+  }
+}
+
+function isAddress(target: Address | NatsClientLike): target is Address {
+  return "shown" in target;
+}
