@@ -88,9 +88,8 @@ export type {
   Responder,
   RetryOptions,
   SubscribeOptions,
-  Subscription,
-  SubscriptionStats,
 } from "./bus/bus.ts";
+export type { Subscription, SubscriptionStats } from "./bus/subscription.ts";
 export type {
   Capabilities,
   ConsumeSpec,

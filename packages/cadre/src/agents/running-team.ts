@@ -1,5 +1,6 @@
 /** A team that runs: its parts, in the order in which they start and close. */
-import type { Bus, DrainReport, Subscription } from "../bus/bus.ts";
+import type { Bus, DrainReport } from "../bus/bus.ts";
+import type { Subscription } from "../bus/subscription.ts";
 import { CadreError, describeError } from "../core/errors.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import { startRelay, type Relay } from "../outbox/relay.ts";

@@ -12,7 +12,7 @@ import type { Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import { Backpressure, type DropReport } from "./backpressure.ts";
-import type { Subscription, SubscriptionStats } from "./bus.ts";
+import type { Subscription, SubscriptionStats } from "./subscription.ts";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
 import { createCounters, type Counters } from "./counters.ts";
 import { RunningDelivery, type DeliveryParts } from "./delivery.ts";

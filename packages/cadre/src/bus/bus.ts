@@ -15,6 +15,7 @@ import type {
   TopicsOf,
 } from "../core/event-types.ts";
 import type { EventRegistry } from "../core/registry.ts";
+import type { Subscription, SubscriptionStats } from "./subscription.ts";
 import type {
   Capabilities,
   DeadLetter,
@@ -37,7 +38,10 @@ export interface BusOptions<Events extends EventMap = EventMap> {
   readonly clock?: Clock;
   readonly random?: Random;
   readonly logger?: Logger;
-  /** Publishes from inside handlers that may wait for a full queue before they are refused. @default 1_000 */
+  /**
+   * Publishes from inside handlers that may wait for a full queue before they are refused.
+   * @default 1_000
+   */
   readonly maxHandlerBacklog?: number;
   /** Event ids remembered for each group where there is no inbox. @default 10_000 */
   readonly dedupWindow?: number;
@@ -75,7 +79,10 @@ export interface RetryOptions {
   readonly maxDelayMs?: number;
   /** Part of the delay that is drawn by chance, 0 to 1. @default 0.5 */
   readonly jitter?: number;
-  /** False makes it a dead letter at once. Not asked for a TerminalError. @default every error is retried */
+  /**
+   * False makes it a dead letter at once. Not asked for a TerminalError. @default every error is
+   * retried
+   */
   readonly retryIf?: (error: unknown, attempt: number) => boolean;
 }
 
@@ -90,8 +97,9 @@ export interface BreakerOptions {
 
 export interface SubscribeOptions<Also extends string = string> {
   /**
-   * Name of the consumer group: members compete, each event goes to one of them, at least once, with retries and dead letters.
-   * Without it every subscriber sees every event, at most once, and a failure is an error record.
+   * Name of the consumer group: members compete, each event goes to one of them, at least once,
+   * with retries and dead letters. Without it every subscriber sees every event, at most once, and
+   * a failure is an error record.
    */
   readonly group?: string;
   /** More patterns for the same subscription. */
@@ -101,20 +109,35 @@ export interface SubscribeOptions<Also extends string = string> {
   readonly from?: StartFrom;
   /** Handlers at once. @default 1 */
   readonly concurrency?: number;
-  /** Time for one attempt in milliseconds; then `signal` is aborted and the attempt has failed. 0 is no limit. @default 30_000 */
+  /**
+   * Time for one attempt in milliseconds; then `signal` is aborted and the attempt has failed. 0 is
+   * no limit. @default 30_000
+   */
   readonly timeoutMs?: number;
-  /** How long a delivery is owned without renewal; the bus renews while the handler runs. @default 30_000 */
+  /**
+   * How long a delivery is owned without renewal; the bus renews while the handler runs.
+   * @default 30_000
+   */
   readonly leaseMs?: number;
   readonly retry?: RetryOptions;
-  /** Events of one key one after the other across all members; says what a failing one does to those behind it. */
+  /**
+   * Events of one key one after the other across all members; says what a failing one does to those
+   * behind it.
+   */
   readonly ordered?: OnRetry;
   /** Events held in memory for this subscription. @default 1_000 */
   readonly maxQueued?: number;
-  /** What happens when they are that many. @default "wait" for a group; "drop-oldest" for a broadcast */
+  /**
+   * What happens when they are that many. @default "wait" for a group; "drop-oldest" for a
+   * broadcast
+   */
   readonly overflow?: Overflow;
   /** Skips an event that this group has handled. @default true for a group */
   readonly dedup?: boolean;
-  /** What becomes of an event whose `expiresAt` has passed. @default "drop": counted, not handed over */
+  /**
+   * What becomes of an event whose `expiresAt` has passed. @default "drop": counted, not handed
+   * over
+   */
   readonly expired?: "drop" | "dead-letter";
   readonly breaker?: BreakerOptions | false;
   /** Closes the subscription when aborted. */
@@ -125,7 +148,9 @@ export interface SubscribeOptions<Also extends string = string> {
 
 /** What a handler can do beside looking at the event. */
 export interface Delivery<Events extends EventMap = EventMap> {
-  /** Only for inference; never set. It also lets a bus of a registry pass where any bus is taken. */
+  /**
+   * Only for inference; never set. It also lets a bus of a registry pass where any bus is taken.
+   */
   readonly events?: { readonly [Type in keyof Events]-?: Events[Type] };
   /** From 1. */
   readonly attempt: number;
@@ -135,8 +160,8 @@ export interface Delivery<Events extends EventMap = EventMap> {
   /** Aborted at the timeout, when the lease is lost, and at the deadline of a drain. */
   readonly signal: AbortSignal;
   /**
-   * Publishes with the handled event as cause. In a group it is held back until the handler has succeeded, and resolves at once;
-   * `isolated` sends now, whatever becomes of the handler.
+   * Publishes with the handled event as cause. In a group it is held back until the handler has
+   * succeeded, and resolves at once; `isolated` sends now, whatever becomes of the handler.
    */
   publish<Type extends EventType<Events>>(
     type: Type,
@@ -150,8 +175,13 @@ export interface Delivery<Events extends EventMap = EventMap> {
   stage(effects: {
     readonly appends?: readonly Append[];
     readonly slots?: readonly SlotWrite[];
+    /** Finished events to publish with the success, with their own ids. */
+    readonly outbox?: readonly AgentEvent[];
   }): void;
-  /** Owns the delivery for `ms` milliseconds from now; the bus does this by itself while the handler runs. */
+  /**
+   * Owns the delivery for `ms` milliseconds from now; the bus does this by itself while the handler
+   * runs.
+   */
   extend(ms: number): Promise<void>;
 }
 
@@ -165,39 +195,6 @@ export type Responder<Event extends AgentEvent = AgentEvent, Events extends Even
   event: Event,
   delivery: Delivery<Events>,
 ) => unknown;
-
-export interface SubscriptionStats {
-  readonly name: string;
-  readonly queued: number;
-  readonly running: number;
-  readonly handled: number;
-  readonly failed: number;
-  readonly retried: number;
-  readonly deadLettered: number;
-  readonly duplicates: number;
-  readonly expired: number;
-  /** Dropped by the overflow policy, or missed by a slow broadcast. */
-  readonly dropped: number;
-  readonly filtered: number;
-  readonly lostLeases: number;
-  readonly rejectedByBreaker: number;
-  readonly breaker: "closed" | "open" | "half-open" | "none";
-  readonly paused: boolean;
-}
-
-export interface Subscription {
-  readonly name: string;
-  /** Stops new deliveries; what runs goes on. The group keeps this member. */
-  pause(): void;
-  resume(): void;
-  readonly concurrency: number;
-  setConcurrency(concurrency: number): void;
-  stats(): SubscriptionStats;
-  /** Resolves when nothing is queued or running here. */
-  idle(): Promise<void>;
-  /** Stops taking events, waits for what runs, gives back what had not started. Closing twice is allowed. */
-  close(options?: { readonly deadlineMs?: number }): Promise<void>;
-}
 
 export interface RequestOptions extends PublishOptions {
   /** @default 30_000 */
@@ -249,13 +246,19 @@ export interface BusStats {
   readonly subscriptions: readonly SubscriptionStats[];
 }
 
-/** Sees every event on its way out. Returns it, changed or not, or `undefined` to hold it from being published (counted). */
+/**
+ * Sees every event on its way out. Returns it, changed or not, or `undefined` to hold it from being
+ * published (counted).
+ */
 export type PublishMiddleware = (
   event: AgentEvent,
   next: (event: AgentEvent) => Promise<void>,
 ) => Promise<void>;
 
-/** Wraps a handler's run. It observes; it cannot settle. `next` runs the rest and rejects when the handler fails. */
+/**
+ * Wraps a handler's run. It observes; it cannot settle. `next` runs the rest and rejects when the
+ * handler fails.
+ */
 export type HandleMiddleware = (
   event: AgentEvent,
   delivery: Delivery,
@@ -263,17 +266,22 @@ export type HandleMiddleware = (
 ) => Promise<void>;
 
 export interface Bus<Events extends EventMap = EventMap> {
-  /** Only for inference; never set. It also lets a bus of a registry pass where any bus is taken. */
+  /**
+   * Only for inference; never set. It also lets a bus of a registry pass where any bus is taken.
+   */
   readonly events?: { readonly [Type in keyof Events]-?: Events[Type] };
   readonly name: string;
   readonly source: string;
   readonly capabilities: Capabilities;
 
   /**
-   * Publishes one event; resolves when the transport has it, as safe as `capabilities.durable` says. Handlers are not awaited.
+   * Publishes one event; resolves when the transport has it, as safe as `capabilities.durable`
+   * says. Handlers are not awaited.
    *
-   * @throws {CadreError} INVALID_TOPIC | UNKNOWN_TYPE | INVALID_PAYLOAD | NOT_JSON | TOO_LARGE, before anything was sent
-   * @throws {CadreError} OVERLOADED, when a queue with `reject` is full, or from inside a handler at the hard cap
+   * @throws {CadreError} INVALID_TOPIC | UNKNOWN_TYPE | INVALID_PAYLOAD | NOT_JSON | TOO_LARGE,
+   * before anything was sent
+   * @throws {CadreError} OVERLOADED, when a queue with `reject` is full, or from inside a handler
+   * at the hard cap
    * @throws {CadreError} CLOSED, after `close` or during a drain
    */
   publish<Type extends EventType<Events>>(
@@ -333,23 +341,35 @@ export interface Bus<Events extends EventMap = EventMap> {
 
   /** @throws {CadreError} UNSUPPORTED, when the transport keeps no history */
   history(query?: ReadQuery): AsyncIterable<AgentEvent>;
-  /** Feeds past events, marked with `replayOf`, to `to` and to nothing else. Touches no checkpoint. Resolves with their number. */
+  /**
+   * Feeds past events, marked with `replayOf`, to `to` and to nothing else. Touches no checkpoint.
+   * Resolves with their number.
+   */
   replay(
     query: ReadQuery,
     options: ReplayOptions & { readonly to: Handler<EventOf<Events>, Events> },
   ): Promise<number>;
-  /** Publishes past events again under new ids, with the old event as cause and `replayOf`. Resolves with their number. */
+  /**
+   * Publishes past events again under new ids, with the old event as cause and `replayOf`. Resolves
+   * with their number.
+   */
   republish(query: ReadQuery): Promise<number>;
 
   readonly deadLetters: {
     list(query?: DeadLetterQuery): AsyncIterable<DeadLetter>;
     get(id: string): Promise<DeadLetter | undefined>;
-    /** Hands the event to its group again as attempt 1, with another payload if one is given. False when there is no such letter. */
+    /**
+     * Hands the event to its group again as attempt 1, with another payload if one is given. False
+     * when there is no such letter.
+     */
     redrive(id: string, options?: { readonly payload?: unknown }): Promise<boolean>;
     purge(id: string): Promise<boolean>;
   };
 
-  /** Applies to all subscriptions that exist and come: events that don't match are not handed over. Returns the end of it. */
+  /**
+   * Applies to all subscriptions that exist and come: events that don't match are not handed over.
+   * Returns the end of it.
+   */
   addFilter(filter: FilterDocument): () => void;
   usePublish(middleware: PublishMiddleware): () => void;
   useHandle(middleware: HandleMiddleware): () => void;
@@ -369,8 +389,9 @@ export interface Bus<Events extends EventMap = EventMap> {
   /** Resolves when no subscription has anything queued or running. */
   idle(): Promise<void>;
   /**
-   * Refuses new work, stops pulling, finishes what runs (it may still publish), gives back what had not started, fails open
-   * requests with CLOSED. At the deadline it aborts what still runs and returns the report all the same. Doesn't close the transport.
+   * Refuses new work, stops pulling, finishes what runs (it may still publish), gives back what had
+   * not started, fails open requests with CLOSED. At the deadline it aborts what still runs and
+   * returns the report all the same. Doesn't close the transport.
    */
   drain(options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
   /** Drains, then closes the transport. @default deadlineMs 10_000 */

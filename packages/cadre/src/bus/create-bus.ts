@@ -27,9 +27,8 @@ import type {
   RequestOptions,
   Responder,
   SubscribeOptions,
-  Subscription,
-  SubscriptionStats,
 } from "./bus.ts";
+import type { Subscription, SubscriptionStats } from "./subscription.ts";
 import type { DeadLetterOffice } from "./dead-letter-office.ts";
 import { errorType, type RaisedError } from "./error-channel.ts";
 import { Listening, type ListenOptions } from "./listen.ts";

@@ -1,6 +1,7 @@
 /** The events of a broadcast as an async iterable. */
 import type { AgentEvent } from "../core/event.ts";
-import type { Handler, SubscribeOptions, Subscription } from "./bus.ts";
+import type { Handler, SubscribeOptions } from "./bus.ts";
+import type { Subscription } from "./subscription.ts";
 import { Wakeup } from "./wakeup.ts";
 
 export type ListenOptions = Pick<SubscribeOptions, "filter" | "from" | "maxQueued" | "signal">;

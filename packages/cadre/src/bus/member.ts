@@ -1,6 +1,6 @@
 /** What the bus needs of every subscription, whatever its kind. */
 import { checkOptions, wholeNumber } from "../core/options.ts";
-import type { Subscription } from "./bus.ts";
+import type { Subscription } from "./subscription.ts";
 
 /** How a subscription ended. */
 export interface Closing {

@@ -13,7 +13,7 @@ import type { Clock } from "../core/clock.ts";
 import type { UnitOfWork } from "../core/commit.ts";
 import { CadreError } from "../core/errors.ts";
 import { Backpressure, type DropReport } from "./backpressure.ts";
-import type { SubscriptionStats } from "./bus.ts";
+import type { SubscriptionStats } from "./subscription.ts";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
 import type { Counters } from "./counters.ts";
 import type { ErrorChannel } from "./error-channel.ts";

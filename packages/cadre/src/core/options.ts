@@ -1,4 +1,7 @@
-/** Checks of option objects: an unknown name or an impossible value is refused, naming the option and the nearest right one. */
+/**
+ * Checks of option objects: an unknown name or an impossible value is refused, naming the option
+ * and the nearest right one.
+ */
 import { CadreError } from "./errors.ts";
 
 /** What one option may be. */
@@ -11,7 +14,8 @@ export interface OptionRule {
 export type OptionRules<Options> = { readonly [Name in keyof Required<Options>]: OptionRule };
 
 /**
- * Checks every member of `options` against its rule. Members that are `undefined` count as left out.
+ * Checks every member of `options` against its rule. Members that are `undefined` count as left
+ * out.
  *
  * @param where whose options they are, for the message: "createBus", "subscribe"
  * @throws {CadreError} INVALID_OPTION, naming the first option that is unknown or impossible
