@@ -76,12 +76,12 @@ export async function connect(
   signal: AbortSignal,
 ): Promise<NatsClientLike> {
   const { clock, random, connectTimeoutMs } = settings;
-  const { connect: open } = await loadLibrary();
+  const client = await loadLibrary();
   const end = clock.monotonic() + connectTimeoutMs;
   for (let tried = 1; ; tried += 1) {
     const leftMs = Math.max(1, Math.ceil(end - clock.monotonic()));
     try {
-      return await open({
+      return await client.connect({
         name: "cadre",
         maxReconnectAttempts: -1,
         reconnectTimeWait: 250,

@@ -7,7 +7,6 @@
  * What is asked for and not needed is taken back at once, or other members would have to wait for what lies here.
  */
 import type { Intake, Lease } from "../../bus/transport.ts";
-import { CadreError } from "../../core/errors.ts";
 import type { NatsMessageLike } from "./client.ts";
 import { consumerInfo, type GroupRecord } from "./groups.ts";
 import { forCaller } from "./nats-error.ts";
@@ -231,8 +230,13 @@ export class GroupIntake implements Intake {
         clock.after(keepMs / 10, () => this.#ask(), { background: true });
         return;
       }
-      const message = `Group "${record.name}" was deleted while this member was open. Open it again.`;
-      this.#failure = new CadreError("NOT_FOUND", message, { what: "group", id: record.name });
+      session.settings.logger.warn(
+        "A group was deleted while a member was open; the member ends.",
+        {
+          group: record.name,
+        },
+      );
+      await this.close();
     } catch (error) {
       this.#failure = forCaller(error, session.url);
     }

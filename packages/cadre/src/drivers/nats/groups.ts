@@ -29,7 +29,7 @@ export interface GroupRecord {
   readonly definition: string;
   readonly filterSubject: string;
   readonly start: StartConfig;
-  /** How long the server waits for an ack before it hands the event to another. */
+  /** How long a delivery is its member's without a word to the server. The server waits a little longer. */
   readonly ackWaitMs: number;
   readonly maxAckPending: number;
 }
@@ -114,7 +114,7 @@ async function prepareConsumers(session: Session, record: GroupRecord): Promise<
     durable_name: token,
     description: `Cadre group ${record.name}`.slice(0, 500),
     ack_policy: "explicit",
-    ack_wait: record.ackWaitMs * nanoseconds,
+    ack_wait: (record.ackWaitMs + marginMs(record.ackWaitMs)) * nanoseconds,
     max_deliver: -1,
     max_ack_pending: record.maxAckPending,
     replay_policy: "instant",
@@ -123,6 +123,14 @@ async function prepareConsumers(session: Session, record: GroupRecord): Promise<
   const main = { ...record.start, filter_subject: record.filterSubject };
   await prepareConsumer(session, directedStream, { ...common, ...directed });
   await prepareConsumer(session, stream, { ...common, ...main });
+}
+
+/**
+ * A member counts from the moment in which a delivery comes in, the server from the moment in which it goes out. The member must be
+ * the first to give up.
+ */
+function marginMs(ackWaitMs: number): number {
+  return Math.min(Math.max(100, Math.ceil(ackWaitMs / 10)), 5_000);
 }
 
 async function prepareConsumer(

@@ -131,7 +131,7 @@ export class NatsTransport implements Transport {
   /** What is being published is waited for, at most as long as an answer of the server takes. */
   async #close(): Promise<void> {
     await Promise.resolve(); // `#closing` is set before anybody is told
-    this.#closer.abort(closedError());
+    this.#closer.abort(closedError()); // no further tries to connect; one that runs may still succeed
     // Who could not connect has been told so, and leaves nothing to close.
     const session = await this.#opening?.catch(() => undefined);
     if (!session) return;
@@ -180,15 +180,17 @@ export class NatsTransport implements Transport {
 
   async #connect(): Promise<Session> {
     const target = this.#target;
-    const { headers } = await loadLibrary();
+    const library = await loadLibrary();
     const client = isAddress(target)
       ? await connect(target, this.#settings, this.#closer.signal)
       : target;
     const url = isAddress(target) ? target.shown : "the given connection";
-    const session = new Session(client, this.#settings, { url, makeHeaders: headers });
+    const session = new Session(client, this.#settings, {
+      url,
+      makeHeaders: () => library.headers(),
+    });
     try {
       await prepareStreams(session);
-      if (this.#closer.signal.aborted) throw closedError();
     } catch (error) {
       session.end();
       if (isAddress(target)) await client.close();
