@@ -52,33 +52,28 @@ const inColumns: ReadonlySet<string> = new Set([
 ]);
 const extraFields = metadataFields.filter((field) => !inColumns.has(field));
 
-/** The columns that `encodeEvent` fills, after those that say where the event stands. */
-export const eventColumns = [
-  "position",
-  "recorded_at",
-  "stream",
-  "version",
-  "flags",
+/** The columns that every event fills. */
+export const commonColumns = [
   "id",
   "type",
   "source",
   "timestamp",
   "correlation",
   "causation",
-  "key",
-  "rank",
-  "deliver_at",
-  "schema",
-  "extra",
   "payload",
 ] as const;
+/** The columns that are NULL for most events. */
+export const furtherColumns = ["key", "rank", "deliver_at", "schema", "extra"] as const;
+export const noFurther: readonly SQLInputValue[] = furtherColumns.map(() => null);
 
 /** An event's own columns, made before the transaction begins. */
 export interface EncodedEvent {
   readonly event: AgentEvent;
   readonly packedId: string | Uint8Array;
-  /** From `id` to `payload`, in the order of `eventColumns`. */
-  readonly cells: readonly SQLInputValue[];
+  /** In the order of `commonColumns`. */
+  readonly common: readonly SQLInputValue[];
+  /** In the order of `furtherColumns`; `undefined` when all are NULL. */
+  readonly further: readonly SQLInputValue[] | undefined;
   readonly bytes: number;
 }
 
@@ -86,24 +81,32 @@ export function encodeEvent(event: AgentEvent): EncodedEvent {
   const { metadata } = event;
   const packedId = packId(event.id);
   const payload = JSON.stringify(event.payload) ?? "null";
-  const extra = encodeExtra(metadata);
   const { correlationId, causationId } = metadata;
-  const cells = [
+  const common = [
     packedId,
     event.type,
     event.source,
     event.timestamp,
     correlationId === event.id ? null : packId(correlationId),
     causationId === undefined ? null : causationId === correlationId ? "" : packId(causationId),
-    metadata.key ?? null,
-    metadata.priority === undefined ? null : priorityRank(event),
-    metadata.deliverAt ?? null,
-    metadata.version === "1.0.0" ? null : metadata.version,
-    extra,
     payload,
   ];
-  const bytes = Buffer.byteLength(payload) + (extra === null ? 0 : Buffer.byteLength(extra));
-  return { event, packedId, cells, bytes };
+  const further = encodeFurther(event);
+  const extra = further?.at(-1);
+  const extraBytes = typeof extra === "string" ? Buffer.byteLength(extra) : 0;
+  return { event, packedId, common, further, bytes: Buffer.byteLength(payload) + extraBytes };
+}
+
+function encodeFurther(event: AgentEvent): readonly SQLInputValue[] | undefined {
+  const { metadata } = event;
+  const { key = null, deliverAt = null, priority, version } = metadata;
+  const rank = priority === undefined ? null : priorityRank(event);
+  const schema = version === "1.0.0" ? null : version;
+  let hasExtra = false;
+  for (const field in metadata) hasExtra ||= !inColumns.has(field);
+  const extra = hasExtra ? encodeExtra(metadata) : null;
+  const isPlain = (key ?? rank ?? deliverAt ?? schema ?? extra) === null;
+  return isPlain ? undefined : [key, rank, deliverAt, schema, extra];
 }
 
 function encodeExtra(metadata: EventMetadata): string | null {
@@ -115,7 +118,10 @@ function encodeExtra(metadata: EventMetadata): string | null {
   return extra ? JSON.stringify(extra) : null;
 }
 
-/** What `decodeEvent` reads, in this order, from the table `e`; `position` and `recorded_at` come first. */
+/**
+ * What `decodeEvent` reads, in this order, from the table `e`; `position` and `recorded_at` come first. Columns that are mostly
+ * NULL come as one, as JSON: each column of a result costs as much as the payload of a small event. (`quote` keeps all digits.)
+ */
 export const eventSelection: string = [
   "e.position",
   "e.recorded_at",
@@ -125,15 +131,18 @@ export const eventSelection: string = [
   "e.timestamp",
   packedIdSql("e.correlation"),
   packedIdSql("e.causation"),
-  "e.key",
-  "e.rank",
-  "e.deliver_at",
-  "e.schema",
-  "e.extra",
+  `iif(coalesce(e.key, e.rank, e.deliver_at, e.schema, e.extra) IS NULL, NULL,
+    json_array(e.key, e.rank, quote(e.deliver_at), e.schema, e.extra))`,
   "e.payload",
 ].join(", ");
 /** How many columns `eventSelection` has. */
-export const selectionWidth = 14;
+export const selectionWidth = 10;
+const payloadIndex = 9;
+
+/** The payload in a row of `eventSelection`, as it is kept. */
+export function payloadText(row: Row): string {
+  return String(row[payloadIndex]);
+}
 
 /** The event in a row of `eventSelection`; its payload is parsed when it is first looked at. */
 export function decodeLazily(row: Row): AgentEvent {
@@ -143,7 +152,7 @@ export function decodeLazily(row: Row): AgentEvent {
     String(row[3]),
     String(row[4]),
     Number(row[5]),
-    String(row[13]),
+    payloadText(row),
     decodeMetadata(row, id),
   );
 }
@@ -159,7 +168,7 @@ export function decodeEvent(row: Row): AgentEvent {
     type: String(row[3]),
     source: String(row[4]),
     timestamp: Number(row[5]),
-    payload: parsePayload(id, String(row[13])),
+    payload: parsePayload(id, payloadText(row)),
     metadata: decodeMetadata(row, id),
   });
 }
@@ -167,26 +176,24 @@ export function decodeEvent(row: Row): AgentEvent {
 function decodeMetadata(row: Row, id: string): EventMetadata {
   const correlation = row[6]!;
   const causation = row[7]!;
-  const schema = row[11]!;
+  const further = row[8]!;
   const correlationId = correlation === null ? id : unpackId(String(correlation));
-  const version = schema === null ? "1.0.0" : String(schema);
-  const isPlain = row[8] === null && row[9] === null && row[10] === null && row[12] === null;
-  if (!isPlain) return decodeFurther(row, version, correlationId);
-  if (causation === null) return Object.freeze({ version, correlationId });
+  if (further !== null) return decodeFurther(String(further), correlationId, causation);
+  if (causation === null) return Object.freeze({ version: "1.0.0", correlationId });
   const causationId = decodeCausation(causation, correlationId)!;
-  return Object.freeze({ version, correlationId, causationId });
+  return Object.freeze({ version: "1.0.0", correlationId, causationId });
 }
 
-function decodeFurther(row: Row, version: string, correlationId: string): EventMetadata {
-  const [causation, key, rank, deliverAt, , extra] = row.slice(7, 13);
+function decodeFurther(text: string, correlationId: string, causation: Cell): EventMetadata {
+  const [key, rank, deliverAt, schema, extra] = JSON.parse(text) as readonly Cell[];
   const found: Record<string, unknown> = {
     ...(typeof extra === "string" ? (freezeJson(JSON.parse(extra)) as object) : {}),
-    version,
+    version: schema ?? "1.0.0",
     correlationId,
     causationId: decodeCausation(causation, correlationId),
     key: key ?? undefined,
     priority: typeof rank === "number" ? priorities[rank] : undefined,
-    deliverAt: deliverAt ?? undefined,
+    deliverAt: deliverAt === "NULL" ? undefined : Number(deliverAt),
   };
   const metadata: Record<string, unknown> = {};
   for (const field of metadataFields) {
@@ -195,7 +202,7 @@ function decodeFurther(row: Row, version: string, correlationId: string): EventM
   return Object.freeze(metadata) as unknown as EventMetadata; // built field by field from one list
 }
 
-function decodeCausation(cell: Cell | undefined, correlationId: string): string | undefined {
-  if (cell === null || cell === undefined) return undefined;
+function decodeCausation(cell: Cell, correlationId: string): string | undefined {
+  if (cell === null) return undefined;
   return cell === "t" ? correlationId : unpackId(String(cell));
 }

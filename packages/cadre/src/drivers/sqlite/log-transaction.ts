@@ -10,7 +10,7 @@ import type { AgentEvent } from "../../core/event.ts";
 import { sameEvent } from "../../store/same-event.ts";
 import type { Connection } from "./connection.ts";
 import { EventInserter } from "./event-inserter.ts";
-import { decodeEvent, eventSelection, selectionWidth, type EncodedEvent } from "./event-rows.ts";
+import { decodeEvent, eventSelection, type EncodedEvent } from "./event-rows.ts";
 import { packedIdSql, unpackId } from "./event-rows.ts";
 
 /** An event that is in the log, or will be with this transaction. */
@@ -128,7 +128,7 @@ export class LogTransaction {
       const row = this.connection
         .sql(`SELECT ${eventSelection} FROM events e WHERE e.position = ?`)
         .get(known.position)!;
-      known.event = decodeEvent(row.slice(0, selectionWidth));
+      known.event = decodeEvent(row);
     }
     return known.event;
   }
@@ -142,14 +142,12 @@ export class LogTransaction {
     const position = this.#head + 1;
     const head = stream === undefined ? undefined : this.#stream(stream);
     const version = head ? head.version + 1 : 0;
-    this.#inserter.add(
-      position,
-      this.#lastRecordedAt,
-      head?.no ?? null,
-      head ? version : null,
-      flags === 0 ? null : flags,
-      encoded.cells,
-    );
+    const place = [position, this.#lastRecordedAt] as const;
+    if (!head && flags === 0 && !encoded.further) this.#inserter.addPlain(place, encoded);
+    else {
+      const within = [head?.no ?? null, head ? version : null, flags === 0 ? null : flags] as const;
+      this.#inserter.add(place, within, encoded);
+    }
     if (head) {
       head.version = version;
       head.changed = true;

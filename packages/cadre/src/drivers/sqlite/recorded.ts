@@ -3,7 +3,7 @@ import { CadreError, isCadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import { freezeJson } from "../../core/json.ts";
 import type { Connection, Row } from "./connection.ts";
-import { decodeEvent, eventSelection } from "./event-rows.ts";
+import { decodeEvent, eventSelection, payloadText } from "./event-rows.ts";
 
 const digits = 16; // as many as the largest safe integer has: positions compare as strings, too
 
@@ -29,7 +29,7 @@ export function toRecorded(row: Row): Recorded {
     return { position, recordedAt: recorded, event: decodeEvent(row) };
   } catch (error) {
     if (!isCadreError(error, "UNDECODABLE")) throw error;
-    const bytes = Buffer.from(String(row[13]));
+    const bytes = Buffer.from(payloadText(row));
     const reason = error.details.reason;
     return { position, recordedAt: recorded, undecodable: { bytes, reason } };
   }
