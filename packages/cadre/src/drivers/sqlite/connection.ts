@@ -136,15 +136,15 @@ export class Connection {
   /** Runs `action`, a transaction, and waits, without holding up the loop, while other connections write. */
   async patiently<Result>(clock: Clock, waitMs: number, action: () => Result): Promise<Result> {
     const since = clock.monotonic();
-    // A virtual clock may stand still; so the pieces are counted, too.
-    for (let waitedMs = 0; ; waitedMs += lockWaitMs) {
+    for (let tries = 1; ; tries += 1) {
       try {
         return action();
       } catch (error) {
         if (!isBusy(error)) throw error;
-        if (Math.max(waitedMs, clock.monotonic() - since) >= waitMs) {
-          throw storeError(error, this.path);
-        }
+        const elapsedMs = clock.monotonic() - since;
+        // A virtual clock stands still meanwhile; then each try counts as the time that SQLite has waited.
+        const waitedMs = elapsedMs > 0 ? elapsedMs : tries * lockWaitMs;
+        if (waitedMs >= waitMs) throw storeError(error, this.path);
         await clock.yield();
       }
     }

@@ -159,7 +159,14 @@ export class LogFile {
   }
 
   async #close(): Promise<void> {
-    for (const action of this.#closers.toReversed()) await action();
+    for (const action of this.#closers.toReversed()) {
+      await action().catch((error: unknown) => {
+        // What it holds is free when its process has ended, or its leases have.
+        this.settings.logger.warn("The log was closed without giving back what it holds.", {
+          error,
+        });
+      });
+    }
     await this.writer.close();
     this.wake.close();
     await this.#checkpointer.close();
