@@ -1,0 +1,57 @@
+/** The commands and their flags. */
+import { Command } from "commander";
+
+import type { CommandContext } from "./command-context.ts";
+import { addAgents } from "./commands/agents.ts";
+import { addDeadLetters } from "./commands/dead-letters.ts";
+import { addDesk } from "./commands/desk.ts";
+import { addHistory } from "./commands/history.ts";
+import { withExamples } from "./commands/home-flags.ts";
+import { addPublish } from "./commands/publish.ts";
+import { addReplay } from "./commands/replay.ts";
+import { addRun } from "./commands/run.ts";
+import { addSchemas } from "./commands/schemas.ts";
+import { addTail } from "./commands/tail.ts";
+import { addTasks } from "./commands/tasks.ts";
+
+const widestHelp = 100; // wider lines are hard to read
+
+const narrowestText = 16; // columns beside the flags below which text is better left unfolded
+
+/** Makes the program. Errors of usage reject its `parseAsync`; nothing ends the process. */
+export function createProgram(context: CommandContext, version: string): Command {
+  const { output } = context;
+  const program = new Command("cadre");
+  const helpWidth = (): number => Math.min(output.width, widestHelp);
+  program
+    .description("Runs teams of agents, and looks after them.")
+    .version(version, "--version", "print the version")
+    .helpOption("-h, --help", "print help")
+    .helpCommand("help [command]", "print help for a command")
+    .configureOutput({
+      getOutHelpWidth: helpWidth,
+      getErrHelpWidth: helpWidth,
+      writeOut: (text) => void output.line(text.trimEnd()),
+      writeErr: (text) => output.note(text.trimEnd().replace(/^error: /, "cadre: ")),
+    })
+    .configureHelp({ minWidthToWrap: narrowestText, subcommandTerm: (command) => command.name() })
+    .showSuggestionAfterError(true)
+    .exitOverride();
+  withExamples(program, [
+    "cadre demo",
+    "cadre run team.ts",
+    'cadre tail "task.*"',
+    "cadre tasks --status failed",
+  ]);
+  addDesk(program, context);
+  addRun(program, context);
+  addPublish(program, context);
+  addTail(program, context);
+  addHistory(program, context);
+  addReplay(program, context);
+  addDeadLetters(program, context);
+  addAgents(program, context);
+  addTasks(program, context);
+  addSchemas(program, context);
+  return program;
+}
