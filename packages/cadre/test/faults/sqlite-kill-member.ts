@@ -1,7 +1,7 @@
 /**
- * A process of the kill test: `publish FILE LOG` publishes without end and writes each id whose publish has resolved to LOG;
- * `consume FILE` handles what is published, each with a receipt that commits with it. Both end by SIGKILL, or by the message
- * "stop".
+ * A process of the kill test: `publish FILE LOG` publishes without end and writes each id whose
+ * publish has resolved to LOG; `consume FILE` handles what is published, each with a receipt that
+ * commits with it. Both end by SIGKILL, or by the message "stop".
  */
 import { openSync, writeSync } from "node:fs";
 import { createBus, secureRandom, systemClock } from "cadre";

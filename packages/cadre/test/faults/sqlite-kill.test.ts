@@ -1,6 +1,6 @@
 /**
- * Processes that publish and consume through one SQLite file are killed at random instants. Every event whose publish had
- * resolved is delivered, and no receipt is there twice.
+ * Processes that publish and consume through one SQLite file are killed at random instants. Every
+ * event whose publish had resolved is delivered, and no receipt is there twice.
  *
  * CADRE_KILL_ROUNDS sets the number of kills (20 unless set), CADRE_SEED repeats their order.
  */
@@ -61,7 +61,8 @@ async function killInRounds(t: TestContext, folder: string): Promise<ChildProces
 
 function idsIn(path: string): string[] {
   if (!existsSync(path)) return [];
-  // A kill may cut the last line of one of the writers short only between whole writes: a line is one write.
+  // A kill may cut the last line of one of the writers short only between whole writes: a line is
+  // one write.
   return readFileSync(path, "utf8")
     .split("\n")
     .filter((line) => line !== "");

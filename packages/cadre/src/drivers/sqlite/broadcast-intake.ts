@@ -1,8 +1,8 @@
 /**
  * A broadcast: the tail of the log from a fixed position.
  *
- * The log is the queue. Only positions are remembered, at most `maxQueued` of them; what lies further back when the next pull
- * comes is missed, the oldest first.
+ * The log is the queue. Only positions are remembered, at most `maxQueued` of them; what lies
+ * further back when the next pull comes is missed, the oldest first.
  */
 import type { ConsumeSpec, Intake, Lease } from "../../bus/transport.ts";
 import { Queue } from "../../bus/memory-queue.ts";

@@ -1,9 +1,10 @@
 /**
- * Moves what the write-ahead log holds into the file, off the loop: a worker does it with a connection of its own.
+ * Moves what the write-ahead log holds into the file, off the loop: a worker does it with a
+ * connection of its own.
  *
- * SQLite would do it inside whichever commit crosses a threshold, which then takes milliseconds. A passive checkpoint waits
- * for nobody and holds up nobody; once everything is moved, the next commit starts the write-ahead log from its beginning
- * again, so that it keeps its size.
+ * SQLite would do it inside whichever commit crosses a threshold, which then takes milliseconds. A
+ * passive checkpoint waits for nobody and holds up nobody; once everything is moved, the next
+ * commit starts the write-ahead log from its beginning again, so that it keeps its size.
  */
 import { statSync } from "node:fs";
 import { Worker } from "node:worker_threads";
@@ -13,7 +14,8 @@ import type { Connection } from "./connection.ts";
 const checkEveryRows = 2_000; // asking the file system costs as much as a row
 const checkEveryCommits = 200;
 const startBytes = 4 * 1024 * 1024; // a thousand pages: as often as SQLite would
-const finishBytes = 64 * 1024 * 1024; // under unbroken load the worker is never quite done; then a commit is made to finish
+// under unbroken load the worker is never quite done; then a commit is made to finish
+const finishBytes = 64 * 1024 * 1024;
 
 // As text, so that it needs no file of its own beside a bundled program.
 const workerSource = `

@@ -4,7 +4,8 @@
  *   leases that ran out ──▶ due rows ──(by priority and age)──▶ leased
  *   events after the cursor ──▶ leased, or a row that waits: scheduled, blocked, ready for its turn
  *
- * The cursor passes an event in the transaction that makes its row, so that no member can miss it or take it twice.
+ * The cursor passes an event in the transaction that makes its row, so that no member can miss it
+ * or take it twice.
  */
 import type { LogTransaction } from "./log-transaction.ts";
 import type { Connection, Row } from "./connection.ts";
@@ -164,7 +165,8 @@ export class Claim {
   /** Whether one more may wait behind its key. */
   #mayBlock(): boolean {
     const { blocked } = this.#ahead;
-    // Those that were let go since are still counted, so a full count is made anew, but not each time.
+    // Those that were let go since are still counted, so a full count is made anew, but not each
+    // time.
     if (blocked.count >= maxBlocked && (blocked.claims += 1) >= claimsPerCount) {
       blocked.claims = 0;
       blocked.count = countBlocked(this.#connection, this.#group);

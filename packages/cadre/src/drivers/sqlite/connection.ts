@@ -1,6 +1,6 @@
 /**
- * One connection to the file. All its statements are synchronous; transactions begin with the write lock, so that what was
- * read inside one cannot be out of date when it writes.
+ * One connection to the file. All its statements are synchronous; transactions begin with the write
+ * lock, so that what was read inside one cannot be out of date when it writes.
  */
 import { existsSync, mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
@@ -13,9 +13,13 @@ export type Cell = string | number | null | Uint8Array;
 /** A result row, its columns in the order of the statement. */
 export type Row = readonly Cell[];
 
-const lockWaitMs = 50; // SQLite blocks the loop while it waits for another writer, so it waits in short pieces
+// SQLite blocks the loop while it waits for another writer, so it waits in short pieces
+const lockWaitMs = 50;
 
-/** A prepared statement. Its rows are arrays, which take half the time of objects; its errors are this library's. */
+/**
+ * A prepared statement. Its rows are arrays, which take half the time of objects; its errors are
+ * this library's.
+ */
 export class Statement {
   readonly #statement: StatementSync;
   readonly #path: string;
@@ -37,7 +41,8 @@ export class Statement {
 
   get(...values: readonly SQLInputValue[]): Row | undefined {
     try {
-      return this.#statement.get(...values) as unknown as Row | undefined; // node's types don't know setReturnArrays
+      // node's types don't know setReturnArrays
+      return this.#statement.get(...values) as unknown as Row | undefined;
     } catch (error) {
       throw statementError(error, this.#path);
     }
@@ -104,8 +109,8 @@ export class Connection {
   }
 
   /**
-   * Runs `action` in one transaction. `toDisk` waits until the disk has it; otherwise it survives the end of this process,
-   * not a power failure.
+   * Runs `action` in one transaction. `toDisk` waits until the disk has it; otherwise it survives
+   * the end of this process, not a power failure.
    *
    * @throws what `action` throws, after rolling back; a busy error as it is
    */
@@ -133,7 +138,10 @@ export class Connection {
     action();
   }
 
-  /** Runs `action`, a transaction, and waits, without holding up the loop, while other connections write. */
+  /**
+   * Runs `action`, a transaction, and waits, without holding up the loop, while other connections
+   * write.
+   */
   async patiently<Result>(clock: Clock, waitMs: number, action: () => Result): Promise<Result> {
     const since = clock.monotonic();
     for (let tries = 1; ; tries += 1) {
@@ -142,7 +150,8 @@ export class Connection {
       } catch (error) {
         if (!isBusy(error)) throw error;
         const elapsedMs = clock.monotonic() - since;
-        // A virtual clock stands still meanwhile; then each try counts as the time that SQLite has waited.
+        // A virtual clock stands still meanwhile; then each try counts as the time that SQLite has
+        // waited.
         const waitedMs = elapsedMs > 0 ? elapsedMs : tries * lockWaitMs;
         if (waitedMs >= waitMs) throw storeError(error, this.path);
         await clock.yield();

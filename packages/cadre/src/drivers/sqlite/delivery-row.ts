@@ -1,6 +1,6 @@
 /**
- * One delivery of one event to one group, as a row. An event has no row in a group before the group's cursor has passed it,
- * and none after it was acked.
+ * One delivery of one event to one group, as a row. An event has no row in a group before the
+ * group's cursor has passed it, and none after it was acked.
  *
  *   (cursor passes) ──▶ leased ──ack──────▶ (row gone)
  *        │               │  ▲ └──retry────▶ retrying ──due──▶ leased, attempt + 1
@@ -10,8 +10,8 @@
  *        ├──▶ scheduled    until its deliverAt
  *        └──▶ blocked      behind an earlier event of its key
  *
- * A lease acts only while the row is leased under its token, which no other lease ever has. `due` is set exactly while the row
- * may be taken from that instant on.
+ * A lease acts only while the row is leased under its token, which no other lease ever has. `due`
+ * is set exactly while the row may be taken from that instant on.
  */
 export const state = {
   ready: 0,
@@ -30,7 +30,8 @@ export interface DeliveryKey {
   readonly copy: number;
 }
 
-const agingMs = 10_000; // the head start that one step of priority is worth: so long can `low` be held up by `normal`
+// the head start that one step of priority is worth: so long can `low` be held up by `normal`
+const agingMs = 10_000;
 
 /** What is handed out first has the smallest. */
 export function turnOf(since: number, rank: number): number {
@@ -39,7 +40,8 @@ export function turnOf(since: number, rank: number): number {
 
 export const normalRank = 1;
 
-const tokensPerMember = 2 ** 30; // a member that takes a thousand events a second lasts twelve days; then it takes a new number
+// a member that takes a thousand events a second lasts twelve days; then it takes a new number
+const tokensPerMember = 2 ** 30;
 
 /** The token of a member's `count`th lease. */
 export function leaseToken(member: number, count: number): number {

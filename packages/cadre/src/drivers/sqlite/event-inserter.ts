@@ -4,7 +4,8 @@ import { commonColumns, furtherColumns, noFurther, type EncodedEvent } from "./e
 
 const plainColumns = ["position", "recorded_at", ...commonColumns];
 const allColumns = [...plainColumns, "stream", "version", "flags", ...furtherColumns];
-const sizes = [64, 8, 1] as const; // rows a statement; more than 64 gain nothing, and would pass SQLite's limit of parameters
+// rows a statement; more than 64 gain nothing, and would pass SQLite's limit of parameters
+const sizes = [64, 8, 1] as const;
 
 /** Rows that wait, of one list of columns. */
 class Rows {
@@ -43,7 +44,10 @@ class Rows {
 
 type Place = readonly [position: number, recordedAt: number];
 
-/** Collects rows of events and writes them many at a time. Most have few columns, and each column that is bound costs. */
+/**
+ * Collects rows of events and writes them many at a time. Most have few columns, and each column
+ * that is bound costs.
+ */
 export class EventInserter {
   readonly #connection: Connection;
   readonly #plain = new Rows(plainColumns);

@@ -1,6 +1,7 @@
 /**
- * Events as rows. What most events have is in columns, so that nothing is parsed to find, order or route one; the rest of the
- * metadata is one JSON text, and only where there is any. A UUID takes 16 bytes; any other id is kept as its text.
+ * Events as rows. What most events have is in columns, so that nothing is parsed to find, order or
+ * route one; the rest of the metadata is one JSON text, and only where there is any. A UUID takes
+ * 16 bytes; any other id is kept as its text.
  *
  *   correlation   NULL: the event began its flow (its own id)
  *   causation     NULL: none; an empty text: the event that began the flow
@@ -119,8 +120,9 @@ function encodeExtra(metadata: EventMetadata): string | null {
 }
 
 /**
- * What `decodeEvent` reads, in this order, from the table `e`; `position` and `recorded_at` come first. Columns that are mostly
- * NULL come as one, as JSON: each column of a result costs as much as the payload of a small event. (`quote` keeps all digits.)
+ * What `decodeEvent` reads, in this order, from the table `e`; `position` and `recorded_at` come
+ * first. Columns that are mostly NULL come as one, as JSON: each column of a result costs as much
+ * as the payload of a small event. (`quote` keeps all digits.)
  */
 export const eventSelection: string = [
   "e.position",

@@ -1,7 +1,7 @@
 /**
  * One group as this connection serves it: whose pulls wait, what lies ahead, which leases are out.
  *
- *   pull ─▶ waiting ─▶ (is there work? one cheap look, without the lock) ─▶ claim, in one transaction for all who wait ─▶ leases
+ *   pull ─▶ waiting ─▶ is there work? ─▶ claim, in one transaction for all who wait ─▶ leases
  *              ▲                   │ no
  *              └── a commit, a due time, a lease's end ◀──┘
  */

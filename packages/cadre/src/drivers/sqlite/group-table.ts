@@ -72,7 +72,10 @@ function describe(definition: string, ordered: OnRetry | undefined): string {
   return ordered === undefined ? definition : `${definition}, ordered: ${ordered}`;
 }
 
-/** Where the group is: events up to here have been turned into deliveries. `undefined` when the group is gone. */
+/**
+ * Where the group is: events up to here have been turned into deliveries. `undefined` when the
+ * group is gone.
+ */
 export function cursorOf(connection: Connection, group: number): number | undefined {
   const row = connection.sql("SELECT cursor FROM groups WHERE no = ?").get(group);
   return row && Number(row[0]);

@@ -1,4 +1,7 @@
-/** The embedded log: one SQLite file that is both the event store and the transport. Public as `cadre/sqlite`. */
+/**
+ * The embedded log: one SQLite file that is both the event store and the transport. Public as
+ * `cadre/sqlite`.
+ */
 import type { Transport } from "../../bus/transport.ts";
 import type { EventStore } from "../../store/event-store.ts";
 import { LazyStore } from "./lazy-store.ts";
@@ -15,18 +18,23 @@ export interface SqliteLog {
   readonly path: string;
   readonly store: EventStore;
   readonly transport: Transport;
-  /** Ends subscriptions, gives back what they hold, answers the writes that were taken, closes the file. Closing twice is allowed. */
+  /**
+   * Ends subscriptions, gives back what they hold, answers the writes that were taken, closes the
+   * file. Closing twice is allowed.
+   */
   close(): Promise<void>;
 }
 
 /**
- * Opens the log at `path` (`./file.db` or `sqlite:./file.db`), and makes it where there is none, folders included.
+ * Opens the log at `path` (`./file.db` or `sqlite:./file.db`), and makes it where there is none,
+ * folders included.
  *
- * Several processes of one host may have one file open. Each connection takes part in all of it: what one commits, wakes the
- * others.
+ * Several processes of one host may have one file open. Each connection takes part in all of it:
+ * what one commits, wakes the others.
  *
  * @throws {CadreError} INVALID_OPTION
- * @throws {CadreError} STORE_CORRUPT, when the file is damaged or no log; STORE_TOO_NEW, when a newer Cadre wrote it
+ * @throws {CadreError} STORE_CORRUPT, when the file is damaged or no log; STORE_TOO_NEW, when a
+ * newer Cadre wrote it
  * @throws {CadreError} STORE_READ_ONLY | STORE_UNAVAILABLE | STORE_FULL
  * @throws {CadreError} STORE_MISMATCH, when another process has it open with other settings
  */
@@ -42,8 +50,8 @@ export async function openSqlite(path: string, options: SqliteOptions = {}): Pro
 }
 
 /**
- * The event store in the file at `path`, or of an open log. A path is opened when the store is first used; closing the store
- * closes what it opened.
+ * The event store in the file at `path`, or of an open log. A path is opened when the store is
+ * first used; closing the store closes what it opened.
  *
  * @throws {CadreError} INVALID_OPTION
  */
@@ -55,11 +63,11 @@ export function sqliteStore(path: string | SqliteLog, options: SqliteOptions = {
 }
 
 /**
- * The transport in the file at `path` (`./file.db` or `sqlite:./file.db`), or of an open log. A path is opened when the
- * transport is first used; closing the transport closes what it opened.
+ * The transport in the file at `path` (`./file.db` or `sqlite:./file.db`), or of an open log. A
+ * path is opened when the transport is first used; closing the transport closes what it opened.
  *
- * Events are kept for ever: a group may start anywhere in the past. A publish resolves when the event is on disk; all that is
- * published in one turn of the loop shares one wait for it.
+ * Events are kept for ever: a group may start anywhere in the past. A publish resolves when the
+ * event is on disk; all that is published in one turn of the loop shares one wait for it.
  *
  * @throws {CadreError} INVALID_OPTION
  */

@@ -1,9 +1,9 @@
 /**
- * Order by key: of each key at most one delivery, the lane's holder, is ready or leased at any time; those behind it are
- * blocked and are let go one by one, in the order of their positions.
+ * Order by key: of each key at most one delivery, the lane's holder, is ready or leased at any
+ * time; those behind it are blocked and are let go one by one, in the order of their positions.
  *
- *   block, park-key   the holder keeps the lane until it is acked, also while it is retrying or parked
- *   skip              a retrying or parked holder leaves the lane; when it is due it waits for the lane again
+ *   block, park-key   the holder keeps the lane until it is acked, also while retrying or parked
+ *   skip              a retrying or parked holder leaves the lane, and waits for it again when due
  */
 import type { Connection } from "./connection.ts";
 import { state, type DeliveryKey } from "./delivery-row.ts";

@@ -1,48 +1,33 @@
 /**
  * An event whose payload is parsed when somebody looks at it.
  *
- * Reading a long history costs about as much to parse as to read, and most who read it look at a few types only. The event is
- * a plain object all the same: `payload` is an own property, so that copies, comparisons and JSON see what they always see.
- * The unread text hangs on the object as a private field, which a class can only give to a foreign object through its
- * constructor's return value; a WeakMap costs four times as much.
+ * Reading a long history costs about as much to parse as to read, and most who read it look at a
+ * few types only. The event is a plain object all the same: `payload` is an own property, so that
+ * copies, comparisons and JSON see what they always see. The unread text hangs on the object under
+ * a symbol that is not enumerable; a WeakMap costs three times as much.
  */
 import { CadreError } from "../../core/errors.ts";
 import type { AgentEvent, EventMetadata } from "../../core/event.ts";
 import { freezeJson } from "../../core/json.ts";
 
-class Given {
-  constructor(object: object) {
-    // oxlint-disable-next-line no-constructor-return -- this is how a field gets onto an object that is there already
-    return object;
-  }
-}
+const unread = Symbol("unread payload");
 
-class UnreadPayload extends Given {
-  #id: string;
-  #text: string | undefined;
-  #payload: unknown;
-
-  constructor(object: object, id: string, text: string) {
-    super(object);
-    this.#id = id;
-    this.#text = text;
-  }
-
-  static read(object: UnreadPayload): unknown {
-    if (object.#text !== undefined) {
-      object.#payload = parsePayload(object.#id, object.#text);
-      object.#text = undefined;
-    }
-    return object.#payload;
-  }
+interface Unread {
+  readonly id: string;
+  text: string | undefined;
+  payload: unknown;
 }
 
 /** One for all events: they then share one hidden class. */
-const payloadProperty: PropertyDescriptor & ThisType<UnreadPayload> = {
+const payloadProperty: PropertyDescriptor & ThisType<{ readonly [unread]: Unread }> = {
   enumerable: true,
-  configurable: false,
   get(): unknown {
-    return UnreadPayload.read(this);
+    const state = this[unread];
+    if (state.text !== undefined) {
+      state.payload = parsePayload(state.id, state.text);
+      state.text = undefined;
+    }
+    return state.payload;
   },
 };
 
@@ -56,10 +41,10 @@ export function lazyEvent(
   metadata: EventMetadata,
 ): AgentEvent {
   const event: Record<string, unknown> = { id, type, source, timestamp };
-  // The class adds a private field, nothing else; its instance is `event` itself.
-  void new UnreadPayload(event, id, text);
   Object.defineProperty(event, "payload", payloadProperty);
   event["metadata"] = metadata;
+  const state: Unread = { id, text, payload: undefined };
+  Object.defineProperty(event, unread, { value: state });
   return Object.freeze(event) as unknown as AgentEvent; // all fields are set above
 }
 

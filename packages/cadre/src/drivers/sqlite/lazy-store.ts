@@ -38,7 +38,10 @@ export class LazyStore implements EventStore {
     return (await this.#opened()).head();
   }
 
-  /** Watches as soon as the file is open. A file that cannot be opened has nothing to watch: other calls say why. */
+  /**
+   * Watches as soon as the file is open. A file that cannot be opened has nothing to watch: other
+   * calls say why.
+   */
   watch(wake: () => void): () => void {
     let end: (() => void) | undefined;
     let ended = false;

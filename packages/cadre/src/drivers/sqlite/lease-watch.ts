@@ -1,9 +1,10 @@
 /**
  * Watches the leases of one group for those that ran out.
  *
- * This connection knows its own leases. Those of others it sees in the file, and it counts their time from when it first saw
- * them as they are, by its own monotonic clock: no two clocks are ever compared, and a renewal starts the count again. The
- * leases of a process that is gone are over at once.
+ * This connection knows its own leases. Those of others it sees in the file, and it counts their
+ * time from when it first saw them as they are, by its own monotonic clock: no two clocks are ever
+ * compared, and a renewal starts the count again. The leases of a process that is gone are over at
+ * once.
  */
 import type { Clock } from "../../core/clock.ts";
 import type { Connection } from "./connection.ts";
@@ -16,7 +17,8 @@ interface Seen extends ExpiredLease {
   endsAt: number;
 }
 
-const lookEveryMs = 250; // how late a foreign lease is first seen, and how late a dead process is noticed
+// how late a foreign lease is first seen, and how late a dead process is noticed
+const lookEveryMs = 250;
 
 export class LeaseWatch {
   readonly #connection: Connection;

@@ -1,9 +1,10 @@
 /**
- * Reads the log in pages. Each page is one short statement, so that no reader holds up a writer or the checkpoint, and memory
- * holds one page.
+ * Reads the log in pages. Each page is one short statement, so that no reader holds up a writer or
+ * the checkpoint, and memory holds one page.
  *
- * Where an index narrows the question (an id, a stream, a flow) the page is found through it. Everything else walks the log by
- * position, in windows of a fixed number of rows: a rare match costs many short statements, never one long one.
+ * Where an index narrows the question (an id, a stream, a flow) the page is found through it.
+ * Everything else walks the log by position, in windows of a fixed number of rows: a rare match
+ * costs many short statements, never one long one.
  */
 import type { SQLInputValue } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
@@ -35,7 +36,10 @@ export type LogRow = Row;
 interface Conditions {
   readonly sql: readonly string[];
   readonly values: readonly SQLInputValue[];
-  /** What the pages are ordered and continued by: a stream's versions stand in the order of its positions. */
+  /**
+   * What the pages are ordered and continued by: a stream's versions stand in the order of its
+   * positions.
+   */
   readonly key: "position" | "version";
   /** Found without an index: a page looks at a bounded part of the log. */
   readonly windowed: boolean;
@@ -43,7 +47,10 @@ interface Conditions {
 
 const selection = `${eventSelection}, s.name, e.version, e.flags`;
 
-/** The rows that answer `query`, in pages. Nothing happens before the first page is asked for. @throws {CadreError} INVALID_OPTION */
+/**
+ * The rows that answer `query`, in pages. Nothing happens before the first page is asked for.
+ * @throws {CadreError} INVALID_OPTION
+ */
 export async function* readRows(
   connection: Connection,
   clock: Clock,
@@ -133,7 +140,8 @@ function conditionsOf(query: LogQuery): Conditions {
     if (query.upTo !== undefined) add("+e.position <= ?", query.upTo);
   }
   if (query.streamPrefix !== undefined) {
-    // The prefix itself compared over its own length: no wildcard to escape, no end of a range to compute.
+    // The prefix itself compared over its own length: no wildcard to escape, no end of a range to
+    // compute.
     add("substr(s.name, 1, length(?)) = ?", query.streamPrefix, query.streamPrefix);
   }
   if (query.type !== undefined) {

@@ -1,9 +1,10 @@
 /**
  * One transaction, shared by all requests of one turn.
  *
- * A request checks everything that could refuse it before it writes anything, against the file and against what the requests
- * before it in the same transaction have written; so a refused one leaves nothing behind and needs no savepoint. Rows of events
- * wait in the inserter until somebody needs to read them or the transaction ends.
+ * A request checks everything that could refuse it before it writes anything, against the file and
+ * against what the requests before it in the same transaction have written; so a refused one leaves
+ * nothing behind and needs no savepoint. Rows of events wait in the inserter until somebody needs
+ * to read them or the transaction ends.
  */
 import { CadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
@@ -52,7 +53,10 @@ export class LogTransaction {
   readonly #lastRecordedAt: number;
   #head: number;
   #nextStream: number | undefined;
-  /** Whether somebody may wait for what was written: events, slots, deliveries that are free to take. */
+  /**
+   * Whether somebody may wait for what was written: events, slots, deliveries that are free to
+   * take.
+   */
   isNews = false;
 
   /** Reads where the log ends and which of `events` are in it. */
@@ -68,8 +72,8 @@ export class LogTransaction {
   }
 
   /**
-   * Takes it that the log ends at `tail` and holds none of the events to come. If that is not so, the insert breaks a unique
-   * index and nothing is written.
+   * Takes it that the log ends at `tail` and holds none of the events to come. If that is not so,
+   * the insert breaks a unique index and nothing is written.
    */
   static guess(
     connection: Connection,
@@ -112,7 +116,10 @@ export class LogTransaction {
     return this.#known.get(id);
   }
 
-  /** Whether this very event is in the log, in this stream. @throws {CadreError} DUPLICATE_ID when another is */
+  /**
+   * Whether this very event is in the log, in this stream. @throws {CadreError} DUPLICATE_ID when
+   * another is
+   */
   holds(event: AgentEvent, stream: string | undefined): boolean {
     const known = this.#known.get(event.id);
     if (!known) return false;

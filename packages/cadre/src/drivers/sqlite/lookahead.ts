@@ -14,17 +14,22 @@ export interface Candidate {
 }
 
 const pageRows = 512;
-const maxTypes = 4_096; // types whose match is remembered; beyond it they are forgotten and matched again
+// types whose match is remembered; beyond it they are forgotten and matched again
+const maxTypes = 4_096;
 
 /**
- * What lies ahead of a subscription in the log, as far as this process has looked. The log only grows, and a subscription's
- * patterns never change: what was found once stays true, so that each row is looked at once.
+ * What lies ahead of a subscription in the log, as far as this process has looked. The log only
+ * grows, and a subscription's patterns never change: what was found once stays true, so that each
+ * row is looked at once.
  */
 export class Lookahead {
   readonly #matchers: readonly ((type: string) => boolean)[];
   readonly #types = new Map<string, boolean>();
   readonly #candidates = new Queue<Candidate>();
-  /** How many events the group keeps behind their keys at most, and the claims since they were counted. */
+  /**
+   * How many events the group keeps behind their keys at most, and the claims since they were
+   * counted.
+   */
   readonly blocked: { count: number; claims: number } = { count: Infinity, claims: Infinity };
   #scannedTo: number;
   #ranked = 0;

@@ -1,6 +1,6 @@
 /**
- * Who has the file open: one row a connection. A lease names the connection that holds it, so that the leases of a process
- * that is gone are free at once, on the one host that can tell.
+ * Who has the file open: one row a connection. A lease names the connection that holds it, so that
+ * the leases of a process that is gone are free at once, on the one host that can tell.
  */
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
@@ -9,13 +9,19 @@ import type { Connection } from "./connection.ts";
 export interface Member {
   readonly no: number;
   readonly pid: number;
-  /** When the process started, as the system says it: tells a process from a later one with its number. */
+  /**
+   * When the process started, as the system says it: tells a process from a later one with its
+   * number.
+   */
   readonly started: string;
   /** The host and its space of process numbers: only within one can be told who lives. */
   readonly host: string;
 }
 
-/** Adds this connection. Inside a transaction. Returns its number, which no other connection ever has. */
+/**
+ * Adds this connection. Inside a transaction. Returns its number, which no other connection ever
+ * has.
+ */
 export function addMember(connection: Connection): number {
   connection
     .sql("INSERT INTO members (pid, started, host) VALUES (?, ?, ?)")

@@ -1,4 +1,7 @@
-/** The items of pages, one by one. An async generator that yields each item takes three times as long. */
+/**
+ * The items of pages, one by one. An async generator that yields each item takes three times as
+ * long.
+ */
 export class Paged<Row, Item> implements AsyncIterableIterator<Item> {
   readonly #pages: AsyncIterator<readonly Row[]>;
   readonly #toItem: (row: Row) => Item;

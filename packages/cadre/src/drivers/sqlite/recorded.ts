@@ -35,7 +35,10 @@ export function toRecorded(row: Row): Recorded {
   }
 }
 
-/** What is at `position`; `override` is the event in its place, as JSON, where the log's is not what was sent. */
+/**
+ * What is at `position`; `override` is the event in its place, as JSON, where the log's is not what
+ * was sent.
+ */
 export function recordedAt(connection: Connection, position: number, override?: string): Recorded {
   const row = connection
     .sql(`SELECT ${eventSelection} FROM events e WHERE e.position = ?`)

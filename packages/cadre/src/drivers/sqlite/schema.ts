@@ -1,7 +1,7 @@
 /**
  * The format of the file, version 1. `docs/reference/sqlite-format.md` says what each column means.
  *
- *   empty file ──create──▶ version 1 ──(migrations, one a version, forward only, under the write lock)──▶ newest
+ *   empty file ──create──▶ version 1 ──migrations, one a version, under the write lock──▶ newest
  *   a newer version, another program's database, or no database: refused before anything is written
  */
 import type { Clock } from "../../core/clock.ts";
@@ -107,7 +107,10 @@ CREATE TABLE dead_letters (
 /** What leads from version n to n + 1, at index n. Index 0 makes the file. */
 const migrations: readonly string[] = [version1];
 
-/** Checks that the file is ours and of a version that is known, without writing. Returns its version, 0 for an empty file. */
+/**
+ * Checks that the file is ours and of a version that is known, without writing. Returns its
+ * version, 0 for an empty file.
+ */
 function checkFormat(connection: Connection): number {
   const { path } = connection;
   const application = connection.pragma("application_id");
@@ -131,7 +134,8 @@ function checkFormat(connection: Connection): number {
 /**
  * Makes the file ready: checked, in WAL mode, of the newest format.
  *
- * @throws {CadreError} STORE_CORRUPT | STORE_TOO_NEW | STORE_READ_ONLY | STORE_UNAVAILABLE | STORE_FULL
+ * @throws {CadreError} STORE_CORRUPT | STORE_TOO_NEW | STORE_READ_ONLY | STORE_UNAVAILABLE |
+ * STORE_FULL
  */
 export async function prepareFile(
   connection: Connection,
@@ -161,6 +165,7 @@ function setPragmas(connection: Connection): void {
     throw unavailable(connection.path, "its file system cannot carry a write-ahead log");
   }
   connection.exec("PRAGMA wal_autocheckpoint = 0"); // see checkpointer.ts
-  connection.exec("PRAGMA cache_size = -16000"); // kilobytes: the tail of the log and of its indexes
+  // kilobytes: the tail of the log and of its indexes
+  connection.exec("PRAGMA cache_size = -16000");
   connection.exec("PRAGMA temp_store = MEMORY");
 }

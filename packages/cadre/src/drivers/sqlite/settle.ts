@@ -1,4 +1,7 @@
-/** What an owner does with its delivery. Each acts only while the row is leased under the owner's token. */
+/**
+ * What an owner does with its delivery. Each acts only while the row is leased under the owner's
+ * token.
+ */
 import type { Settlement } from "../../bus/transport.ts";
 import type { Connection } from "./connection.ts";
 import { state, type DeliveryKey } from "./delivery-row.ts";
@@ -11,7 +14,8 @@ export interface OwnedDelivery extends DeliveryKey {
   readonly token: number;
 }
 
-const owned = `group_no = ? AND position = ? AND copy = ? AND token = ? AND state = ${state.leased}`;
+const owned = `group_no = ? AND position = ? AND copy = ? AND token = ?
+  AND state = ${state.leased}`;
 
 const isOwnedSql = `SELECT 1 FROM deliveries WHERE ${owned}`;
 const keySql = `SELECT key FROM deliveries WHERE ${owned}`;

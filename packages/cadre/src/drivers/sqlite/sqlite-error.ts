@@ -34,7 +34,10 @@ export function isConstraint(error: unknown): boolean {
   return ((sqliteCode(error) ?? 0) & 0xff) === code.constraint;
 }
 
-/** The error of this library for what went wrong with the file at `path`; what is not SQLite's comes back as it is. */
+/**
+ * The error of this library for what went wrong with the file at `path`; what is not SQLite's comes
+ * back as it is.
+ */
 export function storeError(error: unknown, path: string): unknown {
   const extended = sqliteCode(error);
   if (extended === undefined || !(error instanceof Error)) return error;

@@ -23,7 +23,10 @@ export class SqliteLease implements Lease {
     return this.settleWith(settlement.kind, () => this.hub.settle(this.delivery, settlement));
   }
 
-  /** Settles once; whoever settles the same way again gets the first answer, whoever settles otherwise has lost it. */
+  /**
+   * Settles once; whoever settles the same way again gets the first answer, whoever settles
+   * otherwise has lost it.
+   */
   settleWith(kind: Settlement["kind"], write: () => Promise<Answer>): Promise<Answer> {
     const before = this.#settled;
     if (before) return before.kind === kind ? before.answer : Promise.resolve("lost");

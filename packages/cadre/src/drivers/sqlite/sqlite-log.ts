@@ -18,15 +18,25 @@ import { closedError, Writer } from "./writer.ts";
 
 export interface SqliteOptions {
   /**
-   * `disk`: what is acknowledged survives a power failure. `process`: it survives the end of the process, and a commit doesn't
-   * wait for the disk. All processes on one file must agree. @default "disk"
+   * `disk`: what is acknowledged survives a power failure. `process`: it survives the end of the
+   * process, and a commit doesn't wait for the disk. All processes on one file must agree. @default
+   * "disk"
    */
   readonly durability?: "disk" | "process";
-  /** Largest payload of one event with its further metadata, in bytes of JSON. All processes on one file must agree. @default 4_194_304 */
+  /**
+   * Largest payload of one event with its further metadata, in bytes of JSON. All processes on one
+   * file must agree. @default 4_194_304
+   */
   readonly maxEventBytes?: number;
-  /** How long a write waits for other processes before it fails with STORE_UNAVAILABLE, in milliseconds. @default 10_000 */
+  /**
+   * How long a write waits for other processes before it fails with STORE_UNAVAILABLE, in
+   * milliseconds. @default 10_000
+   */
   readonly busyTimeoutMs?: number;
-  /** How often a subscription that waits looks for what other processes wrote, in milliseconds. @default 20 */
+  /**
+   * How often a subscription that waits looks for what other processes wrote, in milliseconds.
+   * @default 20
+   */
   readonly pollMs?: number;
   readonly clock?: Clock;
   /** Drivers share one context; this one draws nothing. */
@@ -116,8 +126,8 @@ export class LogFile {
   }
 
   /**
-   * Unix milliseconds for what falls due: wall time when the file was opened, plus what has passed since. A wall clock that is
-   * set while the process runs neither fires nor delays anything.
+   * Unix milliseconds for what falls due: wall time when the file was opened, plus what has passed
+   * since. A wall clock that is set while the process runs neither fires nor delays anything.
    */
   get time(): number {
     return this.#timeOffset + this.settings.clock.monotonic();
@@ -147,7 +157,7 @@ export class LogFile {
     if (bytes <= maxBytes) return;
     throw new CadreError(
       "TOO_LARGE",
-      `The event ${event.id} (${event.type}) takes ${bytes} bytes; at most ${maxBytes} are allowed. ` +
+      `The event ${event.id} (${event.type}) takes ${bytes} bytes of at most ${maxBytes}. ` +
         "Keep large content elsewhere and publish where it is.",
       { bytes, maxBytes },
     );
@@ -188,7 +198,10 @@ export class LogFile {
   }
 }
 
-/** Enters this connection among the members, or refuses it when those who are there have other settings. */
+/**
+ * Enters this connection among the members, or refuses it when those who are there have other
+ * settings.
+ */
 function join(connection: Connection, settings: Settings): number {
   const others = listMembers(connection).filter((member) => {
     if (!isGone(member)) return true;
@@ -203,7 +216,8 @@ function join(connection: Connection, settings: Settings): number {
     if (others.length > 0 && expected !== actual) {
       throw new CadreError(
         "STORE_MISMATCH",
-        `"${connection.path}" is open in process ${others[0]!.pid} with ${setting} = ${expected}; here it is ${actual}. ` +
+        `"${connection.path}" is open in process ${others[0]!.pid} with ` +
+          `${setting} = ${expected}; here it is ${actual}. ` +
           "Give both the same, or close the other first.",
         { path: connection.path, setting, expected, actual },
       );

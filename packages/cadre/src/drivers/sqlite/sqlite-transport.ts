@@ -139,7 +139,10 @@ export class SqliteTransport implements Transport {
     }
   }
 
-  /** Ends its subscriptions and gives back what they hold, as another attempt. The log itself stays open. */
+  /**
+   * Ends its subscriptions and gives back what they hold, as another attempt. The log itself stays
+   * open.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

@@ -2,7 +2,10 @@ import type { StartFrom } from "../../bus/transport.ts";
 import type { Connection } from "./connection.ts";
 import { fromPosition } from "./recorded.ts";
 
-/** The position after which a subscription starts that begins at `from`. @throws {CadreError} INVALID_OPTION */
+/**
+ * The position after which a subscription starts that begins at `from`. @throws {CadreError}
+ * INVALID_OPTION
+ */
 export function startPosition(connection: Connection, from: StartFrom, head: number): number {
   if (from === "new") return head;
   if (from === "earliest") return 0;
@@ -10,7 +13,10 @@ export function startPosition(connection: Connection, from: StartFrom, head: num
   return positionBefore(connection, from.time, head);
 }
 
-/** The last position that was recorded before `time`: times never go back along the log, so halving finds it. */
+/**
+ * The last position that was recorded before `time`: times never go back along the log, so halving
+ * finds it.
+ */
 function positionBefore(connection: Connection, time: number, head: number): number {
   const statement = connection.sql(
     "SELECT position, recorded_at FROM events WHERE position >= ? ORDER BY position LIMIT 1",

@@ -6,7 +6,10 @@ import type { LogFile } from "./sqlite-log.ts";
 import { isMarked } from "./sqlite-store.ts";
 import { planCommit, writeCommit, type PreparedCommit } from "./store-request.ts";
 
-/** Effects, held-back events, mark and settling in one transaction, which writes nothing for an owner that is late. */
+/**
+ * Effects, held-back events, mark and settling in one transaction, which writes nothing for an
+ * owner that is late.
+ */
 export class SqliteUnitOfWork implements UnitOfWork<Lease> {
   readonly settles: boolean = true;
   readonly #file: LogFile;

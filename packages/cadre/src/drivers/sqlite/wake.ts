@@ -1,6 +1,7 @@
 /**
- * Tells those who wait that the file has changed: at once when a connection of this process changed it, by polling SQLite's
- * change counter when another process did. Nothing is polled while nobody waits.
+ * Tells those who wait that the file has changed: at once when a connection of this process changed
+ * it, by polling SQLite's change counter when another process did. Nothing is polled while nobody
+ * waits.
  */
 import type { Clock } from "../../core/clock.ts";
 import type { Connection } from "./connection.ts";
@@ -29,14 +30,15 @@ export class Wake {
   }
 
   /**
-   * Calls `wake` soon after a change. Calls of one turn are merged. Returns the end of it. Who `keepsAlive` keeps the process
-   * alive while it listens, as a socket does.
+   * Calls `wake` soon after a change. Calls of one turn are merged. Returns the end of it. Who
+   * `keepsAlive` keeps the process alive while it listens, as a socket does.
    */
   listen(
     wake: Listener,
     { keepsAlive = false }: { readonly keepsAlive?: boolean } = {},
   ): () => void {
-    const entry = { wake, keepsAlive }; // an object of its own, so that one function may listen twice
+    // an object of its own, so that one function may listen twice
+    const entry = { wake, keepsAlive };
     this.#listeners.add(entry);
     if (keepsAlive && this.#cancelPoll) this.#armPoll();
     // What another process changed while nobody listened is no news to who starts now.

@@ -1,12 +1,13 @@
 /**
  * The one writer of a connection: group commit.
  *
- *   request ─▶ queue ─▶ (end of the turn) BEGIN IMMEDIATE ─▶ each request checks, then writes ─▶ COMMIT ─▶ answers
- *                                                               └─ refused: it alone fails, having written nothing
+ *   request ─▶ queue ─▶ (end of the turn) BEGIN ─▶ each checks, then writes ─▶ COMMIT ─▶ answers
+ *                                                     └─ refused: it alone fails
  *
- * All requests of one turn of the loop share one transaction and one wait for the disk. A lone writer isn't made to wait for a
- * turn: its request is written when the microtasks before it have run, and every few milliseconds the loop gets its turn.
- * What a transaction holds is bounded, so that timers and handlers are not held up by a long queue.
+ * All requests of one turn of the loop share one transaction and one wait for the disk. A lone
+ * writer isn't made to wait for a turn: its request is written when the microtasks before it have
+ * run, and every few milliseconds the loop gets its turn. What a transaction holds is bounded, so
+ * that timers and handlers are not held up by a long queue.
  */
 import type { Clock } from "../../core/clock.ts";
 import { CadreError } from "../../core/errors.ts";
@@ -43,11 +44,13 @@ export interface WriterOptions {
   readonly onCommit: (transaction: LogTransaction) => void;
 }
 
-const maxRows = 512; // events in one transaction: about 5 ms of work with its answers, so that timers are not late
+// events in one transaction: about 5 ms of work with its answers, so that timers are not late
+const maxRows = 512;
 const maxRequests = 512; // the same for requests that append nothing
 const maxTurnMs = 2; // microtasks may write for so long before the loop gets its turn
 const maxFlushes = 64; // the same in transactions, for clocks that stand still
-const quietHops = 3; // microtasks that a lone request waits, for those that the same turn is about to make
+// microtasks that a lone request waits, for those that the same turn is about to make
+const quietHops = 3;
 
 export class Writer {
   readonly #connection: Connection;
@@ -56,7 +59,10 @@ export class Writer {
   #queue: Queued[] = [];
   #scheduled: Promise<void> | undefined;
   #closed = false;
-  /** Requests of the last transaction: many means that waiting for the turn's end gathers many again. */
+  /**
+   * Requests of the last transaction: many means that waiting for the turn's end gathers many
+   * again.
+   */
   #lastCount = 0;
   #flushes = 0;
   #turnAt = 0;

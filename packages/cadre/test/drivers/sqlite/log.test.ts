@@ -41,10 +41,10 @@ test("an event whose payload is read late is a plain frozen object all the same"
   assert.deepStrictEqual(read, written);
   assert.equal(JSON.stringify(read), JSON.stringify(written));
   assert.deepStrictEqual(structuredClone(read), structuredClone(written));
-  assert.deepEqual(Object.keys(read!), Object.keys(written));
+  assert.deepEqual(Object.keys(read), Object.keys(written));
   assert.ok(Object.isFrozen(read));
-  assert.throws(() => (read!.payload as { list: number[] }).list.push(2), TypeError);
-  assert.equal(read!.payload, read!.payload);
+  assert.throws(() => (read.payload as { list: number[] }).list.push(2), TypeError);
+  assert.equal(read.payload, read.payload);
   await log.close();
 });
 
