@@ -29,7 +29,7 @@ interface Waiting {
 }
 
 const idleMs = 20; // between two pulls; then what is outstanding is taken back
-const keepMs = 1_000; // for what came too late to be handed out; the next pull usually takes it
+const keepMs = 100; // for what came too late to be handed out; the next pull usually takes it
 
 export class GroupIntake implements Intake {
   readonly #parts: GroupIntakeParts;
@@ -227,7 +227,7 @@ export class GroupIntake implements Intake {
     const { clock } = session.settings;
     try {
       if (await consumerInfo(session, stream, consumer)) {
-        clock.after(keepMs / 10, () => this.#ask(), { background: true });
+        clock.after(keepMs, () => this.#ask(), { background: true });
         return;
       }
       session.settings.logger.warn(

@@ -24,6 +24,8 @@ export class Session {
   readonly url: string;
   readonly #makeHeaders: () => NatsHeadersLike;
   readonly #listeners = new Set<() => void>();
+  readonly #unanswered = new Set<() => void>();
+  readonly #waiting = new Set<() => void>();
   #connected = true;
   #ended = false;
   #inboxes = 0;
@@ -52,6 +54,7 @@ export class Session {
 
   end(): void {
     this.#ended = true;
+    for (const go of [...this.#waiting]) go();
     this.#listeners.clear();
   }
 
@@ -87,13 +90,16 @@ export class Session {
     data: Uint8Array = noBytes,
     options: { readonly headers?: NatsHeadersLike; readonly timeoutMs?: number } = {},
   ): Promise<NatsMessageLike> {
-    const timeoutMs = Math.max(1, Math.ceil(options.timeoutMs ?? this.settings.requestTimeoutMs));
+    const { clock, requestTimeoutMs } = this.settings;
+    const timeoutMs = Math.max(1, Math.ceil(options.timeoutMs ?? requestTimeoutMs));
+    const end = clock.monotonic() + timeoutMs;
     const { headers } = options;
     try {
-      return await this.client.request(subject, data, {
-        timeout: timeoutMs,
-        ...(headers ? { headers } : {}),
-      });
+      // The client throws away what it is given while it is not connected.
+      await this.#whole(timeoutMs);
+      const timeout = Math.max(1, Math.ceil(end - clock.monotonic()));
+      const settings = { timeout, ...(headers ? { headers } : {}) };
+      return await this.#unlessBroken(this.client.request(subject, data, settings));
     } catch (error) {
       throw fromClient(error, { url: this.url, what, timeoutMs, connected: this.connected });
     }
@@ -151,10 +157,38 @@ export class Session {
     }
   }
 
+  /** Resolves when the connection is whole; at the latest when the time is over, whole or not. */
+  #whole(timeoutMs: number): Promise<void> | undefined {
+    if (this.connected || this.client.isClosed()) return undefined;
+    return new Promise((resolve) => {
+      const go = (): void => {
+        cancel();
+        end();
+        this.#waiting.delete(go);
+        resolve();
+      };
+      const cancel = this.settings.clock.after(timeoutMs, go);
+      const end = this.onReconnect(go);
+      this.#waiting.add(go);
+    });
+  }
+
+  /** An answer that was on its way when the connection broke never comes: there is no use in waiting for it. */
+  #unlessBroken(answer: Promise<NatsMessageLike>): Promise<NatsMessageLike> {
+    return new Promise((resolve, reject) => {
+      const fail = (): void => reject(new Error("the connection broke"));
+      this.#unanswered.add(fail);
+      answer.then(resolve, reject).finally(() => this.#unanswered.delete(fail));
+    });
+  }
+
   async #watch(): Promise<void> {
     for await (const { type } of this.client.status()) {
       if (this.#ended) return;
-      if (type === "disconnect") this.#connected = false;
+      if (type === "disconnect") {
+        this.#connected = false;
+        for (const fail of [...this.#unanswered]) fail();
+      }
       if (type !== "reconnect") continue;
       this.#connected = true;
       for (const listener of [...this.#listeners]) listener();
