@@ -33,6 +33,7 @@ export type {
 // Topics and patterns
 export { assertTopic, isTopic, maxTopicBytes, maxTopicWords } from "./core/topic.ts";
 export { assertPattern, compilePattern, patternsOverlap } from "./core/pattern.ts";
+export { TopicTrie } from "./core/topic-trie.ts";
 
 // On the wire
 export { decodeEvent, encodeEvent } from "./core/codec/json.ts";
@@ -108,7 +109,16 @@ export type {
   StartFrom,
   Transport,
 } from "./bus/transport.ts";
-export { canonicalFilter, compileFilter, type FilterDocument } from "./core/filter.ts";
+export {
+  canonicalFilter,
+  compileFilter,
+  type CompiledFilter,
+  type CompileFilterOptions,
+  type FilterDocument,
+  type FilterScalar,
+  type FilterSubject,
+} from "./core/filter.ts";
+export { FilterIndex } from "./core/filter-index.ts";
 export { memory, memoryCarrier } from "./bus/memory-transport.ts";
 
 // The event store
