@@ -15,6 +15,7 @@ import type { Subscription } from "../bus/subscription.ts";
 import type { AnyAgent, EventWork } from "./agent.ts";
 import type { AgentState } from "./agent-state.ts";
 import { HandlerContext } from "./handler-context.ts";
+import { throughTrouble } from "./passing-trouble.ts";
 import { StepJournal } from "./step-journal.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
 
@@ -109,7 +110,7 @@ export class AgentListener {
       if (!ear.matches(event.type) || ear.filter?.matches(event) === false) continue;
       // Handlers of one event have their steps apart: each is its own journal.
       const group = `${agentGroup(agent.name)}/${ear.index}`;
-      const journal = await this.#journal(group, event, delivery);
+      const journal = this.#journal(group, event, delivery);
       const common = new HandlerContext({
         context,
         registry,
@@ -118,6 +119,7 @@ export class AgentListener {
         signal: delivery.signal,
         state: agentState,
         journal,
+        assertOwned: () => delivery.signal.throwIfAborted(),
         cause: () => event,
         withoutSlot: (wait) => wait(),
       });
@@ -137,39 +139,47 @@ export class AgentListener {
     delivery.stage({ appends: common.appends, outbox: common.heldBack });
   }
 
-  async #journal(group: string, event: AgentEvent, delivery: Delivery): Promise<StepJournal> {
+  #journal(group: string, event: AgentEvent, delivery: Delivery): StepJournal {
     const { agent, context } = this.#port;
     const stream = handlingStream(group, event.id);
-    const history: AgentEvent[] = [];
-    if (delivery.redelivered) {
-      for await (const stored of context.store.read({ stream })) history.push(stored.event);
-    }
-    let version = history.length;
-    return new StepJournal(
-      {
-        key: `${group}/${event.id}`,
-        clock: context.clock,
-        makeEvent: (type, payload) =>
-          teamEvent(
-            context,
-            agent.name,
-            type,
-            { handling: `${group}/${event.id}`, ...payload },
-            { cause: event },
-          ),
-        append: async (events) => {
-          await context.store
-            .commit({ appends: [{ stream, expectedVersion: version, events, private: true }] })
-            .catch((error: unknown) => {
-              // Another attempt writes the same journal: this one has lost its lease and must stop.
-              if (isCadreError(error, "VERSION_CONFLICT")) delivery.signal.throwIfAborted();
-              throw error;
-            });
-          version += events.length;
-        },
+    let version = 0;
+    let before: Promise<unknown> = Promise.resolve();
+    const append = async (events: readonly AgentEvent[]): Promise<void> => {
+      const appends = [{ stream, expectedVersion: version, events, private: true }];
+      const commit = (): Promise<unknown> => context.store.commit({ appends });
+      await throughTrouble(context.clock, context.heartbeatMs, commit).catch((error: unknown) => {
+        // Another attempt writes the same journal: this one has lost its lease and must stop.
+        if (isCadreError(error, "VERSION_CONFLICT")) delivery.signal.throwIfAborted();
+        throw error;
+      });
+      version += events.length;
+    };
+    return new StepJournal({
+      key: `${group}/${event.id}`,
+      clock: context.clock,
+      // Also at a first attempt: a carrier may bring one event twice, each as a delivery of its own.
+      history: async () => {
+        const history: AgentEvent[] = [];
+        for await (const stored of context.store.read({ stream })) history.push(stored.event);
+        version = history.length;
+        return history;
       },
-      history,
-    );
+      assertOwned: () => delivery.signal.throwIfAborted(),
+      makeEvent: (type, payload) =>
+        teamEvent(
+          context,
+          agent.name,
+          type,
+          { handling: `${group}/${event.id}`, ...payload },
+          { cause: event },
+        ),
+      // Steps may run at once; what they write is written one after the other.
+      append: (events) => {
+        const written = before.then(() => append(events));
+        before = written.catch(() => undefined);
+        return written;
+      },
+    });
   }
 }
 

@@ -22,6 +22,8 @@ export interface HandlerScope<State> {
   readonly journal: StepJournal;
   /** What the handler's own events are caused by. */
   cause(): AgentEvent;
+  /** Throws when this attempt may have no effect any more. */
+  assertOwned(): void;
   /** Runs a wait without the handler's slot. */
   withoutSlot<Result>(wait: () => Promise<Result>): Promise<Result>;
 }
@@ -68,7 +70,7 @@ export class HandlerContext<State> {
         run: (stepKey: string) => Promise<Result> | Result,
         options: StepOptions<Result> & { readonly input?: unknown } = {},
       ) => {
-        signal.throwIfAborted();
+        scope.assertOwned();
         return journal.step(name, run, options);
       },
       sleep: (name, ms) => this.#sleep(name, ms),
@@ -81,6 +83,7 @@ export class HandlerContext<State> {
     options: EventOptions & { readonly isolated?: boolean } = {},
   ): Promise<AgentEvent> {
     const { isolated, ...rest } = options;
+    this.#scope.assertOwned();
     const event = this.#event(type, payload, rest);
     if (isolated) await this.#scope.context.bus.publishEvent(event);
     else this.#heldBack.push(event);
@@ -106,6 +109,7 @@ export class HandlerContext<State> {
     options: { readonly timeoutMs?: number } = {},
   ): Promise<JsonValue> {
     const { context, agent, signal } = this.#scope;
+    this.#scope.assertOwned();
     const reply = await this.#scope.withoutSlot(() =>
       context.bus.request(type, payload, {
         cause: this.#scope.cause(),
@@ -119,6 +123,7 @@ export class HandlerContext<State> {
 
   async #sleep(name: string, ms: number): Promise<void> {
     const { context, journal, signal } = this.#scope;
+    this.#scope.assertOwned();
     const dueAt = await journal.timer(name, ms);
     const leftMs = dueAt - context.clock.now();
     if (leftMs > 0) await this.#scope.withoutSlot(() => context.clock.sleep(leftMs, signal));

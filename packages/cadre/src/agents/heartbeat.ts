@@ -24,7 +24,8 @@ export class Heartbeat {
   readonly #context: TeamContext;
   readonly #port: HeartbeatPort;
   readonly #name: string;
-  #renewedAt: number;
+  /** Monotonic; the lease can be counted on until then. */
+  #fenceAt = -Infinity;
   #fenced = false;
   #closed = false;
   #cancelTimer: () => void = () => {};
@@ -36,17 +37,26 @@ export class Heartbeat {
     this.#port = port;
     const { agent, incarnation } = port.card();
     this.#name = presenceSlot(agent, incarnation);
-    this.#renewedAt = context.clock.monotonic();
   }
 
-  /** Whether the agent may count on its leases. */
+  /**
+   * Whether the agent may count on its leases. It is asked by the clock and not only by the timer:
+   * in a process that has just thawed, the timer may come after the work.
+   */
   get alive(): boolean {
-    return !this.#fenced && !this.#closed;
+    return !this.#fenced && !this.#closed && this.#isInTime;
+  }
+
+  get #isInTime(): boolean {
+    return this.#context.clock.monotonic() < this.#fenceAt;
   }
 
   /** Writes the first beat, then goes on by itself. Rejects when the store refuses the first. */
   async start(): Promise<void> {
-    await this.#write();
+    const first = this.#write();
+    this.#beating = first.catch(() => undefined);
+    await first;
+    if (this.#closed) return;
     this.#armFence();
     this.#arm();
   }
@@ -76,7 +86,10 @@ export class Heartbeat {
   async #beat(): Promise<void> {
     try {
       await this.#write();
+      if (this.#closed) return;
       this.#armFence();
+      // A write that took longer than the lease has renewed nothing; the next one may.
+      if (!this.#isInTime) return;
       this.#fenced = false;
       this.#port.onRenewed();
     } catch (error) {
@@ -92,14 +105,13 @@ export class Heartbeat {
     await this.#context.store.commit({
       slots: [{ name: this.#name, expectedVersion: "any", value }],
     });
-    this.#renewedAt = startedAt;
+    this.#fenceAt = startedAt + this.#context.leaseMs * fenceShare;
   }
 
   #armFence(): void {
     this.#cancelFence();
-    const { clock, leaseMs } = this.#context;
-    const leftMs = this.#renewedAt + leaseMs * fenceShare - clock.monotonic();
-    this.#cancelFence = clock.after(leftMs, () => {
+    const { clock } = this.#context;
+    this.#cancelFence = clock.after(this.#fenceAt - clock.monotonic(), () => {
       this.#fenced = true;
       this.#port.onFenced();
     });

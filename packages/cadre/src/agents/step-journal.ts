@@ -28,6 +28,10 @@ export interface JournalSink {
   /** Stable over all attempts: the task's id, or the group and the event's id. */
   readonly key: string;
   readonly clock: Clock;
+  /** The records of earlier attempts; asked for once, before the first step. */
+  history(): Promise<readonly AgentEvent[]>;
+  /** Throws when this attempt may have no effect any more: its lease is over, or it was aborted. */
+  assertOwned(): void;
   makeEvent(type: string, payload: Readonly<Record<string, unknown>>): AgentEvent;
   /**
    * Appends to the handler's stream; rejects with LEASE_LOST when it is no longer this attempt's.
@@ -43,10 +47,10 @@ export class StepJournal {
   #pending: AgentEvent[] = [];
   #writing: Promise<void> = Promise.resolve();
   #flushDue = false;
+  #loading: Promise<void> | undefined;
 
-  constructor(sink: JournalSink, history: Iterable<AgentEvent>) {
+  constructor(sink: JournalSink) {
     this.#sink = sink;
-    for (const event of history) this.#load(event);
   }
 
   /** See `AgentContext.step`. */
@@ -56,6 +60,7 @@ export class StepJournal {
     options: StepOptions<Result> & { readonly input?: unknown },
   ): Promise<Result> {
     this.#claimName(name);
+    await this.#loaded();
     const inputHash = hashInput(options.input);
     const recorded = this.#records.get(name);
     if (recorded && recorded.inputHash !== inputHash) {
@@ -83,6 +88,7 @@ export class StepJournal {
   /** Milliseconds of wall time at which the named sleep ends; the first call journals it. */
   async timer(name: string, ms: number): Promise<number> {
     this.#claimName(name);
+    await this.#loaded();
     const known = this.#timers.get(name);
     if (known !== undefined) return known;
     const dueAt = this.#sink.clock.now() + ms;
@@ -121,6 +127,13 @@ export class StepJournal {
     this.#writing.catch(() => undefined);
   }
 
+  #loaded(): Promise<void> {
+    this.#loading ??= this.#sink.history().then((history) => {
+      for (const event of history) this.#load(event);
+    });
+    return this.#loading;
+  }
+
   #claimName(name: string): void {
     if (this.#seen.has(name)) {
       throw new CadreError(
@@ -148,6 +161,8 @@ export class StepJournal {
   ): Promise<Result> {
     const maxAttempts = options.maxAttempts ?? 1;
     for (let attempt = 1; ; attempt += 1) {
+      // Asked last before each effect: a process that froze after its intent must not go on.
+      this.#sink.assertOwned();
       try {
         return await this.#bounded(name, run, stepKey, options.timeoutMs);
       } catch (error) {

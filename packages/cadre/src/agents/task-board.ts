@@ -5,6 +5,7 @@
  * what to try, and the expected version of the append decides. A final task leaves the board; who
  * waits for it is told.
  */
+import { CadreError } from "../core/errors.ts";
 import { priorities, type AgentEvent } from "../core/event.ts";
 import type { EventStore, LogPosition, StoredEvent } from "../store/event-store.ts";
 import { applyTask, isFinal, isOpen, taskIdOf, taskStream, taskStreamPrefix } from "./task-fold.ts";
@@ -21,6 +22,9 @@ export interface BoardEntry {
 
 export type BoardListener = (entry: BoardEntry, event: AgentEvent) => void;
 
+/** Is given the final state, or why nobody will ever know it. */
+export type TaskEndListener = (state: TaskState | undefined, error?: CadreError) => void;
+
 /**
  * Events applied between two yields, so that catching up with a long log does not make heartbeats
  * late.
@@ -33,7 +37,7 @@ export class TaskBoard {
   readonly #claimable = new Map<string, readonly Map<string, BoardEntry>[]>();
   readonly #dependent = new Set<string>();
   readonly #listeners = new Set<BoardListener>();
-  readonly #waiting = new Map<string, Set<(state: TaskState) => void>>();
+  readonly #waiting = new Map<string, Set<TaskEndListener>>();
   readonly #counts = { completed: 0, failed: 0, cancelled: 0, expired: 0, rejected: 0 };
   #position: LogPosition = 0;
   #reading: Promise<void> | undefined;
@@ -55,6 +59,17 @@ export class TaskBoard {
     this.#closed = true;
     this.#unwatch?.();
     this.#listeners.clear();
+    const error = new CadreError("CLOSED", "The runtime was closed while the task went on.", {
+      what: "runtime",
+    });
+    for (const listeners of [...this.#waiting.values()]) {
+      for (const listener of [...listeners]) listener(undefined, error);
+    }
+    this.#waiting.clear();
+  }
+
+  get closed(): boolean {
+    return this.#closed;
   }
 
   get counts(): Readonly<
@@ -99,9 +114,10 @@ export class TaskBoard {
   }
 
   /**
-   * Calls `listener` once, when the task becomes final. Many wait at once, so they are filed by id.
+   * Calls `listener` once, when the task becomes final, or when the board is closed before. Many
+   * wait at once, so they are filed by id.
    */
-  watchTask(id: string, listener: (state: TaskState) => void): () => void {
+  watchTask(id: string, listener: TaskEndListener): () => void {
     let same = this.#waiting.get(id);
     if (!same) this.#waiting.set(id, (same = new Set()));
     same.add(listener);
@@ -124,8 +140,14 @@ export class TaskBoard {
     return this.#reading;
   }
 
-  /** Applies what this process itself has just committed, without waiting for the tail. */
-  applied(entry: BoardEntry): void {
+  /**
+   * Applies what this process itself has just committed, without waiting for the tail.
+   *
+   * The answer of a commit may come late: what the tail has passed already is old by now, and may
+   * have ended since.
+   */
+  applied(entry: BoardEntry, position: LogPosition): void {
+    if (position <= this.#position) return;
     const known = this.#open.get(entry.state.id);
     if (known && known.version >= entry.version) return;
     if (!isFinal(entry.state.status)) this.#put(entry);

@@ -2,7 +2,9 @@
 import type { Append } from "../core/commit.ts";
 import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
+import type { CommitResult } from "../store/event-store.ts";
 import type { TaskQuery } from "./cadre.ts";
+import { throughTrouble } from "./passing-trouble.ts";
 import { loadTask, type BoardEntry, type TaskBoard } from "./task-board.ts";
 import { taskAssigned, taskChanged, taskCreated } from "./task-events.ts";
 import {
@@ -64,8 +66,9 @@ export class TaskDesk {
     const prepared = this.#prepare(request);
     const claim = this.#claim(prepared.entry, options);
     const events = [...prepared.events, ...(claim?.events ?? [])];
+    let written: CommitResult;
     try {
-      await this.#context.store.commit({
+      written = await this.#context.store.commit({
         appends: [{ stream: taskStream(prepared.entry.state.id), expectedVersion: 0, events }],
       });
     } catch (error) {
@@ -74,7 +77,7 @@ export class TaskDesk {
       return this.#handle(prepared.entry.state.id);
     }
     const entry = fold(events);
-    this.#board.applied(entry);
+    if (!written.duplicate) this.#board.applied(entry, written.position);
     claim?.start(entry);
     return this.#handle(entry.state.id);
   }
@@ -88,14 +91,16 @@ export class TaskDesk {
       events,
     }));
     try {
-      await this.#context.store.commit({ appends });
-      for (const { entry } of prepared) this.#board.applied(entry);
+      const { position, duplicate } = await this.#context.store.commit({ appends });
+      if (!duplicate) for (const { entry } of prepared) this.#board.applied(entry, position);
     } catch (error) {
       if (!isCadreError(error, "VERSION_CONFLICT") && !isCadreError(error, "DUPLICATE_ID"))
         throw error;
       // Some are there already: one by one, then.
-      for (const request of requests)
-        await this.create(request.definition, request.input, request.options);
+      for (const [index, { definition, input, options }] of requests.entries()) {
+        const { id } = prepared[index]!.entry.state;
+        await this.create(definition, input, { ...options, id });
+      }
     }
     return prepared.map(({ entry }) => this.#handle(entry.state.id));
   }
@@ -139,17 +144,21 @@ export class TaskDesk {
     return true;
   }
 
-  /** Appends to a task's stream as of `entry`. False when somebody was faster. */
-  async transition(entry: BoardEntry, events: readonly AgentEvent[]): Promise<boolean> {
+  /**
+   * Appends to a task's stream as of `entry`. Returns where; nothing when somebody was faster.
+   */
+  async transition(
+    entry: BoardEntry,
+    events: readonly AgentEvent[],
+  ): Promise<CommitResult | undefined> {
     const stream = taskStream(entry.state.id);
     try {
-      await this.#context.store.commit({
+      return await this.#context.store.commit({
         appends: [{ stream, expectedVersion: entry.version, events }],
       });
-      return true;
     } catch (error) {
       if (!isCadreError(error, "VERSION_CONFLICT")) throw error;
-      return false;
+      return undefined;
     }
   }
 
@@ -230,7 +239,12 @@ export class TaskDesk {
       };
       const { signal, timeoutMs } = options;
       if (signal?.aborted) return reject(signal.reason);
-      ends.push(this.#board.watchTask(id, (state) => end(() => resolve(state))));
+      if (this.#board.closed) return reject(closedError());
+      ends.push(
+        this.#board.watchTask(id, (state, error) =>
+          end(() => (state ? resolve(state) : reject(error))),
+        ),
+      );
       if (signal) {
         const onAbort = (): void => end(() => reject(signal.reason));
         signal.addEventListener("abort", onAbort, { once: true });
@@ -243,7 +257,14 @@ export class TaskDesk {
       }
       // It may have ended before anybody watched.
       if (!this.#board.get(id)) {
-        this.get(id).then(
+        // A store in trouble is no answer: the question is asked again while somebody waits.
+        const { clock } = this.#context;
+        throughTrouble(
+          clock,
+          Infinity,
+          () => this.get(id),
+          () => ends.length > 0,
+        ).then(
           (state) => {
             if (state && isFinal(state.status)) end(() => resolve(state));
           },
@@ -252,6 +273,10 @@ export class TaskDesk {
       }
     });
   }
+}
+
+function closedError(): CadreError {
+  return new CadreError("CLOSED", "The runtime is closed.", { what: "runtime" });
 }
 
 function isThere(error: unknown, id: string): boolean {

@@ -26,7 +26,7 @@ import {
   taskRetry,
 } from "./task-events.ts";
 import { isFinal, taskStream } from "./task-fold.ts";
-import type { TaskSlots } from "./task-slots.ts";
+import type { SlotHold } from "./task-slots.ts";
 import { TaskWriter } from "./task-writer.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
@@ -36,8 +36,10 @@ export interface TaskRunPort {
   readonly registry: EventRegistry | undefined;
   readonly agent: AnyAgent;
   readonly state: AgentState<unknown>;
-  readonly slots: TaskSlots;
+  readonly slot: SlotHold;
   readonly desk: TaskDesk;
+  /** Whether the owner may count on its lease now. */
+  isAlive(): boolean;
 }
 
 // reports in between are merged: a loop that reports each item must not fill the log
@@ -58,7 +60,7 @@ export class TaskRun {
   constructor(port: TaskRunPort, work: TaskWork, entry: BoardEntry) {
     this.#port = port;
     this.#work = work;
-    this.#writer = new TaskWriter(port.context.store, entry);
+    this.#writer = new TaskWriter(port.context, entry);
   }
 
   get state(): TaskState {
@@ -67,6 +69,7 @@ export class TaskRun {
 
   /** Ends the attempt: the handler's signal is aborted, and what the reason says is written. */
   abort(reason: CadreError): void {
+    if (reason.code === "CLOSED") this.#writer.hurry();
     this.#abort.abort(reason);
   }
 
@@ -74,7 +77,7 @@ export class TaskRun {
   notice(entry: BoardEntry): void {
     const mine = this.state;
     const { state } = entry;
-    if (state.epoch !== mine.epoch || isFinal(state.status)) {
+    if (state.epoch > mine.epoch || isFinal(state.status)) {
       const message =
         `Task ${mine.id} is at epoch ${state.epoch} (${state.status}); ` +
         `this was epoch ${mine.epoch}.`;
@@ -91,7 +94,7 @@ export class TaskRun {
     this.#armTimers();
     try {
       const agentState = await this.#port.state.current();
-      const journal = new StepJournal(this.#journalSink(), await this.#history());
+      const journal = new StepJournal(this.#journalSink());
       this.#journal = journal;
       const common = new HandlerContext({
         context: this.#port.context,
@@ -101,8 +104,9 @@ export class TaskRun {
         signal: this.#abort.signal,
         state: agentState,
         journal,
+        assertOwned: () => this.#assertOwned(),
         cause: () => started,
-        withoutSlot: (wait) => this.#port.slots.without(wait),
+        withoutSlot: (wait) => this.#port.slot.without(wait),
       });
       const input = this.#work.definition.checkInput(this.state.input);
       const context = this.#taskContext(common);
@@ -145,6 +149,15 @@ export class TaskRun {
     });
   }
 
+  /** By the clock too: in a process that has just thawed, no timer may have told it yet. */
+  #assertOwned(): void {
+    this.#abort.signal.throwIfAborted();
+    if (this.#port.isAlive()) return;
+    const { id } = this.state;
+    const message = `The lease on task ${id} could not be renewed in time.`;
+    throw new CadreError("LEASE_LOST", message, { what: `task ${id}` });
+  }
+
   async #history(): Promise<readonly AgentEvent[]> {
     const { epoch, attempt, id } = this.state;
     if (epoch === 1 && attempt === 1) return [];
@@ -160,6 +173,8 @@ export class TaskRun {
     return {
       key: this.state.id,
       clock: context.clock,
+      history: () => this.#history(),
+      assertOwned: () => this.#assertOwned(),
       makeEvent: (type, payload) =>
         teamEvent(
           context,
@@ -179,7 +194,7 @@ export class TaskRun {
 
   #taskContext(common: HandlerContext<unknown>): TaskContext {
     const base = common.make();
-    const { desk, slots } = this.#port;
+    const { desk, slot } = this.#port;
     const spawn = async <Input, Output>(
       name: string,
       definition: TaskDefinition<Input, Output>,
@@ -187,6 +202,7 @@ export class TaskRun {
       options: TaskOptions = {},
     ): Promise<TaskHandle<Output>> => {
       const { id, deadlineAt } = this.state;
+      this.#assertOwned();
       // The child's id follows from the parent and the name: a second attempt finds the child of
       // the first.
       const childId = options.id ?? `${id}.${name}`;
@@ -207,12 +223,13 @@ export class TaskRun {
       spawn,
       call: async (name, definition, input, options) => {
         const handle = await spawn(name, definition, input, options);
-        return slots.without(() => handle.result({ signal: this.#abort.signal }));
+        return slot.without(() => handle.result({ signal: this.#abort.signal }));
       },
     };
   }
 
   async #progress(fraction: number, note: string | undefined): Promise<void> {
+    this.#assertOwned();
     const now = this.#port.context.clock.monotonic();
     if (now - this.#lastProgressAt < progressEveryMs) return;
     this.#lastProgressAt = now;
@@ -242,15 +259,22 @@ export class TaskRun {
     }
   }
 
-  async #failed(error: unknown): Promise<void> {
+  async #failed(thrown: unknown): Promise<void> {
     const { context } = this.#port;
-    if (isCadreError(error, "LEASE_LOST")) {
+    const { signal } = this.#abort;
+    // What stopped the attempt decides, not how the handler took it; and an error of the handler's
+    // own that looks like one of ours (of a lease or a task of its own) is an error like any other.
+    const error: unknown = signal.aborted ? signal.reason : thrown;
+    const isStopped = signal.aborted || this.#writer.isLost || !this.#port.isAlive();
+    if (isStopped && (this.#writer.isLost || isCadreError(error, "LEASE_LOST"))) {
       context.logger.warn("A task was lost to another owner.", { task: this.state.id, error });
       this.#watchLateResult();
       return;
     }
     try {
-      await this.#writer.append([this.#endOf(error)]);
+      // What has been done is known to the next attempt; what could not be written is not.
+      const receipts = (await this.#journal?.finish().catch(() => [])) ?? [];
+      await this.#writer.append([...receipts, this.#endOf(error, signal.aborted)]);
     } catch (writeError) {
       if (!isCadreError(writeError, "LEASE_LOST")) throw writeError;
       await this.#reject("failed");
@@ -272,12 +296,14 @@ export class TaskRun {
     this.#handler = undefined;
   }
 
-  #endOf(error: unknown): AgentEvent {
+  #endOf(error: unknown, isStopped: boolean): AgentEvent {
     const { context, agent } = this.#port;
     const { entry } = this.#writer;
     const { attempt, maxAttempts, deadlineAt } = this.state;
-    if (isCadreError(error, "CLOSED")) return leaseExpired(context, agent.name, entry, "released");
-    if (isCadreError(error, "CANCELLED")) {
+    if (isStopped && isCadreError(error, "CLOSED")) {
+      return leaseExpired(context, agent.name, entry, "released");
+    }
+    if (isStopped && isCadreError(error, "CANCELLED")) {
       const reason = this.state.cancelRequested ?? error.message;
       return taskChanged(context, agent.name, entry, { type: "task.cancelled", reason });
     }
@@ -297,6 +323,11 @@ export class TaskRun {
     const { context, agent } = this.#port;
     const current = await loadTask(context.store, this.state.id);
     if (!current) return;
+    const { state } = current;
+    // At its own epoch only this owner could complete it: it did, and was not told. And what ended
+    // over its head, by time or by a cancellation, was told to stop: its failing is no news.
+    if (state.epoch === this.state.epoch && (state.status === "completed" || outcome === "failed"))
+      return;
     const owner = { agent: agent.name, incarnation: context.incarnation };
     const late = { entry: this.#writer.entry, current: current.state, outcome };
     await context.store.commit({

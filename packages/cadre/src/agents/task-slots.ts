@@ -22,14 +22,17 @@ export class TaskSlots {
     return Math.max(0, this.capacity - this.#used - this.#returning.length);
   }
 
-  /** For new work. */
-  tryTake(): boolean {
-    if (this.free === 0) return false;
+  /** A slot for new work, if one is free. */
+  tryTake(): SlotHold | undefined {
+    if (this.free === 0) return undefined;
     this.#used += 1;
-    return true;
+    return new SlotHold({
+      giveBack: () => this.#giveBack(),
+      takeAgain: () => this.#takeAgain(),
+    });
   }
 
-  giveBack(): void {
+  #giveBack(): void {
     this.#used -= 1;
     const next = this.#returning.shift();
     if (next) {
@@ -40,22 +43,58 @@ export class TaskSlots {
     }
   }
 
-  /** For work that gave its slot back. */
-  takeAgain(): Promise<void> {
+  #takeAgain(): Promise<void> {
     if (this.#used < this.capacity) {
       this.#used += 1;
       return Promise.resolve();
     }
     return new Promise((resolve) => this.#returning.push(resolve));
   }
+}
 
-  /** Runs `wait` without holding a slot. */
+/**
+ * The slot of one run. Its handler may wait for several things at once: the first wait gives the
+ * slot back, and the first that ends takes one again.
+ */
+export class SlotHold {
+  readonly #slots: { giveBack(): void; takeAgain(): Promise<void> };
+  #held = true;
+  #over = false;
+  #returning: Promise<void> | undefined;
+
+  constructor(slots: { giveBack(): void; takeAgain(): Promise<void> }) {
+    this.#slots = slots;
+  }
+
+  /** Runs `wait` without holding the slot. */
   async without<Result>(wait: () => Promise<Result>): Promise<Result> {
-    this.giveBack();
+    this.#let();
     try {
       return await wait();
     } finally {
-      await this.takeAgain();
+      await this.#return();
     }
+  }
+
+  /** The run is over. A handler that was left behind in a wait gets no slot any more. */
+  release(): void {
+    this.#over = true;
+    this.#let();
+  }
+
+  #let(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#slots.giveBack();
+  }
+
+  #return(): Promise<void> {
+    if (this.#held || this.#over) return Promise.resolve();
+    this.#returning ??= this.#slots.takeAgain().then(() => {
+      this.#returning = undefined;
+      this.#held = true;
+      if (this.#over) this.#let();
+    });
+    return this.#returning;
   }
 }

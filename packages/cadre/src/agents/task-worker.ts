@@ -11,14 +11,16 @@ import type { AgentEvent } from "../core/event.ts";
 import type { TaskWork } from "./agent.ts";
 import type { AgentCard, Directory } from "./directory.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { throughTrouble } from "./passing-trouble.ts";
+import { Rivals } from "./rivals.ts";
 import type { BoardEntry, TaskBoard } from "./task-board.ts";
 import type { LocalClaimer } from "./task-desk.ts";
 import { leaseExpired, taskClaimed } from "./task-events.ts";
 import { applyTask, isOpen, isOwned } from "./task-fold.ts";
 import { TaskRun, type TaskRunPort } from "./task-run.ts";
-import { TaskSlots } from "./task-slots.ts";
+import { TaskSlots, type SlotHold } from "./task-slots.ts";
 
-export interface TaskWorkerPort extends Omit<TaskRunPort, "slots"> {
+export interface TaskWorkerPort extends Omit<TaskRunPort, "slot" | "isAlive"> {
   readonly board: TaskBoard;
   readonly directory: Directory;
   /** Tasks that some worker of this process is claiming or running, by id. */
@@ -28,6 +30,7 @@ export interface TaskWorkerPort extends Omit<TaskRunPort, "slots"> {
   onError(error: unknown, task: string): void;
 }
 
+const claimAgainMs = 500; // after a claim that the store refused
 const candidateWindow = 32; // candidates looked at for a random pick; more collide no less
 
 export class TaskWorker implements LocalClaimer {
@@ -41,6 +44,9 @@ export class TaskWorker implements LocalClaimer {
   #stopWatching: () => void = () => {};
   #cancelWake: () => void = () => {};
   #filling = false;
+  #overdue = false;
+  /** Monotonic: no claim before. */
+  #pausedUntil = -Infinity;
 
   constructor(port: TaskWorkerPort) {
     this.#port = port;
@@ -93,25 +99,28 @@ export class TaskWorker implements LocalClaimer {
       this.#filling = false;
       while (this.#mayClaim() && this.#slots.free > 0) {
         const candidate = this.#candidate();
-        if (!candidate || !this.#slots.tryTake()) return;
-        this.#start(this.#claim(candidate), candidate.state.id);
+        const slot = candidate && this.#slots.tryTake();
+        if (!slot) return;
+        this.#start(candidate.state.id, slot, this.#claim(candidate, slot));
       }
     });
   }
 
   claimNew(entry: BoardEntry): ReturnType<LocalClaimer["claimNew"]> {
     const { id } = entry.state;
-    if (!this.#mayClaim() || !this.#fits(entry) || !this.#slots.tryTake()) return undefined;
+    if (!this.#mayClaim() || !this.#fits(entry, new Rivals(this.#port))) return undefined;
+    const slot = this.#slots.tryTake();
+    if (!slot) return undefined;
     this.#port.taken.add(id);
     const events = this.#claimEvents(entry);
-    return {
-      events,
-      start: (claimed) => this.#start(this.#run(claimed), id),
-      giveUp: () => {
-        this.#port.taken.delete(id);
-        this.#slots.giveBack();
-      },
-    };
+    let answer: (claimed?: BoardEntry) => void = () => {};
+    const claimed = new Promise<BoardEntry | undefined>((resolve) => {
+      answer = resolve;
+    });
+    // Followed from here on: a worker that drains waits for the answer and for the run.
+    const running = claimed.then((known) => known && this.#run(known, slot));
+    this.#start(id, slot, running);
+    return { events, start: (known) => answer(known), giveUp: () => answer() };
   }
 
   /**
@@ -121,85 +130,65 @@ export class TaskWorker implements LocalClaimer {
     deadlineMs: number,
   ): Promise<{ readonly finished: number; readonly released: number }> {
     this.#state = "draining";
-    this.#stopFilling();
+    this.#cancelWake();
     const running = this.#runs.size;
     let released = 0;
     const cancel = this.#port.context.clock.after(deadlineMs, () => {
+      this.#overdue = true;
       released = this.#runs.size;
-      for (const run of this.#runs.values()) {
-        run.abort(new CadreError("CLOSED", "The runtime is closing.", { what: "runtime" }));
-      }
+      for (const run of this.#runs.values()) run.abort(closing());
     });
-    await Promise.all(this.#ended);
+    while (this.#ended.size > 0) await Promise.all(this.#ended);
     cancel();
     this.#stopWatching();
-    return { finished: running - released, released };
+    return { finished: Math.max(0, running - released), released };
   }
 
   #mayClaim(): boolean {
-    return this.#state === "running" && this.heartbeat.alive;
-  }
-
-  #stopFilling(): void {
-    this.#cancelWake();
+    const isPaused = this.#port.context.clock.monotonic() < this.#pausedUntil;
+    return this.#state === "running" && this.heartbeat.alive && !isPaused;
   }
 
   #candidate(): BoardEntry | undefined {
-    const { agent, board, context, directory } = this.#port;
+    const { agent, board, context } = this.#port;
     const found: BoardEntry[] = [];
+    const rivals = new Rivals(this.#port);
+    const enough = rivals.areThere() ? candidateWindow : 1;
     let wakeAt = Infinity;
-    const rivals = agent.capabilities.some((capability) =>
-      directory
-        .find({ capability })
-        .some(
-          ({ card, presence }) => card.incarnation !== context.incarnation && presence !== "dead",
-        ),
-    );
-    const enough = rivals ? candidateWindow : 1;
     for (const capability of agent.capabilities) {
       for (const entry of board.claimable(capability)) {
         const { notBefore = 0 } = entry.state;
         if (notBefore > context.clock.now()) wakeAt = Math.min(wakeAt, notBefore);
-        else if (this.#fits(entry)) found.push(entry);
+        else if (this.#fits(entry, rivals)) found.push(entry);
         if (found.length >= enough) break;
       }
       if (found.length >= enough) break;
     }
-    if (found.length === 0 && Number.isFinite(wakeAt)) this.#wakeAt(wakeAt);
+    if (found.length === 0 && Number.isFinite(wakeAt)) this.#wakeIn(wakeAt - context.clock.now());
     const urgent = found.filter((entry) => entry.state.priority === found[0]?.state.priority);
     return urgent[urgent.length > 1 ? context.random.integer(urgent.length) : 0];
   }
 
-  #wakeAt(instant: number): void {
-    const { clock } = this.#port.context;
+  #wakeIn(delayMs: number): void {
     this.#cancelWake();
-    this.#cancelWake = clock.after(instant - clock.now(), () => this.fill());
+    this.#cancelWake = this.#port.context.clock.after(delayMs, () => this.fill());
   }
 
-  #fits(entry: BoardEntry): boolean {
+  #fits(entry: BoardEntry, rivals: Rivals): boolean {
     const { state } = entry;
-    const { agent, directory, taken, context } = this.#port;
+    const { agent, taken, context } = this.#port;
     if (!this.#works.has(state.name) || taken.has(state.id)) return false;
-    const others = (name?: string): boolean =>
-      directory
-        .find({
-          capability: state.capability,
-          free: true,
-          ...(name === undefined ? {} : { agent: name }),
-        })
-        .some(
-          ({ card, presence }) =>
-            card.agent !== agent.name &&
-            presence !== "dead" &&
-            (name !== undefined || !state.triedBy.includes(card.agent)),
-        );
+    const { assignedTo, triedBy, capability } = state;
+    const waitedMs = context.clock.now() - entry.last.timestamp;
     // The one who was asked comes first, as long as it has room.
-    if (state.assignedTo !== undefined && state.assignedTo !== agent.name) {
-      const waitedMs = context.clock.now() - entry.last.timestamp;
-      if (others(state.assignedTo) && waitedMs < context.heartbeatMs) return false;
+    const isOthers = assignedTo !== undefined && assignedTo !== agent.name;
+    if (isOthers && waitedMs < context.heartbeatMs && rivals.hasRoom(capability, assignedTo)) {
+      return false;
     }
-    // Another try goes to another agent first.
-    return !state.triedBy.includes(agent.name) || !others();
+    // Another try goes to another agent first; but one that has the capability may not do this
+    // task, or not want it, so it is not waited for for ever.
+    if (!triedBy.includes(agent.name) || waitedMs >= 2 * context.heartbeatMs) return true;
+    return !rivals.others(capability).some((name) => !triedBy.includes(name));
   }
 
   #claimEvents(entry: BoardEntry): readonly AgentEvent[] {
@@ -207,15 +196,23 @@ export class TaskWorker implements LocalClaimer {
     return taskClaimed(context, { agent: agent.name, incarnation: context.incarnation }, entry);
   }
 
-  async #claim(entry: BoardEntry): Promise<void> {
+  async #claim(entry: BoardEntry, slot: SlotHold): Promise<void> {
     const { id } = entry.state;
-    const { board, desk, taken } = this.#port;
+    const { board, context, desk, taken } = this.#port;
     taken.add(id);
     const events = this.#claimEvents(entry);
-    if (!(await desk.transition(entry, events))) {
-      await board.refresh();
-      return;
-    }
+    const written = await throughTrouble(
+      context.clock,
+      context.heartbeatMs,
+      () => desk.transition(entry, events),
+      () => this.#mayClaim(),
+    ).catch((error: unknown) => {
+      // The same candidate is there at once again: without a pause this would never end.
+      this.#pausedUntil = context.clock.monotonic() + claimAgainMs;
+      if (this.#state === "running") this.#wakeIn(claimAgainMs);
+      throw error;
+    });
+    if (!written) return board.refresh();
     let { state } = entry;
     for (const event of events) state = applyTask(state, event) ?? state;
     const claimed = {
@@ -223,17 +220,19 @@ export class TaskWorker implements LocalClaimer {
       version: entry.version + events.length,
       last: events.at(-1) ?? entry.last,
     };
-    board.applied(claimed);
-    await this.#run(claimed);
+    if (!written.duplicate) board.applied(claimed, written.position);
+    return this.#run(claimed, slot);
   }
 
-  async #run(entry: BoardEntry): Promise<void> {
+  async #run(entry: BoardEntry, slot: SlotHold): Promise<void> {
     const { state } = entry;
     const work = this.#works.get(state.name)!;
-    const run = new TaskRun({ ...this.#port, slots: this.#slots }, work, entry);
+    const isAlive = (): boolean => this.heartbeat.alive;
+    const run = new TaskRun({ ...this.#port, slot, isAlive }, work, entry);
     this.#runs.set(state.id, run);
     const known = this.#port.board.get(state.id);
     if (known && known.version > entry.version) run.notice(known);
+    if (this.#overdue) run.abort(closing());
     try {
       await run.run();
     } finally {
@@ -242,13 +241,13 @@ export class TaskWorker implements LocalClaimer {
   }
 
   /** Follows one claim or run to its end and frees its slot. */
-  #start(work: Promise<void>, id: string): void {
+  #start(id: string, slot: SlotHold, work: Promise<void>): void {
     const ended = work
       .catch((error: unknown) => this.#port.onError(error, id))
       .then(() => {
         this.#port.taken.delete(id);
         this.#ended.delete(ended);
-        this.#slots.giveBack();
+        slot.release();
       });
     this.#ended.add(ended);
   }
@@ -281,4 +280,8 @@ export class TaskWorker implements LocalClaimer {
       error,
     });
   }
+}
+
+function closing(): CadreError {
+  return new CadreError("CLOSED", "The runtime is closing.", { what: "runtime" });
 }

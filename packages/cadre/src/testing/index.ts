@@ -38,4 +38,4 @@ export { filterVectors, type FilterVector } from "./vectors/filters.ts";
 export { simulate, simulateSeeds, SimulationError } from "./simulate.ts";
 export type { SimulationOptions, SimulationResult } from "./simulate.ts";
 export type { LogCounts, Violation } from "./sim-invariants.ts";
-export type { Fault, FaultKind, FaultRates } from "./sim-process.ts";
+export type { Fault, FaultKind, FaultRates } from "./sim-faults.ts";

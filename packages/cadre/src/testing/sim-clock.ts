@@ -91,18 +91,25 @@ export class SimClock implements Clock {
   }
 }
 
+/** The state of a process that its clock must know. */
+export interface ClockOwner {
+  readonly alive: boolean;
+  /** Virtual milliseconds for which it stands still yet. */
+  readonly frozenMs: number;
+}
+
 /**
- * The clock that one simulated process sees: it stops with the process, and its wall time may be
- * wrong.
+ * The clock that one simulated process sees: its timers stop with the process and wait while it is
+ * frozen; time itself goes on; and its wall time may be wrong.
  */
 export class ProcessClock implements Clock {
   readonly #world: SimClock;
-  readonly #isAlive: () => boolean;
+  readonly #owner: ClockOwner;
   readonly #skewMs: number;
 
-  constructor(world: SimClock, isAlive: () => boolean, skewMs: number) {
+  constructor(world: SimClock, owner: ClockOwner, skewMs: number) {
     this.#world = world;
-    this.#isAlive = isAlive;
+    this.#owner = owner;
     this.#skewMs = skewMs;
   }
 
@@ -115,9 +122,14 @@ export class ProcessClock implements Clock {
   }
 
   after(delayMs: number, action: () => void): () => void {
-    return this.#world.after(delayMs, () => {
-      if (this.#isAlive()) action();
-    });
+    const fire = (): void => {
+      if (!this.#owner.alive) return;
+      const { frozenMs } = this.#owner;
+      if (frozenMs > 0) cancel = this.#world.after(frozenMs, fire);
+      else action();
+    };
+    let cancel = this.#world.after(delayMs, fire);
+    return () => cancel();
   }
 
   sleep(delayMs: number, signal?: AbortSignal): Promise<void> {

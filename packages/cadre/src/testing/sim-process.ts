@@ -1,63 +1,43 @@
 /**
  * One simulated process: a team behind ports that fail by the seed.
  *
- *   alive ──crash at a port call, before it or after its effect──▶ dead
- *     ▲                                                             │
- *     └───────────── restart, with a new incarnation ───────────────┘
+ *   frozen ◀──pause── alive ──crash at a port call, before it or after its effect──▶ dead
+ *      └─────thaw──────▶ ▲ │                                                          │
+ *                        │ └──closes in order──▶ exited                               │
+ *                        └──── restart, with a new incarnation ◀──────────────────────┘
  *
  * A dead process answers nothing and is answered nothing: its pending calls never return and its
- * timers never fire, exactly as after SIGKILL. What it wrote stays.
+ * timers never fire, exactly as after SIGKILL. What it wrote stays. A frozen one gets its answers,
+ * its wakes and its timers when it thaws; what it sent before takes effect meanwhile.
  */
 import type { Intake, Lease, Transport } from "../bus/transport.ts";
 import { CadreError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import type { EventStore } from "../store/event-store.ts";
 import type { SimClock } from "./sim-clock.ts";
-
-/** Chances at each port call, 0 to 1. */
-export interface FaultRates {
-  /** The process dies before the call has any effect. @default 0 */
-  readonly crashBefore?: number;
-  /** The process dies after the effect, before the answer. @default 0 */
-  readonly crashAfter?: number;
-  /** The effect happens and the caller is told that it failed. @default 0 */
-  readonly loseAnswer?: number;
-  /** Nothing happens and the caller is told so. @default 0 */
-  readonly fail?: number;
-  /** A published event is published twice. @default 0 */
-  readonly duplicate?: number;
-  /** Longest delay of a call, in virtual milliseconds. @default 5 */
-  readonly delayMs?: number;
-  /** Longest wrongness of a process's wall clock, either way, in milliseconds. @default 0 */
-  readonly clockSkewMs?: number;
-}
-
-export type FaultKind = "crashBefore" | "crashAfter" | "loseAnswer" | "fail" | "duplicate";
-
-export interface Fault {
-  /** Virtual milliseconds since the start. */
-  readonly at: number;
-  readonly process: string;
-  readonly call: string;
-  readonly kind: FaultKind;
-}
+import type { Fault, FaultKind, FaultRates, SimDisk } from "./sim-faults.ts";
 
 export interface SimProcessPort {
   readonly name: string;
   readonly clock: SimClock;
   readonly random: Random;
   readonly rates: FaultRates;
+  readonly disk: SimDisk;
   onFault(fault: Fault): void;
   onCrash(): void;
 }
 
 const never = <Value>(): Promise<Value> => new Promise(() => {});
 const fates = ["crashBefore", "crashAfter", "loseAnswer", "fail"] as const;
+const longest = { pauseMs: 40_000, partitionMs: 20_000, fullMs: 10_000, slowMs: 10_000 } as const;
 
 export class SimProcess {
   readonly #port: SimProcessPort;
   #alive = true;
   #calm = false;
+  #onEnd: () => void = () => {};
+  #frozenUntil = 0;
+  #cutOffUntil = 0;
 
   constructor(port: SimProcessPort) {
     this.#port = port;
@@ -67,19 +47,37 @@ export class SimProcess {
     return this.#alive;
   }
 
-  /** From now on nothing fails. */
+  /** Virtual milliseconds for which it stands still yet. */
+  get frozenMs(): number {
+    return Math.max(0, this.#frozenUntil - this.#port.clock.monotonic());
+  }
+
+  /** From now on nothing fails, and what has begun to fail ends. */
   calm(): void {
     this.#calm = true;
+    this.#cutOffUntil = 0;
+  }
+
+  /** Calls `listener` once, when the process exits or dies. */
+  onEnd(listener: () => void): void {
+    this.#onEnd = listener;
+  }
+
+  /** It has closed in order. */
+  exit(): void {
+    this.#alive = false;
+    this.#onEnd();
   }
 
   kill(): void {
     if (!this.#alive) return;
     this.#alive = false;
+    this.#onEnd();
     this.#port.onCrash();
   }
 
   store(inner: EventStore): EventStore {
-    const isAlive = (): boolean => this.#alive;
+    const here = this.#here.bind(this);
     const call = this.#call.bind(this);
     return {
       name: inner.name,
@@ -93,14 +91,11 @@ export class SimProcess {
       async *read(query) {
         await call("store.read", () => Promise.resolve());
         for await (const stored of inner.read(query)) {
-          if (!isAlive()) await never();
+          await here();
           yield stored;
         }
       },
-      watch: (wake) =>
-        inner.watch(() => {
-          if (isAlive()) wake();
-        }),
+      watch: (wake) => inner.watch(() => void here().then(wake)),
       close: () => Promise.resolve(),
     };
   }
@@ -127,7 +122,9 @@ export class SimProcess {
     return {
       pull: async (max, signal) => {
         const leases = await inner.pull(max, signal);
-        if (!this.#alive) return never();
+        await this.#here();
+        // What was on its way is lost with the connection; it comes again when its lease is over.
+        if (this.#isCutOff && !signal.aborted) throw unavailable("intake.pull", "cut off");
         return leases.map((lease) => this.#lease(lease));
       },
       ...(inner.missed === undefined ? {} : { missed: () => inner.missed!() }),
@@ -146,21 +143,60 @@ export class SimProcess {
 
   async #call<Value>(call: string, effect: () => Promise<Value>): Promise<Value> {
     const { clock, random, rates } = this.#port;
-    if (!this.#alive) return never();
-    await clock.sleep(random.next() * (rates.delayMs ?? 5));
-    if (!this.#alive) return never();
+    await this.#here();
+    this.#begin(call);
+    const slowMs = this.#draw("slow", call) ? random.next() * (rates.slowMs ?? longest.slowMs) : 0;
+    if (this.#draw("pauseBefore", call)) this.#freeze();
+    await this.#here();
+    await clock.sleep(random.next() * (rates.delayMs ?? 5) + slowMs);
     const fate = fates.find((kind) => this.#draw(kind, call));
-    if (fate === "crashBefore") {
-      this.kill();
-      return never();
+    if (fate === "crashBefore") this.kill();
+    if (!this.#alive) return never();
+    if (this.#isCutOff) return this.#refused(call, "cut off");
+    if (fate === "fail") return this.#refused(call, "nothing happened");
+    if (call === "store.commit" && !this.#calm && clock.monotonic() < this.#port.disk.fullUntil) {
+      await this.#here();
+      throw new CadreError("STORE_FULL", "Simulated full disk.", { path: "simulated" });
     }
-    if (fate === "fail") throw unavailable(call, "nothing happened");
     const value = await effect();
     if (fate === "crashAfter") this.kill();
-    if (!this.#alive) return never();
-    if (fate === "loseAnswer") throw unavailable(call, "the answer was lost");
+    if (fate === "loseAnswer") return this.#refused(call, "the answer was lost");
+    if (this.#draw("pauseAfter", call)) this.#freeze();
     await clock.sleep(random.next() * (rates.delayMs ?? 5));
-    return this.#alive ? value : never();
+    await this.#here();
+    return value;
+  }
+
+  /** Begins what lasts a while. */
+  #begin(call: string): void {
+    const { clock, random, rates, disk } = this.#port;
+    const now = clock.monotonic();
+    if (this.#draw("partition", call)) {
+      this.#cutOffUntil = now + random.next() * (rates.partitionMs ?? longest.partitionMs);
+    }
+    if (this.#draw("full", call)) {
+      disk.fullUntil = now + random.next() * (rates.fullMs ?? longest.fullMs);
+    }
+  }
+
+  #freeze(): void {
+    const { clock, random, rates } = this.#port;
+    this.#frozenUntil = clock.monotonic() + random.next() * (rates.pauseMs ?? longest.pauseMs);
+  }
+
+  /** Resolves when the process runs: at once, after the thaw, or never. */
+  async #here(): Promise<void> {
+    while (this.#alive && this.frozenMs > 0) await this.#port.clock.sleep(this.frozenMs);
+    if (!this.#alive) await never();
+  }
+
+  get #isCutOff(): boolean {
+    return this.#port.clock.monotonic() < this.#cutOffUntil;
+  }
+
+  async #refused(call: string, reason: string): Promise<never> {
+    await this.#here();
+    throw unavailable(call, reason);
   }
 
   #draw(kind: FaultKind, call: string): boolean {

@@ -13,8 +13,10 @@ import type { Cadre, CadreOptions } from "../agents/cadre.ts";
 import { startCadre } from "../agents/start-cadre.ts";
 import type { EventStore } from "../store/event-store.ts";
 import { ProcessClock, SimClock } from "./sim-clock.ts";
-import { checkLog, type LogCounts, type Violation } from "./sim-invariants.ts";
-import { SimProcess, type Fault, type FaultRates } from "./sim-process.ts";
+import { checkLog, emptyCounts, type LogCounts, type Violation } from "./sim-invariants.ts";
+import type { Fault, FaultRates } from "./sim-faults.ts";
+import { liveViolations, type Live } from "./sim-live.ts";
+import { SimProcess } from "./sim-process.ts";
 
 export interface SimulationOptions {
   /** @default `CADRE_SEED`, else 1 */
@@ -45,6 +47,8 @@ export interface SimulationResult extends LogCounts {
   readonly seed: number;
   readonly virtualMs: number;
   readonly crashes: number;
+  /** Processes that closed in order. */
+  readonly closes: number;
   readonly faults: readonly Fault[];
   /** The log as text, one line an event, without ids: equal seeds give equal text. */
   readonly trace: readonly string[];
@@ -67,7 +71,10 @@ export class SimulationError extends Error {
 }
 
 const hourMs = 3_600_000;
-const quietMs = 60_000; // after the last task: late results and second relays come within this
+// after the last task: late results, second relays and deliveries of the dead come within this
+const quietMs = 120_000;
+const stillMs = 30_000; // the end of the quiet, in which nobody may write to the log any more
+const closeMs = 2_000; // what a process that leaves gives its running work
 const shownFaults = 12;
 
 /**
@@ -88,8 +95,13 @@ class Simulation {
   readonly #store: EventStore;
   readonly #carrier: ReturnType<typeof memoryCarrier>;
   readonly #faults: Fault[] = [];
-  readonly #processes = new Map<string, SimProcess>();
+  readonly #processes = new Map<string, { readonly simulated: SimProcess; team?: Cadre }>();
+  readonly #disk = { fullUntil: 0 };
   #crashes = 0;
+  #closes = 0;
+  #starts = 0;
+  #closing = 0;
+  readonly #broken: Violation[] = [];
   #calm = false;
 
   constructor(seed: number, options: SimulationOptions) {
@@ -116,10 +128,16 @@ class Simulation {
       if (!(await this.#clock.step())) break;
     }
     this.#calm = true;
-    for (const running of this.#processes.values()) running.calm();
+    for (const { simulated } of this.#processes.values()) simulated.calm();
     const quietUntil = this.#clock.monotonic() + quietMs;
-    while (this.#clock.monotonic() < quietUntil && (await this.#clock.step()));
-    return this.#judge(client);
+    await this.#stepUntil(quietUntil - stillMs);
+    const stillFrom = await this.#store.head();
+    await this.#stepUntil(quietUntil);
+    return this.#judge(client, stillFrom);
+  }
+
+  async #stepUntil(instant: number): Promise<void> {
+    while (this.#clock.monotonic() < instant && (await this.#clock.step()));
   }
 
   #startClient(): Promise<Cadre> {
@@ -137,25 +155,25 @@ class Simulation {
 
   #start(name: string, afterMs: number): void {
     const rates = this.#options.faults ?? {};
-    const random = this.#random.fork(`${name}/${this.#crashes}`);
+    const random = this.#random.fork(`${name}/${(this.#starts += 1)}`);
     const inner = memory({ carrier: this.#carrier });
     const simulated: SimProcess = new SimProcess({
       name,
       clock: this.#clock,
       random: random.fork("faults"),
       rates,
+      disk: this.#disk,
       onFault: (fault) => void this.#faults.push(fault),
       onCrash: () => {
         this.#crashes += 1;
-        // The carrier notices that the connection is gone, as a broker does.
-        void inner.close();
-        const restartMs = this.#options.restartMs ?? 20_000;
-        this.#start(name, random.next() * restartMs);
+        this.#restart(name, inner, random);
       },
     });
-    this.#processes.set(name, simulated);
+    const running: { simulated: SimProcess; team?: Cadre } = { simulated };
+    this.#processes.set(name, running);
     const skewMs = (random.next() * 2 - 1) * (rates.clockSkewMs ?? 0);
-    const clock = new ProcessClock(this.#clock, () => simulated.alive, Math.round(skewMs));
+    const clock = new ProcessClock(this.#clock, simulated, Math.round(skewMs));
+    const lifeMs = random.next() * (rates.leaveAfterMs ?? 0);
     this.#clock.after(afterMs, () => {
       if (this.#calm) simulated.calm();
       startCadre({
@@ -166,9 +184,47 @@ class Simulation {
         bus: simulated.transport(inner),
         clock,
         random,
+      }).then(
+        (team) => {
+          running.team = team;
+          void team.closed.then(() => this.#left(name, simulated, inner, random));
+          if (rates.leaveAfterMs !== undefined) {
+            this.#clock.after(lifeMs, () => this.#leave(simulated, team));
+          }
+        },
         // a start that fails is a process that exits, and is started again
-      }).catch(() => simulated.kill());
+        () => simulated.kill(),
+      );
     });
+  }
+
+  #restart(name: string, inner: { close(): Promise<void> }, random: SeededRandom): void {
+    // The carrier notices that the connection is gone, as a broker does.
+    void inner.close();
+    this.#start(name, random.next() * (this.#options.restartMs ?? 20_000));
+  }
+
+  #leave(simulated: SimProcess, team: Cadre): void {
+    if (!simulated.alive || this.#calm) return;
+    this.#closing += 1;
+    const end = (): void => void (this.#closing -= 1);
+    // It may die while it closes: then it is not waited for.
+    simulated.onEnd(end);
+    team.close({ deadlineMs: closeMs }).catch((error: unknown) => {
+      this.#broken.push({ invariant: "closing ends", message: String(error) });
+    });
+  }
+
+  #left(
+    name: string,
+    simulated: SimProcess,
+    inner: { close(): Promise<void> },
+    random: SeededRandom,
+  ): void {
+    if (!simulated.alive) return;
+    simulated.exit();
+    this.#closes += 1;
+    this.#restart(name, inner, random);
   }
 
   async #until<Value>(promise: Promise<Value>, maxMs: number): Promise<Value> {
@@ -182,16 +238,19 @@ class Simulation {
     return promise;
   }
 
-  async #judge(client: Cadre): Promise<SimulationResult> {
+  async #judge(client: Cadre, stillFrom: number): Promise<SimulationResult> {
     const { violations, counts } = await checkLog(this.#store);
-    const all = [...violations];
+    const all = [...this.#broken, ...violations];
     for (const invariant of this.#options.invariants ?? []) {
       for (const message of await invariant(this.#store)) all.push({ invariant: "yours", message });
     }
-    const stats = client.stats();
-    if (stats.rejectedLateResults !== counts.rejectedLateResults) {
-      const message = `live ${stats.rejectedLateResults}, rebuilt ${counts.rejectedLateResults}`;
-      all.push({ invariant: "live projection = rebuilt projection", message });
+    const live: Live[] = [{ name: "client", team: client }];
+    for (const [name, { simulated, team }] of this.#processes) {
+      if (team && simulated.alive) live.push({ name, team });
+    }
+    all.push(...(await liveViolations(live, this.#store, counts, stillFrom)));
+    if (this.#closing > 0) {
+      all.push({ invariant: "closing ends", message: `${this.#closing} processes still close` });
     }
     if (all.length > 0) throw this.#failed(all, await this.#story(all));
     return {
@@ -199,6 +258,7 @@ class Simulation {
       seed: this.#seed,
       virtualMs: this.#clock.monotonic(),
       crashes: this.#crashes,
+      closes: this.#closes,
       faults: this.#faults,
       trace: await this.#trace(),
     };
@@ -251,20 +311,14 @@ class Simulation {
 export async function simulateSeeds(
   options: Omit<SimulationOptions, "seed"> & { readonly from?: number; readonly seeds: number },
 ): Promise<
-  { readonly runs: number; readonly crashes: number; readonly virtualMs: number } & LogCounts
+  {
+    readonly runs: number;
+    readonly crashes: number;
+    readonly closes: number;
+    readonly virtualMs: number;
+  } & LogCounts
 > {
-  const sum = {
-    runs: 0,
-    crashes: 0,
-    virtualMs: 0,
-    tasksCreated: 0,
-    tasksLost: 0,
-    doubleOwners: 0,
-    duplicateReceipts: 0,
-    rejectedLateResults: 0,
-    leasesExpired: 0,
-    events: 0,
-  };
+  const sum = { ...emptyCounts, runs: 0, crashes: 0, closes: 0, virtualMs: 0 };
   const { from = 1, seeds, ...rest } = options;
   if (!Number.isInteger(seeds) || seeds < 1) {
     throw new CadreError("INVALID_OPTION", `seeds is ${seeds}. Give a whole number above 0.`, {
