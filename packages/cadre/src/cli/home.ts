@@ -108,7 +108,7 @@ async function openBus(
   assertReachable(bus, context.cwd, creates);
   const { clock } = context;
   const tools = { clock, random: secureRandom, logger: silentLogger };
-  return { transport: await openTransport(bus, tools), close };
+  return { transport: await openTransport(located(bus, context.cwd), tools), close };
 }
 
 async function openHome(
@@ -119,7 +119,19 @@ async function openHome(
   if (typeof store !== "string") return { store, close: () => store.close() };
   assertReachable(store, context.cwd, creates);
   const { clock } = context;
-  return openStore(store, { clock, random: secureRandom, logger: silentLogger });
+  return openStore(located(store, context.cwd), {
+    clock,
+    random: secureRandom,
+    logger: silentLogger,
+  });
+}
+
+const sqliteScheme = "sqlite:";
+
+/** A URL whose path, if it has one, is absolute. Anything else stays as it is. */
+export function located<Place>(place: Place | string, cwd: string): Place | string {
+  if (typeof place !== "string" || !place.startsWith(sqliteScheme)) return place;
+  return sqliteScheme + resolve(cwd, place.slice(sqliteScheme.length));
 }
 
 function assertReachable(url: string, cwd: string, creates: boolean): void {
@@ -130,8 +142,8 @@ function assertReachable(url: string, cwd: string, creates: boolean): void {
       { feature: "other processes", by: "memory:" },
     );
   }
-  if (creates || !url.startsWith("sqlite:")) return;
-  const path = resolve(cwd, url.slice("sqlite:".length));
+  if (creates || !url.startsWith(sqliteScheme)) return;
+  const path = located(url, cwd).slice(sqliteScheme.length);
   if (existsSync(path)) return;
   throw new CadreError(
     "NOT_FOUND",

@@ -6,20 +6,35 @@ import { systemClock } from "../core/clock.ts";
 import type { CommandContext } from "./command-context.ts";
 import { errorText, exitCodeOf, exitCodes } from "./exit-code.ts";
 import { Interrupt } from "./interrupt.ts";
-import { Output } from "./output.ts";
+import { Output, type Sink } from "./output.ts";
 import { createProgram } from "./program.ts";
 
-/** Runs the command that `argv` names, and resolves with the process's exit code. Never rejects. */
-export async function main(argv: readonly string[]): Promise<number> {
-  const { env } = process;
-  const output = new Output({ out: process.stdout, err: process.stderr, env });
+/** What a command is run in. */
+export interface Surroundings {
+  readonly out: Sink;
+  readonly err: Sink;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+}
+
+/**
+ * Runs the command that `argv` names, and resolves with the process's exit code. Never rejects.
+ *
+ * @param surroundings those of the process, unless given
+ */
+export async function main(
+  argv: readonly string[],
+  surroundings: Surroundings = ofProcess(),
+): Promise<number> {
+  const { out, err, env, cwd } = surroundings;
+  const output = new Output({ out, err, env });
   const interrupt = new Interrupt();
   let code: number = exitCodes.ok;
   const context: CommandContext = {
     output,
     interrupt,
     clock: systemClock,
-    cwd: process.cwd(),
+    cwd,
     env,
     stop: AbortSignal.any([interrupt.signal, output.gone]),
     exit: (wanted) => void (code = wanted),
@@ -35,6 +50,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
   await output.close();
   return output.gone.aborted ? exitCodes.ok : code;
+}
+
+function ofProcess(): Surroundings {
+  const { stdout, stderr, env } = process;
+  return { out: stdout, err: stderr, env, cwd: process.cwd() };
 }
 
 function endOf(error: unknown, { output, interrupt }: CommandContext): number {

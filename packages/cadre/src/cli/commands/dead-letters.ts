@@ -11,7 +11,7 @@ import { fieldLines } from "../field-lines.ts";
 import { withBus, type HomeFlags } from "../home.ts";
 import { tableLines, type Column } from "../table.ts";
 import { durationText } from "../time-text.ts";
-import { homeFlags, printing } from "./home-flags.ts";
+import { homeFlags, printing, refuseWords, withExamples } from "./home-flags.ts";
 
 const reasons = [
   "terminal",
@@ -40,14 +40,20 @@ export function addDeadLetters(program: Command, context: CommandContext): void 
   const letters = program
     .command("dead-letters")
     .summary("list, show, redrive and purge dead letters");
-  letters.description("Dead letters: deliveries that a group gave up, with their reasons.");
+  letters.description(
+    "Dead letters: deliveries that a group gave up, with their reasons. Without a command it lists them.",
+  );
+  withExamples(letters, ["cadre dead-letters", "cadre dead-letters redrive --all --group billing"]);
   const list = letters.command("list", { isDefault: true }).summary("list them, the oldest first");
   list.description("Lists dead letters, the oldest first.");
   printing(homeFlags(choosing(list)), [
     "cadre dead-letters",
     "cadre dead-letters list --group billing --json",
   ]);
-  list.action((flags: ChoiceFlags) => listLetters(context, flags));
+  list.allowExcessArguments().action((flags: ChoiceFlags) => {
+    refuseWords(list);
+    return listLetters(context, flags);
+  });
 
   const show = letters.command("show").summary("show one with its event and its error");
   show
@@ -194,9 +200,8 @@ async function act(
   { done, one }: Action,
 ): Promise<void> {
   const { output, stop } = context;
-  const narrowed = flags.all || (ids.length === 0 && flags.group !== undefined);
   if (ids.length === 0 && !flags.all) {
-    const message = `Give the ids of dead letters, or --all${narrowed ? " with the group" : ""}.`;
+    const message = "Give the ids of dead letters, or --all for all that the other flags choose.";
     throw new CadreError("INVALID_OPTION", message, { option: "ids" });
   }
   if (ids.length > 0 && flags.all) {

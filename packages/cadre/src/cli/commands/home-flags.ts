@@ -1,5 +1,8 @@
 import type { Command } from "commander";
 
+import { CadreError } from "../../core/errors.ts";
+import { nearestName } from "../../core/options.ts";
+
 /** Adds the flags that say which store and bus a command works on. */
 export function homeFlags(command: Command): Command {
   return command
@@ -17,4 +20,20 @@ export function withExamples(command: Command, examples: readonly string[]): Com
     "after",
     `\nExamples:\n${examples.map((each) => `  $ ${each}`).join("\n")}`,
   );
+}
+
+/**
+ * For the command that runs when none of its siblings is named: a word behind it is a sibling's name, written wrong.
+ * @throws {CadreError} INVALID_OPTION
+ */
+export function refuseWords(command: Command): void {
+  const [word] = command.args;
+  const { parent } = command;
+  if (word === undefined || !parent) return;
+  const names = parent.commands.map((each) => each.name());
+  const closest = nearestName(word, names);
+  const hint =
+    closest === undefined ? `Its commands: ${names.join(", ")}.` : `Did you mean ${closest}?`;
+  const message = `"cadre ${parent.name()}" has no command "${word}". ${hint}`;
+  throw new CadreError("INVALID_OPTION", message, { option: parent.name(), value: word });
 }

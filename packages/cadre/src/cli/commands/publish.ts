@@ -74,7 +74,9 @@ async function publish(
   const names = (registry?.list() ?? []).map((each) => each.type);
   const closest = nearestName(type, names);
   const hint = closest === undefined ? "" : ` Did you mean ${closest}?`;
-  output.note(`The type ${type} is in no registry here, so its payload was not checked.${hint}`);
+  output.note(
+    `The type ${type} is in no registry here, so its payload was not checked. A team whose registry doesn't know it, refuses it.${hint}`,
+  );
 }
 
 /**

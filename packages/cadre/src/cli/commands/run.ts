@@ -8,7 +8,7 @@ import { wholeFrom } from "../arguments.ts";
 import type { CommandContext } from "../command-context.ts";
 import type { CadreConfig } from "../config.ts";
 import { errorText, exitCodes } from "../exit-code.ts";
-import { configured, type HomeFlags } from "../home.ts";
+import { configured, located, type HomeFlags } from "../home.ts";
 import { importModule } from "../module-file.ts";
 import { durationText } from "../time-text.ts";
 import { homeFlags, printing } from "./home-flags.ts";
@@ -62,7 +62,13 @@ async function run(context: CommandContext, file: string, flags: RunFlags): Prom
     ...settings
   } = module.options;
   const { config } = await configured(context, flags, settings satisfies CadreConfig);
-  const team = await startCadre({ ...module.options, ...config, agents: module.agents });
+  const team = await startCadre({
+    ...module.options,
+    ...config,
+    ...(config.store === undefined ? {} : { store: located(config.store, context.cwd) }),
+    ...(config.bus === undefined ? {} : { bus: located(config.bus, context.cwd) }),
+    agents: module.agents,
+  });
   const names = module.agents.map(({ name }) => name);
   if (flags.json)
     await output.json({ started: team.name, agents: names, store: placeOf(config.store) });
@@ -150,7 +156,7 @@ async function loadTeam(context: CommandContext, file: string): Promise<TeamModu
   return {
     // startCadre checks what is in it.
     agents: agents as TeamModule["agents"],
-    options: cadre as CadreOptions,
+    options: cadre,
     ...(work === undefined ? {} : { work: work as NonNullable<TeamModule["work"]> }),
   };
 }

@@ -20,7 +20,7 @@ import type { Output } from "../output.ts";
 import { fieldLines } from "../field-lines.ts";
 import { tableLines, type Column } from "../table.ts";
 import { durationText } from "../time-text.ts";
-import { homeFlags, printing } from "./home-flags.ts";
+import { homeFlags, printing, refuseWords, withExamples } from "./home-flags.ts";
 
 const statuses = [
   "waiting",
@@ -60,7 +60,8 @@ const presetLimit = 50;
 /** `cadre tasks` */
 export function addTasks(program: Command, context: CommandContext): void {
   const tasks = program.command("tasks").summary("list tasks, or show one with its story");
-  tasks.description("Lists tasks, or shows one with its story.");
+  tasks.description("Lists tasks, or shows one with its story. Without a command it lists them.");
+  withExamples(tasks, ["cadre tasks", "cadre tasks --status failed", "cadre tasks show chunk-12"]);
   const list = tasks.command("list", { isDefault: true }).summary("list tasks, the newest last");
   list
     .description("Lists tasks as the log says they are, the newest last.")
@@ -74,7 +75,10 @@ export function addTasks(program: Command, context: CommandContext): void {
     "cadre tasks --status running",
     "cadre tasks list --agent reader --json",
   ]);
-  list.action((flags: ListFlags) => listTasks(context, flags));
+  list.allowExcessArguments().action((flags: ListFlags) => {
+    refuseWords(list);
+    return listTasks(context, flags);
+  });
   const show = tasks.command("show").summary("show one task and all that happened to it");
   show
     .description("Shows one task and all that happened to it.")
