@@ -47,7 +47,7 @@ export class NatsDeadLetters implements DeadLetterBox {
     );
     try {
       for (let waiting = cursor.waiting; waiting > 0;) {
-        const page = await cursor.next(Math.min(pageSize, waiting));
+        const page = await cursor.nextOfKept(Math.min(pageSize, waiting));
         for (const { message, info } of page) {
           waiting = info.pending;
           const letter = decodeLetter(message.data);

@@ -36,7 +36,7 @@ export class GroupIntake implements Intake {
   readonly #events: PullLine;
   readonly #copies: PullLine;
   readonly #pulls = new Set<Waiting>();
-  readonly #endReconnect: () => void;
+  readonly #endListening: () => void;
   /** Copies first: they have waited longest, and come one at a time. */
   #queue: NatsLease[] = [];
   #moreCopies = 0;
@@ -50,7 +50,7 @@ export class GroupIntake implements Intake {
     const { stream, directedStream } = parts.session.settings;
     this.#events = this.#line(stream, false);
     this.#copies = this.#line(directedStream, true);
-    this.#endReconnect = parts.session.onReconnect(() => this.#askAnew());
+    this.#endListening = parts.session.onChange(() => this.#askAnew());
   }
 
   async pull(max: number, signal: AbortSignal): Promise<readonly Lease[]> {
@@ -60,6 +60,7 @@ export class GroupIntake implements Intake {
         this.#rest();
         return leases;
       }
+      this.#parts.session.assertUsable();
       await this.#next(max, signal);
       const failure = this.#failure;
       this.#failure = undefined;
@@ -88,7 +89,7 @@ export class GroupIntake implements Intake {
   }
 
   #end(): void {
-    this.#endReconnect();
+    this.#endListening();
     this.#cancelIdle?.();
     this.#cancelKeep?.();
     this.#wakeAll();
@@ -174,7 +175,8 @@ export class GroupIntake implements Intake {
   #askAnew(): void {
     this.#events.reset();
     this.#copies.reset();
-    this.#ask();
+    if (this.#parts.session.client.isClosed()) this.#wakeAll();
+    else this.#ask();
   }
 
   /** Nobody may pull for a while. */

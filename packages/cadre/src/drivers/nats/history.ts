@@ -66,7 +66,7 @@ async function* readForward(
   const cursor = await LogCursor.open({ session, stream, subject }, startAt(first));
   try {
     for (let waiting = cursor.waiting; waiting > 0;) {
-      const page = await cursor.next(Math.min(pageSize, waiting));
+      const page = await cursor.nextOfKept(Math.min(pageSize, waiting));
       if (page.length === 0) return;
       yield page.filter(({ info }) => info.streamSequence <= last);
       const { info } = page.at(-1)!;

@@ -6,7 +6,13 @@
  *              └──────────────── made again, after the last message ──────────┘
  */
 import type { NatsMessageLike } from "./client.ts";
-import { deleteConsumer, startAt, type ConsumerInfo, type StartConfig } from "./groups.ts";
+import {
+  consumerInfo,
+  deleteConsumer,
+  startAt,
+  type ConsumerInfo,
+  type StartConfig,
+} from "./groups.ts";
 import { forCaller } from "./nats-error.ts";
 import { PullLine } from "./pull-line.ts";
 import type { Session } from "./session.ts";
@@ -26,11 +32,12 @@ export interface CursorParts {
 
 const ahead = 100; // messages asked for beyond what is pulled; they wait here, so few
 const inactiveMs = 300_000; // the server forgets a reader that is gone
+const stallMs = 500; // without a message; then the server is asked whether there is one
 const againMs = 250; // between two tries to make the consumer again
 
 export class LogCursor {
   readonly #parts: CursorParts;
-  readonly #endReconnect: () => void;
+  readonly #endListening: () => void;
   #queue: CursorMessage[] = [];
   #line: PullLine | undefined;
   #consumer = "";
@@ -48,7 +55,7 @@ export class LogCursor {
 
   private constructor(parts: CursorParts) {
     this.#parts = parts;
-    this.#endReconnect = parts.session.onReconnect(() => void this.#renew());
+    this.#endListening = parts.session.onChange(() => void this.#renew());
   }
 
   /** Its place is fixed when this resolves. */
@@ -58,7 +65,7 @@ export class LogCursor {
       await cursor.#makeConsumer(start);
       return cursor;
     } catch (error) {
-      cursor.#endReconnect();
+      cursor.#endListening();
       throw error;
     }
   }
@@ -75,7 +82,25 @@ export class LogCursor {
       const failure = this.#failure;
       this.#failure = undefined;
       if (failure !== undefined) throw failure;
+      this.#parts.session.assertUsable();
       await this.#change(max, signal);
+    }
+    return [];
+  }
+
+  /** As `next`, of what the stream holds now: none when there is no more, also when messages have gone in the meantime. */
+  async nextOfKept(max: number): Promise<readonly CursorMessage[]> {
+    const { session, stream } = this.#parts;
+    const { clock } = session.settings;
+    while (!this.#closed) {
+      const patience = new AbortController();
+      const cancel = clock.after(stallMs, () => patience.abort());
+      const page = await this.next(max, patience.signal).finally(cancel);
+      if (page.length > 0) return page;
+      const consumer = this.#consumer;
+      const info = consumer === "" ? undefined : await consumerInfo(session, stream, consumer);
+      if (info?.num_pending !== 0 || consumer !== this.#consumer) continue;
+      if (info.delivered.consumer_seq === this.#lastOfConsumer && this.#queue.length === 0) break;
     }
     return [];
   }
@@ -83,7 +108,7 @@ export class LogCursor {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#endReconnect();
+    this.#endListening();
     for (const wake of [...this.#wakes]) wake();
     const { session, stream } = this.#parts;
     await this.#line?.end();
@@ -164,6 +189,10 @@ export class LogCursor {
     const { clock, requestTimeoutMs } = session.settings;
     const end = clock.monotonic() + requestTimeoutMs;
     const old = this.#consumer;
+    if (session.client.isClosed()) {
+      for (const wake of [...this.#wakes]) wake();
+      return;
+    }
     this.#line?.reset();
     this.#consumer = "";
     while (!this.#closed && !session.ended) {

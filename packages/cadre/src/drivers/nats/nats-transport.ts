@@ -143,7 +143,7 @@ export class NatsTransport implements Transport {
   }
 
   async #openGroup(session: Session, spec: ConsumeSpec): Promise<GroupIntake> {
-    const record = await joinGroup(session, spec);
+    const record = await session.patiently(() => joinGroup(session, spec));
     const onClose = (intake: GroupIntake): void => void this.#intakes.delete(intake);
     return new GroupIntake({ session, record, leaseMs: spec.leaseMs, onClose });
   }
@@ -151,7 +151,10 @@ export class NatsTransport implements Transport {
   async #openBroadcast(session: Session, spec: ConsumeSpec): Promise<BroadcastIntake> {
     const { stream, prefix } = this.#settings;
     const subject = planSubject(prefix, spec.patterns);
-    const cursor = await LogCursor.open({ session, stream, subject }, startConfig(spec.from));
+    const start = startConfig(spec.from);
+    const cursor = await session.patiently(() =>
+      LogCursor.open({ session, stream, subject }, start),
+    );
     return new BroadcastIntake(cursor, (intake) => void this.#intakes.delete(intake));
   }
 

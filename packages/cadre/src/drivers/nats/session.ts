@@ -41,7 +41,9 @@ export class Session {
     this.url = parts.url;
     this.#makeHeaders = parts.makeHeaders;
     this.#inboxBase = `${settings.inboxPrefix}.${settings.random.id(settings.clock.now())}`;
-    void this.#watch();
+    this.#watch().catch((error: unknown) =>
+      settings.logger.warn("The NATS client no longer says how its connection is.", { error }),
+    );
   }
 
   get connected(): boolean {
@@ -58,12 +60,15 @@ export class Session {
     this.#listeners.clear();
   }
 
-  assertOpen(): void {
-    if (this.#ended) throw closedError();
+  /** @throws {CadreError} UNREACHABLE, when the client has given up for good */
+  assertUsable(): void {
+    if (this.#ended || !this.client.isClosed()) return;
+    const message = `The connection to ${this.url} was closed by its owner, or the server refused its credentials. Open another.`;
+    throw new CadreError("UNREACHABLE", message, { url: this.url, tried: 1 });
   }
 
-  /** Calls `listener` whenever a broken connection is whole again; the returned function ends that. */
-  onReconnect(listener: () => void): () => void {
+  /** Calls `listener` when a broken connection is whole again, or closed for good; the returned function ends that. */
+  onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -168,7 +173,7 @@ export class Session {
         resolve();
       };
       const cancel = this.settings.clock.after(timeoutMs, go);
-      const end = this.onReconnect(go);
+      const end = this.onChange(go);
       this.#waiting.add(go);
     });
   }
@@ -189,11 +194,15 @@ export class Session {
         this.#connected = false;
         for (const fail of [...this.#unanswered]) fail();
       }
-      if (type !== "reconnect") continue;
-      this.#connected = true;
-      for (const listener of [...this.#listeners]) listener();
+      if (type === "reconnect") this.#connected = true;
+      if (type === "reconnect" || type === "close") this.#tellChange();
     }
     this.#connected = false;
+    this.#tellChange();
+  }
+
+  #tellChange(): void {
+    for (const listener of [...this.#listeners]) listener();
   }
 }
 
