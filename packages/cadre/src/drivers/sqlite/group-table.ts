@@ -40,10 +40,7 @@ function isOrder(value: unknown): value is OnRetry {
  */
 export function joinGroup(connection: Connection, spec: ConsumeSpec, start: () => number): Group {
   const found = findGroup(connection, spec.subscription);
-  if (found) {
-    assertSame(found, spec);
-    return found;
-  }
+  if (found) return assertSameGroup(found, spec);
   connection
     .sql("INSERT INTO groups (name, definition, ordered, patterns, cursor) VALUES (?, ?, ?, ?, ?)")
     .run(
@@ -56,10 +53,11 @@ export function joinGroup(connection: Connection, spec: ConsumeSpec, start: () =
   return findGroup(connection, spec.subscription)!;
 }
 
-function assertSame(group: Group, spec: ConsumeSpec): void {
+/** The group, if `spec` says the same. @throws {CadreError} GROUP_MISMATCH */
+export function assertSameGroup(group: Group, spec: ConsumeSpec): Group {
   const expected = describe(group.definition, group.ordered);
   const actual = describe(spec.definition, spec.ordered);
-  if (expected === actual) return;
+  if (expected === actual) return group;
   throw new CadreError(
     "GROUP_MISMATCH",
     `Group "${group.name}" is defined as ${expected}, and this member says ${actual}. ` +

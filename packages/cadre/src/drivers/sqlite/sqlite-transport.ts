@@ -19,7 +19,7 @@ import { tokensOf } from "./delivery-row.ts";
 import { encodeEvent } from "./event-rows.ts";
 import { GroupHub } from "./group-hub.ts";
 import { GroupIntake } from "./group-intake.ts";
-import { dropGroup, joinGroup, type Group } from "./group-table.ts";
+import { assertSameGroup, dropGroup, findGroup, joinGroup, type Group } from "./group-table.ts";
 import { headOf, readRows } from "./log-reader.ts";
 import { Paged } from "./paged.ts";
 import { publishItem, type Item } from "./publish-request.ts";
@@ -170,7 +170,10 @@ export class SqliteTransport implements Transport {
     }
   }
 
-  #join(spec: ConsumeSpec): Promise<Group> {
+  async #join(spec: ConsumeSpec): Promise<Group> {
+    // Most members come to a group that is there: they have nothing to write.
+    const found = findGroup(this.#file.connection, spec.subscription);
+    if (found) return assertSameGroup(found, spec);
     return this.#file.writer.write({
       toDisk: true,
       events: [],

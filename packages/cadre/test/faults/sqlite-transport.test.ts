@@ -1,0 +1,20 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { transportConformance } from "#src/testing/transport-conformance.ts";
+import { sqlite } from "cadre/sqlite";
+
+const folder = mkdtempSync(join(tmpdir(), "cadre-test-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+await transportConformance({
+  test,
+  createTransport: () => sqlite(join(folder, "log.db")),
+  restart: async () => {}, // nothing runs but its connections, and the check opens new ones
+  tier: "all",
+  parallel: 10,
+  leaseMs: 1_000,
+  boundMs: 20_000,
+  timeoutMs: 180_000,
+});
