@@ -4,6 +4,7 @@ import { toFrozenJson } from "../core/json.ts";
 import {
   applyFeature,
   applyPlannedTask,
+  dependentsOf,
   featureCreated,
   featureState,
   featureStream,
@@ -183,13 +184,18 @@ function checkPlan(title: string, items: readonly PlanItem[]): void {
     if (unknown !== undefined)
       refuse(unknown, `lets "${item.name}" depend on "${unknown}", which it doesn't contain.`);
   }
-  const done = new Set<string>();
-  for (let size = -1; size !== done.size;) {
-    size = done.size;
-    for (const item of items)
-      if (item.dependsOn.every((name) => done.has(name))) done.add(item.name);
+  const dependents = dependentsOf(items);
+  const missing = new Map(items.map((item) => [item.name, new Set(item.dependsOn).size]));
+  const free = items.filter((item) => item.dependsOn.length === 0).map((item) => item.name);
+  for (const name of free) {
+    missing.delete(name);
+    for (const dependent of dependents.get(name) ?? []) {
+      const left = missing.get(dependent)! - 1;
+      missing.set(dependent, left);
+      if (left === 0) free.push(dependent);
+    }
   }
-  if (done.size === items.length) return;
-  const stuck = items.filter((item) => !done.has(item.name)).map((item) => item.name);
+  if (missing.size === 0) return;
+  const stuck = [...missing.keys()];
   refuse(stuck, `has a cycle among: ${stuck.slice(0, 5).join(", ")}.`);
 }

@@ -42,6 +42,11 @@ export interface FeatureProgress {
   readonly results: Map<string, JsonValue>;
   /** How many items need a result and are not created. */
   readonly needs: Map<string, number>;
+  /** How many dependencies of an item have not completed. */
+  readonly missing: Map<string, number>;
+  readonly dependents: ReadonlyMap<string, readonly string[]>;
+  /** Planned items whose dependencies have all completed. */
+  readonly ready: Set<string>;
   feature: FeatureStatus;
   version: number;
   completed: number;
@@ -56,9 +61,12 @@ export function featureCreated(event: AgentEvent): FeatureProgress {
     readonly tasks: readonly PlanItem[];
   };
   const needs = new Map<string, number>();
+  const missing = new Map<string, number>();
   for (const item of payload.tasks) {
+    missing.set(item.name, new Set(item.dependsOn).size);
     for (const name of item.dependsOn) needs.set(name, (needs.get(name) ?? 0) + 1);
   }
+  const isReady = ({ dependsOn }: PlanItem): boolean => dependsOn.length === 0;
   return {
     id: payload.featureId,
     title: payload.title,
@@ -68,11 +76,27 @@ export function featureCreated(event: AgentEvent): FeatureProgress {
     status: new Map(payload.tasks.map((item) => [item.name, "planned"])),
     results: new Map(),
     needs,
+    missing,
+    dependents: dependentsOf(payload.tasks),
+    ready: new Set(payload.tasks.filter(isReady).map(({ name }) => name)),
     feature: "created",
     version: 1,
     completed: 0,
     reason: undefined,
   };
+}
+
+/** Which items depend on each. */
+export function dependentsOf(items: readonly PlanItem[]): ReadonlyMap<string, readonly string[]> {
+  const dependents = new Map<string, string[]>();
+  for (const item of items) {
+    for (const name of new Set(item.dependsOn)) {
+      const same = dependents.get(name);
+      if (same) same.push(item.name);
+      else dependents.set(name, [item.name]);
+    }
+  }
+  return dependents;
 }
 
 /** Applies a later event of the feature's own stream. */
@@ -104,11 +128,13 @@ export function applyPlannedTask(
       if (before === "planned") markCreated(progress, name);
       progress.status.set(name, "completed");
       progress.completed += 1;
+      releaseDependents(progress, name);
       if ((progress.needs.get(name) ?? 0) > 0) progress.results.set(name, fields["result"] ?? null);
       return true;
     case "task.failed":
     case "task.cancelled":
       progress.status.set(name, "failed");
+      progress.ready.delete(name);
       progress.reason ??= reasonOf(name, event.type, fields);
       return true;
     default:
@@ -118,6 +144,7 @@ export function applyPlannedTask(
 
 function markCreated(progress: FeatureProgress, name: string): void {
   progress.status.set(name, "created");
+  progress.ready.delete(name);
   for (const needed of progress.items.get(name)?.dependsOn ?? []) {
     const left = (progress.needs.get(needed) ?? 1) - 1;
     progress.needs.set(needed, left);
@@ -131,14 +158,18 @@ function reasonOf(name: string, type: string, fields: Readonly<Record<string, Js
   return `its task "${name}" ${happened}${why}`;
 }
 
+function releaseDependents(progress: FeatureProgress, name: string): void {
+  for (const dependent of progress.dependents.get(name) ?? []) {
+    const missing = (progress.missing.get(dependent) ?? 0) - 1;
+    progress.missing.set(dependent, missing);
+    if (missing === 0 && progress.status.get(dependent) === "planned")
+      progress.ready.add(dependent);
+  }
+}
+
 /** Planned tasks whose dependencies have all completed. */
 export function readyItems(progress: FeatureProgress): readonly PlanItem[] {
-  const ready: PlanItem[] = [];
-  for (const item of progress.items.values()) {
-    if (progress.status.get(item.name) !== "planned") continue;
-    if (item.dependsOn.every((name) => progress.status.get(name) === "completed")) ready.push(item);
-  }
-  return ready;
+  return [...progress.ready].map((name) => progress.items.get(name)!);
 }
 
 /** What the feature's user is shown. */

@@ -126,6 +126,8 @@ class FeatureOrchestrator implements Orchestrator {
     if (stream?.startsWith(featureStreamPrefix)) {
       const id = stream.slice(featureStreamPrefix.length);
       const known = this.#features.get(id);
+      // What comes after the end that this one wrote itself is of a feature that it has forgotten.
+      if (!known && event.type !== "feature.created") return;
       const progress = known ?? featureCreated(event);
       if (known) applyFeature(known, event, version ?? known.version);
       else this.#features.set(id, progress);

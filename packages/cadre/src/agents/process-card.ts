@@ -3,8 +3,9 @@
  * same machine.
  */
 import { hostname } from "node:os";
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { monitorEventLoopDelay, type ELDHistogram } from "node:perf_hooks";
 
+import { systemClock, type Clock } from "../core/clock.ts";
 import type { AgentCard } from "./directory.ts";
 import type { GoneProbe, PresenceObserver } from "./presence.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
@@ -13,15 +14,18 @@ const nanosecondsPerMs = 1e6;
 
 /** The part of a card that the process knows. Measures the event loop until it is closed. */
 export class ProcessCard {
-  readonly #lag = monitorEventLoopDelay({ resolution: 20 });
+  readonly #lag: ELDHistogram | undefined;
 
-  constructor() {
+  /** @param clock on any clock but the machine's, the machine's lateness says nothing */
+  constructor(clock: Clock) {
+    if (clock !== systemClock) return;
+    this.#lag = monitorEventLoopDelay({ resolution: 20 });
     this.#lag.enable();
   }
 
   read(): Pick<AgentCard, "pid" | "host" | "loopLagMs"> {
-    const lagNs = this.#lag.percentile(99);
-    this.#lag.reset();
+    const lagNs = this.#lag?.percentile(99) ?? 0;
+    this.#lag?.reset();
     return {
       pid: process.pid,
       host: hostname(),
@@ -30,7 +34,7 @@ export class ProcessCard {
   }
 
   close(): void {
-    this.#lag.disable();
+    this.#lag?.disable();
   }
 }
 

@@ -46,7 +46,7 @@ export class RunningTeam implements Cadre {
   readonly #sweeper: TaskSweeper;
   readonly #workers: readonly TaskWorker[];
   readonly #listeners: readonly AgentListener[];
-  readonly #process = new ProcessCard();
+  readonly #process: ProcessCard;
   readonly #desk: TaskDesk;
   #relay: Relay | undefined;
   #orchestrator: Orchestrator | undefined;
@@ -61,6 +61,7 @@ export class RunningTeam implements Cadre {
     this.store = context.store;
     this.#context = context;
     this.#parts = parts;
+    this.#process = new ProcessCard(context.clock);
     this.#board = new TaskBoard(context);
     this.#presence = new PresenceObserver(context, processProbe);
     this.directory = this.#presence;

@@ -77,6 +77,33 @@ test("an orchestrator that dies is replaced by one that reads the log", async ()
   await bench.close();
 });
 
+test("an orchestrator that has ended a feature goes on with the next", async () => {
+  const bench = testTeam();
+  const team = await bench.start({ agents: [worker] });
+  for (const id of ["first", "second"]) {
+    const feature = await team.features.create(plan([1], id));
+    assert.equal((await bench.until(feature.finished())).status, "completed");
+    await bench.clock.advance(3_000);
+  }
+  await bench.close();
+});
+
+test("a chain of a thousand tasks in the worst order is planned at once", async () => {
+  const bench = testTeam();
+  const team = await bench.start();
+  const tasks = Array.from({ length: 1_000 }, (_, n) => ({
+    name: `t${n}`,
+    definition: Join,
+    input: {},
+    dependsOn: n === 999 ? [] : [`t${n + 1}`],
+  }));
+  const feature = await team.features.create({ id: "chain", title: "A chain", tasks });
+  await bench.clock.advance(1_000);
+  const created = (await feature.tasks()).map(({ id }) => id);
+  assert.deepEqual(created, ["chain.t999"]);
+  await bench.close();
+});
+
 test("several orchestrators run one feature once", async () => {
   const bench = testTeam();
   const teams = [await bench.start({ agents: [worker] }), await bench.start(), await bench.start()];

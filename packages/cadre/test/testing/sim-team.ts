@@ -105,6 +105,9 @@ async function checkFeature(team: Cadre): Promise<void> {
   assert.equal(state.status, "completed", state.reason);
   assert.equal((await team.tasks.get("sum.total"))?.result, 12);
   assert.equal((await team.tasks.get("sum.grand"))?.result, 14);
+  const tasks = [{ name: "double", definition: Double, input: 8 }];
+  const next = await team.features.create({ id: "next", title: "Another day", tasks });
+  assert.equal((await next.finished()).status, "completed");
 }
 
 async function checkTasks(team: Cadre): Promise<void> {
