@@ -3,8 +3,8 @@ import type { LogCursor } from "./log-cursor.ts";
 import { toRecorded } from "./wire.ts";
 
 /**
- * A broadcast: the tail of the log from a fixed position. The log is the queue, so a slow reader misses nothing but what the
- * stream itself has dropped.
+ * A broadcast: the tail of the log from a fixed position. The log is the queue, so a slow reader
+ * misses nothing but what the stream itself has dropped.
  */
 export class BroadcastIntake implements Intake {
   readonly #cursor: LogCursor;

@@ -1,4 +1,7 @@
-/** The few parts of a NATS connection that the transport uses. Its types aren't imported, to have no dependency on it. */
+/**
+ * The few parts of a NATS connection that the transport uses. Its types aren't imported, to have no
+ * dependency on it.
+ */
 
 export interface NatsHeadersLike {
   /** Set in a status message of the server; 0 otherwise. */

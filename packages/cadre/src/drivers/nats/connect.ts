@@ -1,4 +1,6 @@
-/** Opens the connection of a URL. The client library is loaded when it is needed for the first time. */
+/**
+ * Opens the connection of a URL. The client library is loaded when it is needed for the first time.
+ */
 import { CadreError, describeError } from "../../core/errors.ts";
 import type { NatsClientLike, NatsHeadersLike } from "./client.ts";
 import type { Settings } from "./nats-options.ts";
@@ -16,7 +18,8 @@ const mostPauseMs = 2_000;
 /** @throws {CadreError} MISSING_LIBRARY */
 export async function loadLibrary(): Promise<Library> {
   try {
-    return (await import(library)) as Library; // the variable keeps the compiler from asking for its types
+    const { connect: open, headers } = await import("@nats-io/transport-node");
+    return { connect: (options) => open(options), headers: () => headers() };
   } catch (error) {
     const install = `npm install ${library}`;
     const message = `The NATS transport needs ${library}, which is not installed. Run: ${install}`;
@@ -32,7 +35,8 @@ export interface Address {
 }
 
 /**
- * `nats://HOST:PORT`, `nats://USER:PASSWORD@HOST:PORT`, `nats://TOKEN@HOST:PORT`, `tls://…`; several, separated by commas.
+ * `nats://HOST:PORT`, `nats://USER:PASSWORD@HOST:PORT`, `nats://TOKEN@HOST:PORT`, `tls://…`;
+ * several, separated by commas.
  *
  * @throws {CadreError} INVALID_OPTION
  */
@@ -65,8 +69,8 @@ function parseUrl(text: string): URL {
 }
 
 /**
- * Connects, and tries again with growing pauses until `connectTimeoutMs` is over. Later breaks are the client's to mend: it
- * tries for ever.
+ * Connects, and tries again with growing pauses until `connectTimeoutMs` is over. Later breaks are
+ * the client's to mend: it tries for ever.
  *
  * @throws {CadreError} UNREACHABLE, with what was tried and why the last try failed
  */

@@ -10,7 +10,10 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const pageSize = 50; // letters carry whole events
 
-/** Dead letters in a stream that keeps the last message of each subject. There is no bound but the disk. */
+/**
+ * Dead letters in a stream that keeps the last message of each subject. There is no bound but the
+ * disk.
+ */
 export class NatsDeadLetters implements DeadLetterBox {
   readonly #open: () => Promise<Session>;
 

@@ -2,9 +2,10 @@
  * One member of a group: asks for as much as is pulled, of the log and of the group's copies.
  *
  *   pull ─▶ ask both ─▶ message ─▶ queue ─▶ handed out
- *                          └─ nobody pulls any more ─▶ kept for a moment ─▶ given back, its attempt unchanged
+ *                          └─ nobody pulls any more ─▶ kept a moment ─▶ given back, not counted
  *
- * What is asked for and not needed is taken back at once, or other members would have to wait for what lies here.
+ * What is asked for and not needed is taken back at once, or other members would have to wait for
+ * what lies here.
  */
 import type { Intake, Lease } from "../../bus/transport.ts";
 import type { NatsMessageLike } from "./client.ts";

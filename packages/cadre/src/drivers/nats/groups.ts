@@ -1,12 +1,13 @@
 /**
- * Groups: a definition that the first member writes, and two durable consumers that all members share.
+ * Groups: a definition that the first member writes, and two durable consumers that all members
+ * share.
  *
  *   PREFIX.k.g.GROUP            the definition, written only where there is none
  *   STREAM / GROUP              the place in the log
  *   STREAM_directed / GROUP     the copies for this group alone
  *
- * Members make the consumers from the definition that was kept, never from their own: making a consumer again with other settings
- * would change it under the others.
+ * Members make the consumers from the definition that was kept, never from their own: making a
+ * consumer again with other settings would change it under the others.
  */
 import type { ConsumeSpec, StartFrom } from "../../bus/transport.ts";
 import { CadreError } from "../../core/errors.ts";
@@ -29,7 +30,10 @@ export interface GroupRecord {
   readonly definition: string;
   readonly filterSubject: string;
   readonly start: StartConfig;
-  /** How long a delivery is its member's without a word to the server. The server waits a little longer. */
+  /**
+   * How long a delivery is its member's without a word to the server. The server waits a little
+   * longer.
+   */
   readonly ackWaitMs: number;
   readonly maxAckPending: number;
 }
@@ -126,8 +130,8 @@ async function prepareConsumers(session: Session, record: GroupRecord): Promise<
 }
 
 /**
- * A member counts from the moment in which a delivery comes in, the server from the moment in which it goes out. The member must be
- * the first to give up.
+ * A member counts from the moment in which a delivery comes in, the server from the moment in which
+ * it goes out. The member must be the first to give up.
  */
 function marginMs(ackWaitMs: number): number {
   return Math.min(Math.max(100, Math.ceil(ackWaitMs / 10)), 5_000);

@@ -1,8 +1,8 @@
 /**
  * History, in pages.
  *
- * Forward it is one reader, up to what was there when it began. JetStream reads forward only, so backward it is window by window:
- * each is read forward and handed out from its end.
+ * Forward it is one reader, up to what was there when it began. JetStream reads forward only, so
+ * backward it is window by window: each is read forward and handed out from its end.
  */
 import type { ReadQuery, Recorded } from "../../bus/transport.ts";
 import type { AgentEvent } from "../../core/event.ts";

@@ -1,5 +1,6 @@
 /**
- * A reader of one stream that owns nothing: messages of one subject in their order, from a fixed place, without a gap.
+ * A reader of one stream that owns nothing: messages of one subject in their order, from a fixed
+ * place, without a gap.
  *
  *   open ─▶ consumer ──message, number as expected──▶ queue
  *              ▲           └─number skipped, consumer gone, connection broken─┐
@@ -88,7 +89,10 @@ export class LogCursor {
     return [];
   }
 
-  /** As `next`, of what the stream holds now: none when there is no more, also when messages have gone in the meantime. */
+  /**
+   * As `next`, of what the stream holds now: none when there is no more, also when messages have
+   * gone in the meantime.
+   */
   async nextOfKept(max: number): Promise<readonly CursorMessage[]> {
     const { session, stream } = this.#parts;
     const { clock } = session.settings;

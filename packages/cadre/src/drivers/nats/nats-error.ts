@@ -28,7 +28,10 @@ export function isRefusal(error: unknown, reason?: number): error is Refusal {
   return error instanceof Refusal && (reason === undefined || error.reason === reason);
 }
 
-/** Nobody listens on the subject: JetStream is off, still starting, or the thing that was meant is gone. */
+/**
+ * Nobody listens on the subject: JetStream is off, still starting, or the thing that was meant is
+ * gone.
+ */
 export class NobodyThere extends Error {
   override readonly name: string = "NobodyThere";
 }
@@ -56,7 +59,8 @@ export function fromClient(error: unknown, asked: Asked): Error {
   }
   const message = asked.connected
     ? `${what} failed at the NATS server at ${url}: ${error.message}.`
-    : `There is no connection to the NATS server at ${url}, and ${what} was not answered. The client keeps trying.`;
+    : `There is no connection to the NATS server at ${url}, and ${what} was not answered. ` +
+      "The client keeps trying to connect.";
   return new CadreError("UNREACHABLE", message, { url, tried: 1 }, error);
 }
 

@@ -5,10 +5,12 @@
  *     │                  └──────not answered──▶ held (the same may be asked again)
  *     └────time ran out, consumer gone, transport closed──▶ lost
  *
- * JetStream takes an ack of whoever sends it, also of an owner whose time has run out. So the owner itself watches the time: what
- * the server has not been told in time, it is not told at all. What is left is a message that is on its way when the time ends.
+ * JetStream takes an ack of whoever sends it, also of an owner whose time has run out. So the owner
+ * itself watches the time: what the server has not been told in time, it is not told at all. What
+ * is left is a message that is on its way when the time ends.
  *
- * The server knows one time for all deliveries of a group, the ack wait. An owner that needs longer says in between that it works.
+ * The server knows one time for all deliveries of a group, the ack wait. An owner that needs longer
+ * says in between that it works.
  */
 import type { Lease, Recorded, Settlement } from "../../bus/transport.ts";
 import type { NatsMessageLike } from "./client.ts";
@@ -60,7 +62,9 @@ export class NatsLease implements Lease {
     this.#wantedUntil = this.#heldUntil;
   }
 
-  /** Owns it for `leaseMs` from now on. What it has lain here is not made up for where it is little. */
+  /**
+   * Owns it for `leaseMs` from now on. What it has lain here is not made up for where it is little.
+   */
   own(leaseMs: number): void {
     const until = this.#now() + leaseMs;
     const isClose = until - this.#heldUntil <= this.#parts.ackWaitMs * toleratedShare;
@@ -120,7 +124,8 @@ export class NatsLease implements Lease {
       case "retry":
         return this.#order("retry", retryOrder(settlement.delayMs));
       case "release": {
-        // The server counts every delivery. A copy begins with a count of its own; a crash in between doubles, and loses nothing.
+        // The server counts every delivery. A copy begins with a count of its own; a crash in
+        // between doubles, and loses nothing.
         const { session, copySubject } = this.#parts;
         const headers = copiedHeaders(this.#message, this.recorded, this.attempt);
         await session.store(copySubject(this.recorded), this.#message.data, headers);
@@ -156,7 +161,10 @@ export class NatsLease implements Lease {
     this.#cancelBeat?.();
   }
 
-  /** Says in time that the work goes on, as long as the owner wants the event for longer than the server gives it. */
+  /**
+   * Says in time that the work goes on, as long as the owner wants the event for longer than the
+   * server gives it.
+   */
   #beatLater(): void {
     this.#cancelBeat?.();
     this.#cancelBeat = undefined;

@@ -5,19 +5,31 @@ import { anything, checkOptions, someObject, someText, wholeNumber } from "../..
 import { secureRandom, type Random } from "../../core/random.ts";
 
 export interface NatsOptions {
-  /** First words of every subject. Transports with one prefix on one account are one bus. @default "cadre" */
+  /**
+   * First words of every subject. Transports with one prefix on one account are one bus. @default
+   * "cadre"
+   */
   readonly prefix?: string;
-  /** Name of the stream that keeps the events; two more have it as the beginning of theirs. @default the prefix, dots as `_` */
+  /**
+   * Name of the stream that keeps the events; two more have it as the beginning of theirs. @default
+   * the prefix, dots as `_`
+   */
   readonly stream?: string;
-  /** For how long events are kept, in milliseconds; 0 is for ever. Used when the stream is made. @default 0 */
+  /**
+   * For how long events are kept, in milliseconds; 0 is for ever. Used when the stream is made.
+   * @default 0
+   */
   readonly maxAgeMs?: number;
-  /** For how long an id published again is recognised, in milliseconds. Used when the stream is made. @default 120_000 */
+  /**
+   * For how long an id published again is recognised, in milliseconds. Used when the stream is
+   * made. @default 120_000
+   */
   readonly dedupeMs?: number;
   /** Copies of each stream in a cluster. Used when the streams are made. @default 1 */
   readonly replicas?: number;
   /**
-   * Deliveries of a group that are out at once, over all members; those that wait for a retry count too. Used when the group is
-   * made. @default 10_000
+   * Deliveries of a group that are out at once, over all members; those that wait for a retry count
+   * too. Used when the group is made. @default 10_000
    */
   readonly maxAckPending?: number;
   /** How long the first connection is tried for, in milliseconds. @default 10_000 */
@@ -27,8 +39,8 @@ export interface NatsOptions {
   /** First words of the JetStream API's subjects, where an account maps them. @default "$JS.API" */
   readonly apiPrefix?: string;
   /**
-   * Handed to the client's `connect` beside the servers of the URL: user, password, token, TLS, credentials, `inboxPrefix` …
-   * Only with a URL.
+   * Handed to the client's `connect` beside the servers of the URL: user, password, token, TLS,
+   * credentials, `inboxPrefix` … Only with a URL.
    */
   readonly connection?: Readonly<Record<string, unknown>>;
   readonly clock?: Clock;

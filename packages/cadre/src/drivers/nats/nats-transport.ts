@@ -54,7 +54,7 @@ export class NatsTransport implements Transport {
       order: "total",
       keyOrder: [],
       maxRetryDelayMs,
-      durableDelay: false, // kept, but in whole seconds: after a restart it may end up to one second early
+      durableDelay: false, // kept in whole seconds: a restart may end it up to a second early
       delayedPublish: false,
       durableAttempts: true,
       priorities: false,
@@ -78,7 +78,7 @@ export class NatsTransport implements Transport {
 
   async open(spec: ConsumeSpec): Promise<Intake> {
     if (spec.ordered) {
-      const message = `The NATS transport keeps no order by key ("${spec.ordered}") across the members of a group.`;
+      const message = `JetStream keeps no order by key ("${spec.ordered}") in a group.`;
       throw new CadreError("UNSUPPORTED", message, { feature: "ordered", by: this.name });
     }
     return this.#with(async (session) => {
@@ -131,7 +131,8 @@ export class NatsTransport implements Transport {
   /** What is being published is waited for, at most as long as an answer of the server takes. */
   async #close(): Promise<void> {
     await Promise.resolve(); // `#closing` is set before anybody is told
-    this.#closer.abort(closedError()); // no further tries to connect; one that runs may still succeed
+    // No further tries to connect; one that runs may still succeed.
+    this.#closer.abort(closedError());
     // Who could not connect has been told so, and leaves nothing to close.
     const session = await this.#opening?.catch(() => undefined);
     if (!session) return;

@@ -15,7 +15,10 @@ import {
 
 const noBytes = new Uint8Array();
 
-/** Largest encoded event: what the server takes, less the room for headers and for a dead letter's own words. */
+/**
+ * Largest encoded event: what the server takes, less the room for headers and for a dead letter's
+ * own words.
+ */
 export function maxEventBytes(session: Session | undefined): number {
   const defaultPayload = 1_048_576; // the server's own, until it has said another
   return (session?.client.info?.max_payload ?? defaultPayload) - reservedBytes;
@@ -59,7 +62,9 @@ async function direct(
   const { prefix } = session.settings;
   const group = await findGroup(session, to.group);
   if (!group) {
-    const message = `There is no group "${to.group}" at ${session.url}. Subscribe with it first, or fix its name.`;
+    const message =
+      `There is no group "${to.group}" at ${session.url}. ` +
+      "Subscribe with it first, or fix its name.";
     throw new CadreError("NOT_FOUND", message, { what: "group", id: to.group });
   }
   const sequence = await findRecent(session, event);
@@ -74,8 +79,8 @@ async function direct(
 /**
  * Where the event is in the stream, if it came within the duplicate window.
  *
- * The server looks for a known id before it looks at the expectation. An expectation that never holds makes the question harmless:
- * nothing is stored when the id is not known.
+ * The server looks for a known id before it looks at the expectation. An expectation that never
+ * holds makes the question harmless: nothing is stored when the id is not known.
  */
 async function findRecent(session: Session, event: AgentEvent): Promise<number | undefined> {
   const subject = eventSubject(session.settings.prefix, event.type);

@@ -3,7 +3,7 @@
  *
  *   ask(n) ──▶ outstanding ──message──▶ onMessage, one less
  *                  ├────────time over──▶ none, onDry
- *                  ├────────refused────▶ none, onDry after a pause, or onGone when the consumer is no more
+ *                  ├────────refused────▶ none, onDry after a pause, or onGone with its consumer
  *                  └────────withdraw───▶ none, after what was on its way has come in
  */
 import type { NatsMessageLike, NatsSubscriptionLike } from "./client.ts";

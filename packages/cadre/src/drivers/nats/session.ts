@@ -1,7 +1,7 @@
 /**
  * One connection in use: requests, JetStream's API, and word of its breaks.
  *
- *   connected ──disconnect──▶ broken ──reconnect──▶ connected (listeners told: what the server held for us is gone)
+ *   connected ──disconnect──▶ broken ──reconnect──▶ connected, and all listeners are told
  *       └──────────────────────┴─────end()────────▶ ended
  */
 import { CadreError } from "../../core/errors.ts";
@@ -63,11 +63,16 @@ export class Session {
   /** @throws {CadreError} UNREACHABLE, when the client has given up for good */
   assertUsable(): void {
     if (this.#ended || !this.client.isClosed()) return;
-    const message = `The connection to ${this.url} was closed by its owner, or the server refused its credentials. Open another.`;
+    const message =
+      `The connection to ${this.url} was closed by its owner, ` +
+      "or the server refused its credentials. Open another.";
     throw new CadreError("UNREACHABLE", message, { url: this.url, tried: 1 });
   }
 
-  /** Calls `listener` when a broken connection is whole again, or closed for good; the returned function ends that. */
+  /**
+   * Calls `listener` when a broken connection is whole again, or closed for good; the returned
+   * function ends that.
+   */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -147,7 +152,10 @@ export class Session {
     }
   }
 
-  /** Runs `operation` again, with pauses, while nobody is there: JetStream starts after the server takes connections. */
+  /**
+   * Runs `operation` again, with pauses, while nobody is there: JetStream starts after the server
+   * takes connections.
+   */
   async patiently<Result>(operation: () => Promise<Result>): Promise<Result> {
     const { clock, requestTimeoutMs } = this.settings;
     const end = clock.monotonic() + requestTimeoutMs;
@@ -178,7 +186,10 @@ export class Session {
     });
   }
 
-  /** An answer that was on its way when the connection broke never comes: there is no use in waiting for it. */
+  /**
+   * An answer that was on its way when the connection broke never comes: there is no use in waiting
+   * for it.
+   */
   #unlessBroken(answer: Promise<NatsMessageLike>): Promise<NatsMessageLike> {
     return new Promise((resolve, reject) => {
       const fail = (): void => reject(new Error("the connection broke"));

@@ -2,8 +2,8 @@
  * The three streams of one bus.
  *
  *   STREAM            PREFIX.e.>   the events, in order, kept as long as `maxAgeMs` says
- *   STREAM_directed   PREFIX.g.>   copies for one group alone: the last one of each event, until it is acked
- *   STREAM_kept       PREFIX.k.>   the last value of each subject: dead letters, definitions of groups
+ *   STREAM_directed   PREFIX.g.>   copies for one group alone: the last of each event, until acked
+ *   STREAM_kept       PREFIX.k.>   the last value of each subject: dead letters, groups
  */
 import { CadreError } from "../../core/errors.ts";
 import { isRefusal, NobodyThere, refusals } from "./nats-error.ts";
@@ -47,7 +47,7 @@ function streamsOf({ settings }: Session): readonly StreamConfig[] {
   const { prefix, stream, directedStream, keptStream, maxAgeMs, dedupeMs, replicas } = settings;
   const common = { storage: "file", num_replicas: replicas, discard: "old" };
   const small = { ...common, max_age: 0, max_msgs_per_subject: 1 };
-  const shortWindow = 100 * nanoseconds; // ids are not used there, and the server would remember them
+  const shortWindow = 100 * nanoseconds; // ids are not used there
   return [
     {
       ...common,

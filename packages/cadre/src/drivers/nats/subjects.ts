@@ -5,8 +5,8 @@
  *   PREFIX.g.GROUP.EVENT              a copy for one group alone
  *   PREFIX.k.g.GROUP, PREFIX.k.d.ID   a group's definition, a dead letter
  *
- * The last word of an event's subject is always `_`. So `task.#` is one subject, `PREFIX.e.task.>`, which also takes the bare
- * `task`: a consumer of older servers has no more than one.
+ * The last word of an event's subject is always `_`. So `task.#` is one subject, `PREFIX.e.task.>`,
+ * which also takes the bare `task`: a consumer of older servers has no more than one.
  */
 import { createHash } from "node:crypto";
 import { parsePattern } from "../../core/pattern.ts";
@@ -24,7 +24,8 @@ export function allEvents(prefix: string): string {
 }
 
 /**
- * One subject that takes every event that one of `patterns` matches. It may take more: the bus matches again.
+ * One subject that takes every event that one of `patterns` matches. It may take more: the bus
+ * matches again.
  *
  * Exact for one pattern whose `#` is at its end, or that has none.
  */

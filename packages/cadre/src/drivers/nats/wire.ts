@@ -1,7 +1,8 @@
 /**
  * Events as messages, and back.
  *
- * Written as CloudEvents in structured mode, as headers hold at most 64 KiB; read in both modes, so that others may publish either.
+ * Written as CloudEvents in structured mode, as headers hold at most 64 KiB; read in both modes, so
+ * that others may publish either.
  */
 import type { AgentEvent } from "../../core/event.ts";
 import { decodeBinaryCloudEvent } from "../../core/codec/cloudevents-binary.ts";
@@ -20,7 +21,10 @@ const nameOf = {
   recordedAt: "Cadre-Recorded-At",
 } as const;
 
-/** Kept free of a message's largest size: room for headers, and for what a dead letter adds to its event. */
+/**
+ * Kept free of a message's largest size: room for headers, and for what a dead letter adds to its
+ * event.
+ */
 export const reservedBytes = 16_384;
 
 /** @throws {CadreError} TOO_LARGE */

@@ -1,4 +1,7 @@
-/** What the shared suite cannot know: the server's side, others' messages, connections of the user's own. */
+/**
+ * What the shared suite cannot know: the server's side, others' messages, connections of the user's
+ * own.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -37,7 +37,7 @@ test("several patterns become the narrowest subject that takes them all", () => 
   assert.equal(plan("task.created", "error"), "cadre.e.*.>");
 });
 
-test("no subject takes less than its pattern matches, and none with # at its end takes more", () => {
+test("no subject takes less than its pattern, and none with # at its end takes more", () => {
   for (const { pattern, topic, matches } of patternVectors) {
     if (!isTopic(topic)) continue;
     const taken = takes(plan(pattern), eventSubject("cadre", topic));

@@ -1,4 +1,7 @@
-/** Two teams, each with a store of its own, in two processes: facts go from one store over NATS to the agents of the other. */
+/**
+ * Two teams, each with a store of its own, in two processes: facts go from one store over NATS to
+ * the agents of the other.
+ */
 import assert from "node:assert/strict";
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
