@@ -35,6 +35,7 @@ export {
 export { recordingBus, type BusRecording, type EventMatch } from "./recording-bus.ts";
 export { patternVectors, type PatternVector } from "./vectors/patterns.ts";
 export { filterVectors, type FilterVector } from "./vectors/filters.ts";
+export { testTeam, type TestTeam } from "./test-team.ts";
 export { simulate, simulateSeeds, SimulationError } from "./simulate.ts";
 export type { SimulationOptions, SimulationResult } from "./simulate.ts";
 export type { LogCounts, Violation } from "./sim-invariants.ts";

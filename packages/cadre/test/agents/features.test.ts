@@ -3,8 +3,7 @@ import { test } from "node:test";
 
 import { TerminalError, isCadreError, type } from "cadre";
 import { defineAgent, defineTask, type Cadre, type FeaturePlan } from "cadre/agents";
-
-import { testTeam } from "./team.ts";
+import { testTeam } from "cadre/testing";
 
 const Fetch = defineTask({
   name: "fetch",

@@ -3,8 +3,7 @@ import { test } from "node:test";
 
 import { CadreError, type, type Commit, type EventStore } from "cadre";
 import { defineAgent, defineTask } from "cadre/agents";
-
-import { testTeam } from "./team.ts";
+import { testTeam } from "cadre/testing";
 
 const Work = defineTask({ name: "work", input: type<number>(), output: type<string>() });
 

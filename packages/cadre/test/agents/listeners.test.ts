@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { defineAgent } from "cadre/agents";
-
-import { testTeam } from "./team.ts";
+import { testTeam } from "cadre/testing";
 
 test("the agents of one name share the events of their patterns, and agents of two names hear all", async () => {
   const bench = testTeam();

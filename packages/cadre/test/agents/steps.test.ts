@@ -3,8 +3,7 @@ import { test } from "node:test";
 
 import { isCadreError, type } from "cadre";
 import { defineAgent, defineTask, type TaskContext } from "cadre/agents";
-
-import { testTeam } from "./team.ts";
+import { testTeam } from "cadre/testing";
 
 const Job = defineTask({ name: "job", input: type<number>(), output: type<unknown>() });
 

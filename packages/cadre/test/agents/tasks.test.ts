@@ -3,8 +3,7 @@ import { test } from "node:test";
 
 import { TerminalError, isCadreError, type } from "cadre";
 import { defineAgent, defineTask } from "cadre/agents";
-
-import { testTeam } from "./team.ts";
+import { testTeam } from "cadre/testing";
 
 const Add = defineTask({
   name: "add",
