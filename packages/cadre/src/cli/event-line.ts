@@ -6,16 +6,17 @@ import { clockText } from "./time-text.ts";
 
 type Style = Parameters<Output["style"]>[0];
 
-const typeColumns = 24; // most types fit; a longer one moves its line to the right
-const sourceColumns = 12;
-const roomy = 100; // columns from which types and sources stand under each other
+const roomy = 100; // columns from which there is room for milliseconds and long types
+const columnsOf = (width: number): { readonly type: number; readonly source: number } =>
+  width >= roomy ? { type: 24, source: 12 } : { type: 16, source: 10 };
 
-/** The line of `event`, no wider than the output. */
+/** The line of `event`, no wider than the output. A long type moves the rest to the right. */
 export function eventLine(output: Output, event: AgentEvent, now: number): string {
-  const wide = output.width >= roomy;
-  const time = clockText(event.timestamp, now);
-  const type = pad(fit(event.type, output.width), wide ? typeColumns : 0);
-  const source = pad(fit(event.source, wide ? 40 : sourceColumns), wide ? sourceColumns : 0);
+  const columns = columnsOf(output.width);
+  const precise = output.width >= roomy;
+  const time = clockText(event.timestamp, now, precise);
+  const type = pad(fit(event.type, output.width), columns.type);
+  const source = pad(precise ? fit(event.source, 40) : fit(event.source, 12), columns.source);
   const head = `${time}  ${type}  ${source}`;
   const room = output.width - widthOf(head) - 2;
   if (room < 8) return fit(head, output.width);

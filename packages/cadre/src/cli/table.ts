@@ -1,13 +1,15 @@
 /** Rows in columns, fitted to a width. */
 import type { Output } from "./output.ts";
-import { fit, pad, widthOf } from "./text-width.ts";
+import { fit, pad, widthOf, type Keep } from "./text-width.ts";
 
 export interface Column<Row> {
   readonly title: string;
   readonly text: (row: Row) => string;
   readonly align?: "left" | "right";
-  /** The end of a cell that stays when it is too long. @default "start" */
-  readonly keep?: "start" | "end";
+  /** What stays of a cell that is too long. @default "start" */
+  readonly keep?: Keep;
+  /** Columns of the output below which it is left out. */
+  readonly from?: number;
   /** Columns below which it is not shrunk. @default the title's */
   readonly least?: number;
   readonly style?: (row: Row) => Parameters<Output["style"]>[0];
@@ -18,9 +20,10 @@ const gap = "  ";
 /** The lines of a table: the titles, then a line a row. Too wide columns give in, the widest first. */
 export function tableLines<Row>(
   output: Output,
-  columns: readonly Column<Row>[],
+  allColumns: readonly Column<Row>[],
   rows: readonly Row[],
 ): string[] {
+  const columns = allColumns.filter(({ from = 0 }) => output.width >= from);
   const cells = rows.map((row) => columns.map((column) => fit(column.text(row), Infinity)));
   const widths = columns.map((column, index) =>
     Math.max(widthOf(column.title), ...cells.map((line) => widthOf(line[index] ?? ""))),

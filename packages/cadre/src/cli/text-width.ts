@@ -25,20 +25,31 @@ export function harmless(text: string): string {
   );
 }
 
+/** The part of a text that stays when it is cut. */
+export type Keep = "start" | "end" | "both";
+
 /** `text` on one line of at most `width` columns; what is cut, is marked by an ellipsis. */
-export function fit(text: string, width: number, keep: "start" | "end" = "start"): string {
+export function fit(text: string, width: number, keep: Keep = "start"): string {
   const line = harmless(text).replaceAll("\n", "\\n");
   if (widthOf(line) <= width) return line;
   if (width < 1) return "";
   const segments = [...segmenter.segment(line)].map(({ segment }) => segment);
-  if (keep === "end") segments.reverse();
-  let [kept, used] = ["", 0];
+  const endColumns = keep === "start" ? 0 : keep === "end" ? width - 1 : Math.ceil((width - 1) / 2);
+  const start = taken(segments, width - 1 - endColumns);
+  const end = taken(segments.toReversed(), endColumns).toReversed();
+  return `${start.join("")}…${end.join("")}`;
+}
+
+/** The first segments that fit into so many columns. */
+function taken(segments: readonly string[], columns: number): string[] {
+  let used = 0;
+  const kept: string[] = [];
   for (const segment of segments) {
     used += widthOf(segment);
-    if (used > width - 1) break;
-    kept = keep === "start" ? kept + segment : segment + kept;
+    if (used > columns) break;
+    kept.push(segment);
   }
-  return keep === "start" ? `${kept}…` : `…${kept}`;
+  return kept;
 }
 
 /** `text` and spaces up to `width` columns. */

@@ -23,13 +23,13 @@ export function parseInstant(option: string, text: string, now: number): number 
   throw new CadreError("INVALID_OPTION", message, { option, value: text });
 }
 
-/** `08:15:02.123` today, `11-20 08:15:02` on another day; local time. */
-export function clockText(at: number, now: number): string {
+/** `08:15:02` today, with milliseconds if `precise`; `11-20 08:15:02` on another day. Local time. */
+export function clockText(at: number, now: number, precise: boolean): string {
   const date = new Date(at);
   const two = (value: number): string => String(value).padStart(2, "0");
   const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
   if (date.toDateString() === new Date(now).toDateString()) {
-    return `${time}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+    return precise ? `${time}.${String(date.getMilliseconds()).padStart(3, "0")}` : time;
   }
   return `${two(date.getMonth() + 1)}-${two(date.getDate())} ${time}`;
 }

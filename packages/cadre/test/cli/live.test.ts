@@ -146,14 +146,17 @@ test("dead letters are listed, shown, redriven with another payload, and purged"
   const [letter] = await dead(2);
   const id = String(letter?.["id"]);
   const listed = await runCli(["dead-letters"], { cwd, env });
-  assert.match(listed.stdout, /custom\.order +attempts +1 +.*a bad order/);
+  assert.match(
+    listed.stdout,
+    /^agent\.greeter +\S+ +custom\.order +attempts \(1\) +.*a bad order$/m,
+  );
   const json = jsonLines((await runCli(["dead-letters", "list", "--json"], { cwd, env })).stdout);
   assert.deepEqual(
     json.map((each) => each["id"]),
     (await dead(2)).map((each) => each["id"]),
   );
   const shown = await runCli(["dead-letters", "show", id.slice(-10)], { cwd, env });
-  assert.match(shown.stdout, /^reason +attempts, after 1 attempts$/m);
+  assert.match(shown.stdout, /^reason +attempts, at attempt 1$/m);
 
   const again = await runCli(["dead-letters", "redrive", id, "--payload", '{"n":3}'], { cwd, env });
   assert.equal(again.stdout, "1 dead letter redriven.\n", again.stderr);

@@ -9,6 +9,7 @@ import type { CommandContext } from "../command-context.ts";
 import { exitCodes } from "../exit-code.ts";
 import { fieldLines } from "../field-lines.ts";
 import { withBus, type HomeFlags } from "../home.ts";
+import { isShortOf, someOf } from "../short-id.ts";
 import { tableLines, type Column } from "../table.ts";
 import { durationText } from "../time-text.ts";
 import { homeFlags, printing, refuseWords, withExamples } from "./home-flags.ts";
@@ -126,10 +127,10 @@ async function listLetters(context: CommandContext, flags: ChoiceFlags): Promise
 
 function letterColumns(now: number): readonly Column<DeadLetter>[] {
   return [
-    { title: "id", text: ({ id }) => id, keep: "end", least: 12 },
-    { title: "type", text: ({ event }) => event?.type ?? "", least: 8 },
-    { title: "reason", text: ({ reason }) => reason, least: 8, style: () => "red" },
-    { title: "try", text: ({ attempts }) => String(attempts), align: "right" },
+    { title: "group", text: ({ group }) => group, keep: "end", least: 12 },
+    { title: "event", text: ({ id, group }) => id.slice(group.length + 1), keep: "end", least: 10 },
+    { title: "type", text: ({ event }) => event?.type ?? "", least: 8, from: 80 },
+    { title: "reason", text: reasonText, least: 12, style: () => "red" },
     {
       title: "failed",
       text: ({ lastFailedAt }) => durationText(now - lastFailedAt),
@@ -137,6 +138,10 @@ function letterColumns(now: number): readonly Column<DeadLetter>[] {
     },
     { title: "error", text: ({ error }) => error.message, least: 8 },
   ];
+}
+
+function reasonText({ reason, attempts }: DeadLetter): string {
+  return `${reason} (${attempts})`;
 }
 
 async function showLetter(context: CommandContext, id: string, flags: ChoiceFlags): Promise<void> {
@@ -151,7 +156,7 @@ async function showLetter(context: CommandContext, id: string, flags: ChoiceFlag
       fieldLines(output, [
         ["id", letter.id],
         ["group", letter.group],
-        ["reason", `${letter.reason}, after ${letter.attempts} attempts`],
+        ["reason", `${letter.reason}, at attempt ${letter.attempts}`],
         [
           "error",
           `${error.name}: ${error.message}${error.code === undefined ? "" : ` (${error.code})`}`,
@@ -231,14 +236,16 @@ async function idsOf(bus: Bus, query: DeadLetterQuery): Promise<string[]> {
   return ids;
 }
 
-/** The one id that ends with `part`, which may begin with the ellipsis of a narrow table. */
+/** The one id that `part` stands for. */
 async function fullId(bus: Bus, part: string): Promise<string> {
   if (await bus.deadLetters.get(part)) return part;
-  const end = part.replace(/^…/, "");
-  const matching = (await idsOf(bus, {})).filter((id) => id.endsWith(end));
+  const matching = (await idsOf(bus, {})).filter((id) => isShortOf(part, id));
   if (matching.length < 2) return matching[0] ?? part;
-  const message = `${matching.length} dead letters end with "${end}". Give more of the id.`;
-  throw new CadreError("INVALID_OPTION", message, { option: "id", value: part });
+  throw new CadreError(
+    "INVALID_OPTION",
+    `"${part}" stands for ${matching.length} dead letters: ${someOf(matching)}. Give one of them.`,
+    { option: "id", value: part },
+  );
 }
 
 function notFound(id: string): CadreError {

@@ -18,6 +18,7 @@ import { exitCodes } from "../exit-code.ts";
 import { withStore, type HomeFlags } from "../home.ts";
 import type { Output } from "../output.ts";
 import { fieldLines } from "../field-lines.ts";
+import { isShortOf, someOf } from "../short-id.ts";
 import { tableLines, type Column } from "../table.ts";
 import { durationText } from "../time-text.ts";
 import { homeFlags, printing, refuseWords, withExamples } from "./home-flags.ts";
@@ -142,7 +143,7 @@ function taskColumns(now: number): readonly Column<TaskRow>[] {
     },
     { title: "agent", text: ({ agent }) => agent, least: 6 },
     { title: "try", text: ({ state }) => String(state.attempt), align: "right" },
-    { title: "epoch", text: ({ state }) => String(state.epoch), align: "right" },
+    { title: "epoch", text: ({ state }) => String(state.epoch), align: "right", from: 80 },
     {
       title: "changed",
       text: ({ changedAt }) => durationText(now - changedAt),
@@ -188,14 +189,12 @@ async function storyOf(store: EventStore, id: string): Promise<Story | undefined
 
 /** The one id that begins or ends with `part`: a narrow table shows ids cut. */
 async function fullId(context: CommandContext, store: EventStore, part: string): Promise<string> {
-  const piece = part.replace(/^…|…$/, "");
   const ids = (await foldTasks(context, store)).map(({ state }) => state.id);
-  const matching = ids.filter((id) => id.startsWith(piece) || id.endsWith(piece));
+  const matching = ids.filter((id) => isShortOf(part, id));
   if (matching.length < 2) return matching[0] ?? part;
-  const some = matching.slice(0, 3).join(", ");
   throw new CadreError(
     "INVALID_OPTION",
-    `${matching.length} tasks begin or end with "${piece}": ${some}${matching.length > 3 ? ", …" : ""}. Give more of the id.`,
+    `"${part}" stands for ${matching.length} tasks: ${someOf(matching)}. Give more of the id.`,
     { option: "id", value: part },
   );
 }
