@@ -4,8 +4,8 @@
  *   pull ─▶ ask both ─▶ message ─▶ queue ─▶ handed out
  *                          └─ nobody pulls any more ─▶ kept a moment ─▶ given back, not counted
  *
- * What is asked for and not needed is taken back at once, or other members would have to wait for
- * what lies here.
+ * A request cannot be taken back: what comes for it although nobody pulls any more goes on to the
+ * other members. That is at most as much as was pulled last.
  */
 import type { Intake, Lease } from "../../bus/transport.ts";
 import type { NatsMessageLike } from "./client.ts";
@@ -29,7 +29,6 @@ interface Waiting {
   readonly wake: () => void;
 }
 
-const idleMs = 20; // between two pulls; then what is outstanding is taken back
 const keepMs = 100; // for what came too late to be handed out; the next pull usually takes it
 
 export class GroupIntake implements Intake {
@@ -43,7 +42,6 @@ export class GroupIntake implements Intake {
   #moreCopies = 0;
   #failure: unknown;
   #closing: Promise<void> | undefined;
-  #cancelIdle: (() => void) | undefined;
   #cancelKeep: (() => void) | undefined;
 
   constructor(parts: GroupIntakeParts) {
@@ -57,17 +55,13 @@ export class GroupIntake implements Intake {
   async pull(max: number, signal: AbortSignal): Promise<readonly Lease[]> {
     while (!this.#closing && !signal.aborted && max >= 1) {
       const leases = this.#take(max);
-      if (leases.length > 0) {
-        this.#rest();
-        return leases;
-      }
+      if (leases.length > 0) return leases;
       this.#parts.session.assertUsable();
       await this.#next(max, signal);
       const failure = this.#failure;
       this.#failure = undefined;
       if (failure !== undefined) throw failure;
     }
-    if (signal.aborted && this.#pulls.size === 0) void this.#stopAsking();
     return [];
   }
 
@@ -91,7 +85,6 @@ export class GroupIntake implements Intake {
 
   #end(): void {
     this.#endListening();
-    this.#cancelIdle?.();
     this.#cancelKeep?.();
     this.#wakeAll();
     this.#parts.onClose(this);
@@ -144,8 +137,6 @@ export class GroupIntake implements Intake {
   }
 
   #next(max: number, signal: AbortSignal): Promise<void> {
-    this.#cancelIdle?.();
-    this.#cancelIdle = undefined;
     return new Promise((resolve) => {
       const waiting: Waiting = {
         max,
@@ -178,26 +169,6 @@ export class GroupIntake implements Intake {
     this.#copies.reset();
     if (this.#parts.session.client.isClosed()) this.#wakeAll();
     else this.#ask();
-  }
-
-  /** Nobody may pull for a while. */
-  #rest(): void {
-    if (this.#pulls.size > 0 || this.#cancelIdle) return;
-    if (this.#events.outstanding + this.#copies.outstanding === 0) return;
-    const { clock } = this.#parts.session.settings;
-    const stop = (): void => {
-      this.#cancelIdle = undefined;
-      if (this.#pulls.size > 0 || this.#closing) return;
-      void this.#events.withdraw();
-      void this.#copies.withdraw();
-    };
-    this.#cancelIdle = clock.after(idleMs, stop, { background: true });
-  }
-
-  async #stopAsking(): Promise<void> {
-    if (this.#closing) return;
-    await Promise.all([this.#events.withdraw(), this.#copies.withdraw()]);
-    if (this.#pulls.size === 0) await this.#giveBack();
   }
 
   #giveBackSoon(): void {

@@ -115,7 +115,7 @@ export class LogCursor {
     this.#endListening();
     for (const wake of [...this.#wakes]) wake();
     const { session, stream } = this.#parts;
-    await this.#line?.end();
+    this.#line?.reset();
     if (session.ended || !session.connected) return; // the server forgets it in time
     await deleteConsumer(session, stream, this.#consumer).catch((error: unknown) =>
       session.settings.logger.debug("A reader was left for the server to forget.", { error }),

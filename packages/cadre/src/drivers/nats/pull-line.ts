@@ -4,7 +4,7 @@
  *   ask(n) ──▶ outstanding ──message──▶ onMessage, one less
  *                  ├────────time over──▶ none, onDry
  *                  ├────────refused────▶ none, onDry after a pause, or onGone with its consumer
- *                  └────────withdraw───▶ none, after what was on its way has come in
+ *                  └────────end────────▶ none, after what was on its way has come in
  */
 import type { NatsMessageLike, NatsSubscriptionLike } from "./client.ts";
 import type { Session } from "./session.ts";
@@ -23,6 +23,7 @@ const encoder = new TextEncoder();
 const expiresMs = 30_000; // the server ends a request after this, and the line asks anew
 const graceMs = 5_000; // then the answer to a request is taken for lost
 const pauseMs = 100; // after a refusal
+const quietMs = 20; // far longer than a message is on its way within the server
 
 export class PullLine {
   readonly #session: Session;
@@ -32,16 +33,13 @@ export class PullLine {
   #inbox = "";
   #outstanding = 0;
   #cancelWatch: (() => void) | undefined;
+  #lastMessageAt = -Infinity;
   #ended = false;
 
   constructor(session: Session, stream: string, consumer: string, events: PullEvents) {
     this.#session = session;
     this.#subject = `${session.settings.apiPrefix}.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
     this.#events = events;
-  }
-
-  get outstanding(): number {
-    return this.#outstanding;
   }
 
   /** Lets up to `count` messages come, those that were asked for before included. */
@@ -56,13 +54,6 @@ export class PullLine {
     this.#watch();
   }
 
-  /** Takes back what was asked for. Resolves when what was on its way has come in. */
-  async withdraw(): Promise<void> {
-    const subscription = this.#forget();
-    // A connection that is broken or closed has nothing on its way.
-    await subscription?.drain().catch(() => {});
-  }
-
   /** What was asked for is void: the server has forgotten it. */
   reset(): void {
     try {
@@ -72,9 +63,23 @@ export class PullLine {
     }
   }
 
+  /**
+   * Asks for nothing more, and resolves when what was on its way has come in.
+   *
+   * The server drops a request when nobody listens for its answer any more. A message that it is
+   * just sending would then be lost until its ack wait is over: so this waits for a moment in which
+   * none comes.
+   */
   async end(): Promise<void> {
     this.#ended = true;
-    await this.withdraw();
+    const { clock } = this.#session.settings;
+    while (this.#outstanding > 0 && clock.monotonic() - this.#lastMessageAt < quietMs) {
+      await clock.sleep(quietMs / 4);
+    }
+    // A connection that is broken or closed has nothing on its way.
+    await this.#forget()
+      ?.drain()
+      .catch(() => {});
   }
 
   #forget(): NatsSubscriptionLike | undefined {
@@ -105,6 +110,7 @@ export class PullLine {
     }
     // What comes in on an inbox that was given up counts for no request of today.
     if (inbox === this.#inbox && this.#subscription) {
+      this.#lastMessageAt = this.#session.settings.clock.monotonic();
       this.#outstanding = Math.max(0, this.#outstanding - 1);
       this.#watch();
     }
