@@ -9,18 +9,36 @@ export type JsonValue =
 
 const maxDepth = 200; // deeper than real data, and it bounds every recursion over a payload
 
-function refuse(path: string, found: string): never {
-  throw new CadreError(
-    "NOT_JSON",
-    `The payload holds ${found} at ${path || "its root"}, which JSON cannot carry. ` +
-      "Send plain objects, arrays, strings, finite numbers, booleans and null.",
-    { path },
-  );
-}
+/**
+ * What JSON cannot carry, on its way out of the recursion. Every level adds the key that it is
+ * under, so that the path costs nothing as long as there is nothing to refuse.
+ */
+class Refusal extends Error {
+  readonly #found: string;
+  readonly #keys: (string | number)[] = [];
 
-function pathOf(path: string, key: string | number): string {
-  if (typeof key === "number") return `${path}[${key}]`;
-  return path === "" ? key : `${path}.${key}`;
+  constructor(found: string) {
+    super(found);
+    this.#found = found;
+  }
+
+  under(key: string | number): void {
+    this.#keys.push(key);
+  }
+
+  toError(): CadreError<"NOT_JSON"> {
+    let path = "";
+    for (const key of this.#keys.toReversed()) {
+      if (typeof key === "number") path += `[${key}]`;
+      else path += path === "" ? key : `.${key}`;
+    }
+    return new CadreError(
+      "NOT_JSON",
+      `The payload holds ${this.#found} at ${path || "its root"}, which JSON cannot carry. ` +
+        "Send plain objects, arrays, strings, finite numbers, booleans and null.",
+      { path },
+    );
+  }
 }
 
 /**
@@ -28,39 +46,43 @@ function pathOf(path: string, key: string | number): string {
  * trip through JSON: -0 is 0, members that are `undefined` are left out, `toJSON` is called.
  *
  * @throws {CadreError} NOT_JSON, naming the path of the first thing that JSON cannot carry: a
- * function, a symbol, a bigint,
- *   NaN or an infinity, a cycle, a sparse or `undefined` array item, an object with a prototype of its own (Map, Date without
- *   toJSON …), or more than 200 levels
+ *   function, a symbol, a bigint, NaN or an infinity, a cycle, a sparse or `undefined` array item,
+ *   an object with a prototype of its own (Map, Date without toJSON …), or more than 200 levels
  */
 export function toFrozenJson(value: unknown): JsonValue {
-  return copy(value, "", 0);
+  try {
+    return copy(value, 0);
+  } catch (error) {
+    throw error instanceof Refusal ? error.toError() : error;
+  }
 }
 
-function copy(value: unknown, path: string, depth: number): JsonValue {
+function copy(value: unknown, depth: number): JsonValue {
   switch (typeof value) {
     case "string":
     case "boolean":
       return value;
     case "number":
-      if (!Number.isFinite(value)) refuse(path, String(value));
+      if (!Number.isFinite(value)) throw new Refusal(String(value));
       return value === 0 ? 0 : value;
     case "object":
-      break;
+      return value === null ? null : copyComposite(value, depth);
     default:
-      return refuse(path, value === undefined ? "undefined" : `a ${typeof value}`);
+      throw new Refusal(value === undefined ? "undefined" : `a ${typeof value}`);
   }
-  if (value === null) return null;
-  if (depth > maxDepth) refuse(path, `a cycle, or more than ${maxDepth} levels`);
+}
+
+function copyComposite(value: object, depth: number): JsonValue {
+  if (depth > maxDepth) throw new Refusal(`a cycle, or more than ${maxDepth} levels`);
   if ("toJSON" in value && typeof value.toJSON === "function") {
-    return copy(value.toJSON(""), path, depth + 1);
+    return copy(value.toJSON(""), depth + 1);
   }
-  if (Array.isArray(value)) return copyArray(value, path, depth);
+  if (Array.isArray(value)) return copyArray(value, depth);
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null && !isForeignPlain(prototype)) {
-    const name = value.constructor?.name ?? "object";
-    refuse(path, `an instance of ${name}`);
+    throw new Refusal(`an instance of ${value.constructor?.name ?? "object"}`);
   }
-  return copyObject(value as Record<string, unknown>, path, depth);
+  return copyObject(value as Record<string, unknown>, depth);
 }
 
 /**
@@ -76,28 +98,52 @@ function isForeignPlain(prototype: unknown): boolean {
   );
 }
 
-function copyArray(value: readonly unknown[], path: string, depth: number): JsonValue {
+function copyArray(value: readonly unknown[], depth: number): JsonValue {
   const items: JsonValue[] = [];
-  for (let index = 0; index < value.length; index += 1) {
-    items.push(copy(value[index], pathOf(path, index), depth + 1));
+  let index = 0;
+  try {
+    for (; index < value.length; index += 1) items.push(copy(value[index], depth + 1));
+  } catch (error) {
+    throw located(error, index);
   }
   return Object.freeze(items);
 }
 
-function copyObject(value: Record<string, unknown>, path: string, depth: number): JsonValue {
-  const members: Record<string, JsonValue> = {};
-  for (const key of Object.keys(value)) {
-    const member = value[key];
-    if (member === undefined) continue;
-    const copied = copy(member, pathOf(path, key), depth + 1);
-    if (key === "__proto__") {
-      // A plain assignment would set the prototype instead of making a member.
-      Object.defineProperty(members, key, { value: copied, enumerable: true });
-    } else {
-      members[key] = copied;
+/**
+ * A spread keeps the shape and costs a third of setting member by member; what must not stay as it
+ * is gets replaced afterwards.
+ */
+function copyObject(value: Record<string, unknown>, depth: number): JsonValue {
+  const members = { ...value };
+  let isComplete = Object.getOwnPropertySymbols(members).length === 0;
+  let key = "";
+  try {
+    for (key in members) {
+      const member = members[key];
+      if (typeof member === "string" || typeof member === "boolean") continue;
+      if (member === undefined) {
+        isComplete = false;
+      } else if (Object.hasOwn(members, key)) {
+        const copied = copy(member, depth + 1);
+        if (!Object.is(copied, member)) members[key] = copied;
+      }
     }
+  } catch (error) {
+    throw located(error, key);
   }
-  return Object.freeze(members);
+  return Object.freeze(isComplete ? (members as Record<string, JsonValue>) : jsonMembers(members));
+}
+
+/** Without members that are `undefined` or have a symbol for their key. */
+function jsonMembers(members: Readonly<Record<string, unknown>>): Record<string, JsonValue> {
+  const kept = Object.entries(members).filter(([, member]) => member !== undefined);
+  // Unlike an assignment, it makes a member of `__proto__` too.
+  return Object.fromEntries(kept) as Record<string, JsonValue>; // copied member by member
+}
+
+function located(error: unknown, key: string | number): unknown {
+  if (error instanceof Refusal) error.under(key);
+  return error;
 }
 
 /**

@@ -17,10 +17,10 @@ export interface Random {
   id(now: number): string;
 }
 
-const poolBytes = 4_096; // one system call for about 500 ids
-const hexByte: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
-  byte.toString(16).padStart(2, "0"),
-);
+const poolWords = 1_024; // one system call for about 500 ids
+const dash = 0x2d;
+/** The character codes of the hexadecimal digits. */
+const digits = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
 
 /**
  * UUIDv7 over any source of 32-bit words. `rand_a` is a counter: ids of one millisecond keep their
@@ -42,20 +42,33 @@ class IdMaker {
     const counter = this.#counter;
     const high = this.#word();
     const low = this.#word();
+    // One call with all the digits: joining them two by two takes three times as long, and leaves
+    // a string that its first reader must flatten.
     return (
       this.#prefix +
-      ((counter >>> 8) & 0xf).toString(16) +
-      hexByte[counter & 0xff]! +
-      "-" +
-      hexByte[((high >>> 24) & 0x3f) | 0x80]! +
-      hexByte[(high >>> 16) & 0xff]! +
-      "-" +
-      hexByte[(high >>> 8) & 0xff]! +
-      hexByte[high & 0xff]! +
-      hexByte[(low >>> 24) & 0xff]! +
-      hexByte[(low >>> 16) & 0xff]! +
-      hexByte[(low >>> 8) & 0xff]! +
-      hexByte[low & 0xff]!
+      String.fromCharCode(
+        digits[(counter >>> 8) & 0xf]!,
+        digits[(counter >>> 4) & 0xf]!,
+        digits[counter & 0xf]!,
+        dash,
+        digits[((high >>> 28) & 0x3) | 0x8]!,
+        digits[(high >>> 24) & 0xf]!,
+        digits[(high >>> 20) & 0xf]!,
+        digits[(high >>> 16) & 0xf]!,
+        dash,
+        digits[(high >>> 12) & 0xf]!,
+        digits[(high >>> 8) & 0xf]!,
+        digits[(high >>> 4) & 0xf]!,
+        digits[high & 0xf]!,
+        digits[(low >>> 28) & 0xf]!,
+        digits[(low >>> 24) & 0xf]!,
+        digits[(low >>> 20) & 0xf]!,
+        digits[(low >>> 16) & 0xf]!,
+        digits[(low >>> 12) & 0xf]!,
+        digits[(low >>> 8) & 0xf]!,
+        digits[(low >>> 4) & 0xf]!,
+        digits[low & 0xf]!,
+      )
     );
   }
 
@@ -69,8 +82,8 @@ class IdMaker {
 }
 
 class SecureRandom implements Random {
-  readonly #pool = Buffer.allocUnsafeSlow(poolBytes);
-  #offset = poolBytes;
+  readonly #pool = new Uint32Array(poolWords);
+  #next = poolWords;
   readonly #ids = new IdMaker(() => this.#word());
 
   next(): number {
@@ -86,13 +99,11 @@ class SecureRandom implements Random {
   }
 
   #word(): number {
-    if (this.#offset === poolBytes) {
+    if (this.#next === poolWords) {
       randomFillSync(this.#pool);
-      this.#offset = 0;
+      this.#next = 0;
     }
-    const word = this.#pool.readUInt32LE(this.#offset);
-    this.#offset += 4;
-    return word;
+    return this.#pool[this.#next++]!;
   }
 }
 
