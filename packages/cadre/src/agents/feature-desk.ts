@@ -13,6 +13,7 @@ import {
   type PlanItem,
 } from "./feature-fold.ts";
 import type { FeatureHandle, FeaturePlan, FeatureState, PlannedTask } from "./feature.ts";
+import { throughTrouble } from "./passing-trouble.ts";
 import type { TaskDesk } from "./task-desk.ts";
 import { taskStream } from "./task-fold.ts";
 import type { TaskState } from "./task.ts";
@@ -23,6 +24,7 @@ const maxTasks = 10_000; // of one plan; it bounds the size of its event
 export class FeatureDesk {
   readonly #context: TeamContext;
   readonly #tasks: TaskDesk;
+  readonly #closing = new AbortController();
 
   constructor(context: TeamContext, tasks: TaskDesk) {
     this.#context = context;
@@ -49,6 +51,15 @@ export class FeatureDesk {
     return this.#handle(id);
   }
 
+  /** Nobody will learn of an end any more: who waits for one is told. */
+  close(): void {
+    this.#closing.abort(
+      new CadreError("CLOSED", "The runtime was closed while the feature went on.", {
+        what: "runtime",
+      }),
+    );
+  }
+
   async get(id: string): Promise<FeatureHandle | undefined> {
     return (await this.#load(id)) ? this.#handle(id) : undefined;
   }
@@ -58,7 +69,10 @@ export class FeatureDesk {
       id,
       state: () => this.#state(id),
       tasks: () => this.#tasksOf(id),
-      finished: (options = {}) => this.#finished(id, options.signal),
+      finished: ({ signal } = {}) => {
+        const closing = this.#closing.signal;
+        return this.#finished(id, signal ? AbortSignal.any([signal, closing]) : closing);
+      },
     };
   }
 
@@ -97,8 +111,8 @@ export class FeatureDesk {
   }
 
   /** Watches the feature's own stream; its end is its last event. */
-  #finished(id: string, signal: AbortSignal | undefined): Promise<FeatureState> {
-    const { store } = this.#context;
+  #finished(id: string, signal: AbortSignal): Promise<FeatureState> {
+    const { clock, store } = this.#context;
     return new Promise((resolve, reject) => {
       let looking = false;
       let again = false;
@@ -113,7 +127,8 @@ export class FeatureDesk {
           return;
         }
         looking = true;
-        look()
+        // A store in trouble is no answer: the question is asked again while somebody waits.
+        throughTrouble(clock, Infinity, look, () => !signal.aborted)
           .catch((error: unknown) => end(reject, error))
           .finally(() => {
             looking = false;
@@ -123,14 +138,14 @@ export class FeatureDesk {
           });
       };
       const unwatch = store.watch(onWake);
-      const onAbort = (): void => end(reject, signal?.reason);
+      const onAbort = (): void => end(reject, signal.reason);
       const end = <Value>(settle: (value: Value) => void, value: Value): void => {
         unwatch();
-        signal?.removeEventListener("abort", onAbort);
+        signal.removeEventListener("abort", onAbort);
         settle(value);
       };
-      if (signal?.aborted) return onAbort();
-      signal?.addEventListener("abort", onAbort, { once: true });
+      if (signal.aborted) return onAbort();
+      signal.addEventListener("abort", onAbort, { once: true });
       onWake();
     });
   }

@@ -44,7 +44,8 @@ export class PresenceObserver implements Directory {
   readonly #isGone: GoneProbe;
   readonly #observed = new Map<string, Observed>();
   readonly #listeners = new Set<EdgeListener>();
-  readonly #missing = new Map<string, number>();
+  /** Owners without a card: since when, and whether anybody asked about them since the last look. */
+  readonly #missing = new Map<string, { since: number; asked: boolean }>();
   #lastLookAt: number | undefined;
 
   constructor(context: TeamContext, isGone: GoneProbe = () => false) {
@@ -79,9 +80,10 @@ export class PresenceObserver implements Directory {
     const name = presenceSlot(agent, incarnation);
     const observed = this.#observed.get(name);
     if (observed) return observed.presence === "dead" || observed.presence === "left";
-    const missingSince = this.#missing.get(name) ?? this.#context.clock.monotonic();
-    this.#missing.set(name, missingSince);
-    return this.#context.clock.monotonic() - missingSince >= this.#context.leaseMs;
+    const now = this.#context.clock.monotonic();
+    const since = this.#missing.get(name)?.since ?? now;
+    this.#missing.set(name, { since, asked: true });
+    return now - since >= this.#context.leaseMs;
   }
 
   /** Reads all slots and moves every agent along. Rejects when the store does. */
@@ -92,6 +94,7 @@ export class PresenceObserver implements Directory {
     // A paused observer saw nobody's beats: their silence is its own.
     if (blindMs > this.#context.suspectAfterMs / 2) this.#forgive(now);
     this.#lastLookAt = now;
+    this.#forgetMissing();
     const present = new Set<string>();
     for (const slot of slots) {
       present.add(slot.name);
@@ -103,9 +106,17 @@ export class PresenceObserver implements Directory {
     }
   }
 
+  /** An owner that nobody asks about between two looks owns nothing any more. */
+  #forgetMissing(): void {
+    for (const [name, missing] of this.#missing) {
+      if (missing.asked) missing.asked = false;
+      else this.#missing.delete(name);
+    }
+  }
+
   #forgive(now: number): void {
     for (const observed of this.#observed.values()) observed.lastChangeAt = now;
-    for (const name of this.#missing.keys()) this.#missing.set(name, now);
+    for (const missing of this.#missing.values()) missing.since = now;
   }
 
   #see(slot: Slot & { readonly name: string }, now: number): void {
@@ -144,7 +155,7 @@ export class PresenceObserver implements Directory {
   #leave(name: string, observed: Observed): void {
     this.#observed.delete(name);
     // What has no slot any more is watched as missing: whatever it still owns is offered again.
-    this.#missing.set(name, -Infinity);
+    this.#missing.set(name, { since: -Infinity, asked: true });
     if (observed.presence !== "dead") this.#move(observed, "left");
   }
 

@@ -30,6 +30,7 @@ export interface TeamParts {
 }
 
 const closeDeadlineMs = 10_000;
+const farewellMs = 1_000; // for the last writes of a team that has used its time up
 
 export class RunningTeam implements Cadre {
   readonly name: string;
@@ -37,7 +38,7 @@ export class RunningTeam implements Cadre {
   readonly store: EventStore;
   readonly directory: Directory;
   readonly tasks: Cadre["tasks"];
-  readonly features: Cadre["features"];
+  readonly features: FeatureDesk;
   readonly closed: Promise<void>;
   readonly #context: TeamContext;
   readonly #parts: TeamParts;
@@ -52,6 +53,7 @@ export class RunningTeam implements Cadre {
   #orchestrator: Orchestrator | undefined;
   #subscriptions: Subscription[] = [];
   #closing: Promise<DrainReport> | undefined;
+  #starting: Promise<void> = Promise.resolve();
   #resolveClosed: () => void = () => {};
   #stopAnnouncing: () => void = () => {};
 
@@ -113,23 +115,38 @@ export class RunningTeam implements Cadre {
     });
   }
 
-  async start(): Promise<void> {
-    for (const listener of this.#listeners) await listener.declare();
+  start(): Promise<void> {
+    const starting = this.#start();
+    this.#starting = starting.catch(() => undefined);
+    return starting;
+  }
+
+  /** Steps of the start; a team that is told to close meanwhile stops between two of them. */
+  async #start(): Promise<void> {
+    const { clock, random, logger } = this.#context;
     this.#stopAnnouncing = announcePresence(this.#context, this.#presence);
-    await this.#board.start();
-    await this.#presence.look();
-    for (const worker of this.#workers) await worker.start();
-    for (const listener of this.#listeners) await listener.start();
-    await this.#listenToSystem();
-    if (this.#parts.relays) {
-      const { clock, random, logger } = this.#context;
-      this.#relay = await startRelay({ store: this.store, bus: this.bus, clock, random, logger });
+    const steps: readonly (() => Promise<unknown> | void)[] = [
+      ...this.#listeners.map((listener) => () => listener.declare()),
+      () => this.#board.start(),
+      () => this.#presence.look(),
+      ...this.#workers.map((worker) => () => worker.start()),
+      ...this.#listeners.map((listener) => () => listener.start()),
+      () => this.#listenToSystem(),
+      async () => {
+        if (!this.#parts.relays) return;
+        this.#relay = await startRelay({ store: this.store, bus: this.bus, clock, random, logger });
+      },
+      () => {
+        if (!this.#parts.orchestrates) return;
+        const parts = { desk: this.#desk, directory: this.#presence };
+        this.#orchestrator = startOrchestrator(this.#context, parts);
+      },
+      () => this.#sweeper.start(),
+    ];
+    for (const step of steps) {
+      if (this.#closing) throw new CadreError("CLOSED", "The team was closed.", { what: "team" });
+      await step();
     }
-    if (this.#parts.orchestrates) {
-      const parts = { desk: this.#desk, directory: this.#presence };
-      this.#orchestrator = startOrchestrator(this.#context, parts);
-    }
-    this.#sweeper.start();
   }
 
   stats(): CadreStats {
@@ -146,7 +163,10 @@ export class RunningTeam implements Cadre {
   }
 
   close(options: { readonly deadlineMs?: number } = {}): Promise<DrainReport> {
-    this.#closing ??= this.#close(options.deadlineMs ?? closeDeadlineMs);
+    this.#closing ??= this.#close(options.deadlineMs ?? closeDeadlineMs).finally(async () => {
+      this.#process.close();
+      await this.#parts.closeHomes().finally(() => this.#resolveClosed());
+    });
     return this.#closing;
   }
 
@@ -158,18 +178,20 @@ export class RunningTeam implements Cadre {
     const { clock } = this.#context;
     const startedAt = clock.monotonic();
     const leftMs = (): number => Math.max(0, Math.ceil(startedAt + deadlineMs - clock.monotonic()));
-    await this.#orchestrator?.close();
-    await this.#sweeper.close();
+    // The board goes first if it is still reading its way to the present: nothing waits for it.
+    if (!this.#board.isReady) this.#board.close();
+    await this.#within(leftMs(), this.#starting);
+    await this.#within(leftMs(), this.#orchestrator?.close());
+    await this.#within(leftMs(), this.#sweeper.close());
     const drained = await Promise.all(this.#workers.map((worker) => worker.drain(leftMs())));
     await Promise.all(this.#listeners.map((listener) => listener.close(leftMs())));
-    await Promise.all(this.#workers.map((worker) => worker.heartbeat.close()));
+    const leaving = Promise.all(this.#workers.map((worker) => worker.heartbeat.close()));
+    await this.#within(leftMs() + farewellMs, leaving);
     this.#board.close();
+    this.features.close();
     this.#stopAnnouncing();
-    await this.#relay?.close();
+    await this.#within(leftMs() + farewellMs, this.#relay?.close());
     const report = await this.bus.close({ deadlineMs: leftMs() });
-    await this.#parts.closeHomes();
-    this.#process.close();
-    this.#resolveClosed();
     const released = drained.reduce((sum, worker) => sum + worker.released, 0);
     return {
       ...report,
@@ -180,13 +202,29 @@ export class RunningTeam implements Cadre {
     };
   }
 
+  /** Waits for `ending`, but no longer: a store that does not answer must not keep the team. */
+  async #within(ms: number, ending: Promise<unknown> | undefined): Promise<void> {
+    if (!ending) return;
+    let cancel = (): void => {};
+    const late = new Promise<void>((resolve) => {
+      cancel = this.#context.clock.after(ms, resolve);
+    });
+    const ended = ending.catch((error: unknown) => {
+      this.#context.logger.warn("A part of the team did not close well.", { error });
+    });
+    await Promise.race([ended, late]);
+    cancel();
+  }
+
   /** What every team answers: a shutdown for all, and questions to one agent. */
   async #listenToSystem(): Promise<void> {
     const { bus } = this.#context;
     this.#subscriptions.push(
       await bus.subscribe("system.shutdown", () => {
         // Not awaited: closing waits for the handlers that run, and this is one.
-        void this.close();
+        this.close().catch((error: unknown) => {
+          this.#context.logger.error("The team did not close well.", { error });
+        });
       }),
     );
     for (const worker of this.#workers) {

@@ -47,11 +47,29 @@ export async function startCadre(options: CadreOptions = {}): Promise<Cadre> {
   const random = options.random ?? secureRandom;
   const logger = options.logger ?? silentLogger;
   const opened = await openHomes(options, { clock, random, logger });
+  let team: RunningTeam;
+  try {
+    team = makeTeam(options, opened, { clock, random, logger });
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+  try {
+    await team.start();
+  } catch (error) {
+    await team.close({ deadlineMs: 0 });
+    throw error;
+  }
+  return team;
+}
+
+/** Puts the parts together; nothing runs yet. @throws {CadreError} for an agent's bad pattern */
+function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): RunningTeam {
+  const { clock, random, logger } = host;
   const events = options.events ? combineRegistries(options.events, builtinEvents) : builtinEvents;
   const name = options.name ?? defaults.name;
   const { transport, store } = opened;
   const sameLog = transport.unitOfWork !== undefined;
-  let team: RunningTeam | undefined;
   const bus: Bus = createBus({
     transport,
     events,
@@ -60,7 +78,11 @@ export async function startCadre(options: CadreOptions = {}): Promise<Cadre> {
     random,
     logger,
     ...(sameLog ? {} : { unitOfWork: storeUnitOfWork(store) }),
-    onCritical: () => void team?.close(),
+    onCritical: () => {
+      team.close().catch((error: unknown) => {
+        logger.error("The team did not close well.", { error });
+      });
+    },
   });
   const context: TeamContext = {
     name,
@@ -74,19 +96,13 @@ export async function startCadre(options: CadreOptions = {}): Promise<Cadre> {
     suspectAfterMs: options.suspectAfterMs ?? defaults.suspectAfterMs,
     leaseMs: options.leaseMs ?? defaults.leaseMs,
   };
-  team = new RunningTeam(context, {
+  const team = new RunningTeam(context, {
     agents: options.agents ?? [],
     registry: events,
     relays: !sameLog,
     orchestrates: options.orchestrator ?? true,
     closeHomes: () => opened.close(),
   });
-  try {
-    await team.start();
-  } catch (error) {
-    await team.close({ deadlineMs: 0 });
-    throw error;
-  }
   return team;
 }
 

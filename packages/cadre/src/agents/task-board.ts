@@ -35,13 +35,13 @@ export class TaskBoard {
   readonly #context: Pick<TeamContext, "store" | "clock" | "logger">;
   readonly #open = new Map<string, BoardEntry>();
   readonly #claimable = new Map<string, readonly Map<string, BoardEntry>[]>();
-  readonly #dependent = new Set<string>();
   readonly #listeners = new Set<BoardListener>();
   readonly #waiting = new Map<string, Set<TaskEndListener>>();
   readonly #counts = { completed: 0, failed: 0, cancelled: 0, expired: 0, rejected: 0 };
   #position: LogPosition = 0;
   #reading: Promise<void> | undefined;
   #again = false;
+  #isReady = false;
   #closed = false;
   #unwatch: (() => void) | undefined;
 
@@ -53,6 +53,12 @@ export class TaskBoard {
   async start(): Promise<void> {
     this.#unwatch = this.#context.store.watch(() => void this.refresh());
     await this.refresh();
+    this.#isReady = true;
+  }
+
+  /** Whether it has read the log to its end once. */
+  get isReady(): boolean {
+    return this.#isReady;
   }
 
   close(): void {
@@ -80,11 +86,6 @@ export class TaskBoard {
 
   get size(): number {
     return this.#open.size;
-  }
-
-  /** Whether any task waits for others. */
-  get hasWaiting(): boolean {
-    return this.#dependent.size > 0;
   }
 
   get(id: string): BoardEntry | undefined {
@@ -208,8 +209,6 @@ export class TaskBoard {
   #put(entry: BoardEntry): void {
     const { id, capability, status, priority } = entry.state;
     this.#open.set(id, entry);
-    if (status === "waiting") this.#dependent.add(id);
-    else this.#dependent.delete(id);
     let byRank = this.#claimable.get(capability);
     if (!byRank) this.#claimable.set(capability, (byRank = priorities.map(() => new Map())));
     const same = byRank[priorities.indexOf(priority)]!;
@@ -221,7 +220,6 @@ export class TaskBoard {
     const entry = this.#open.get(id);
     if (!entry) return;
     this.#open.delete(id);
-    this.#dependent.delete(id);
     const { capability, priority } = entry.state;
     this.#claimable.get(capability)?.[priorities.indexOf(priority)]?.delete(id);
   }

@@ -6,6 +6,7 @@
  *   deadline passed          ──▶ failed
  *   cancellation not obeyed  ──▶ cancelled over the owner's head
  *   dependencies completed   ──▶ offered; one failed or cancelled ──▶ failed
+ *   parent cancelled         ──▶ its children are cancelled, also those made meanwhile
  */
 import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
@@ -13,7 +14,8 @@ import { presencePrefix, type PresenceObserver } from "./presence.ts";
 import type { BoardEntry, TaskBoard } from "./task-board.ts";
 import type { TaskDesk } from "./task-desk.ts";
 import { leaseExpired, taskChanged, taskFailed } from "./task-events.ts";
-import { isOwned } from "./task-fold.ts";
+import { isFinal, isOwned } from "./task-fold.ts";
+import { TaskRelatives } from "./task-relatives.ts";
 import type { TeamContext } from "./team-context.ts";
 
 const maxLostOwners = 10; // after that the task is taken to be what kills them
@@ -28,8 +30,10 @@ export class TaskSweeper {
   readonly #cancelSeenAt = new Map<string, number>();
   #cancelTimer: () => void = () => {};
   #sweeping: Promise<void> = Promise.resolve();
+  readonly #relatives = new TaskRelatives();
+  #stopWatching: () => void = () => {};
   #closed = false;
-  #waitingChanged = true;
+  #isSoon = false;
 
   constructor(parts: {
     readonly context: TeamContext;
@@ -44,24 +48,18 @@ export class TaskSweeper {
   }
 
   start(): void {
-    this.#board.watch((entry) => {
-      const { status } = entry.state;
-      if (
-        status !== "completed" &&
-        status !== "failed" &&
-        status !== "cancelled" &&
-        status !== "waiting"
-      )
-        return;
-      this.#waitingChanged = true;
+    for (const entry of this.#board.entries()) this.#relatives.note(entry);
+    this.#stopWatching = this.#board.watch((entry) => {
+      if (isFinal(entry.state.status)) this.#cancelSeenAt.delete(entry.state.id);
       // A task that others wait for must not wait for the next beat.
-      if (this.#board.hasWaiting) this.#soon();
+      if (this.#relatives.note(entry)) this.#soon();
     });
     this.#arm(0);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#stopWatching();
     this.#cancelTimer();
     await this.#sweeping;
   }
@@ -77,17 +75,18 @@ export class TaskSweeper {
     return this.#sweeping;
   }
 
+  /** One look, after what is being done now, however many ends asked for it. */
   #soon(): void {
-    void this.#sweeping.then(() => {
-      if (this.#closed || !this.#waitingChanged) return undefined;
-      this.#waitingChanged = false;
-      this.#sweeping = this.#releaseWaiting().catch((error: unknown) => {
-        this.#context.logger.warn(
-          "Waiting tasks could not be offered; the next sweep tries again.",
-          { error },
-        );
+    if (this.#isSoon) return;
+    this.#isSoon = true;
+    this.#sweeping = this.#sweeping.then(async () => {
+      this.#isSoon = false;
+      if (this.#closed) return;
+      await this.#lookAtRelatives().catch((error: unknown) => {
+        if (this.#closed) return;
+        const message = "Waiting tasks could not be offered; the next sweep tries again.";
+        this.#context.logger.warn(message, { error });
       });
-      return this.#sweeping;
     });
   }
 
@@ -105,7 +104,7 @@ export class TaskSweeper {
       const event = this.#due(entry);
       if (event) await this.#desk.transition(entry, [event]);
     }
-    await this.#releaseWaiting();
+    await this.#lookAtRelatives();
     await this.#forgetDead();
   }
 
@@ -163,18 +162,35 @@ export class TaskSweeper {
     });
   }
 
-  async #releaseWaiting(): Promise<void> {
-    for (const entry of [...this.#board.entries()]) {
-      if (entry.state.status !== "waiting") continue;
-      const event = await this.#dependenciesOf(entry);
-      if (event) await this.#desk.transition(entry, [event]);
+  async #lookAtRelatives(): Promise<void> {
+    const waiting = [...this.#relatives.takeWaiting()];
+    const children = [...this.#relatives.takeChildren()];
+    try {
+      for (; waiting.length > 0; waiting.pop()) {
+        const entry = this.#board.get(waiting.at(-1)!);
+        if (entry?.state.status !== "waiting") continue;
+        const event = await this.#dependenciesOf(entry);
+        if (event) await this.#desk.transition(entry, [event]);
+      }
+      for (; children.length > 0; children.pop()) {
+        const { parent } = this.#board.get(children.at(-1)!)?.state ?? {};
+        if (parent === undefined || this.#board.get(parent)) continue;
+        const state = await this.#desk.get(parent);
+        if (state?.status !== "cancelled") continue;
+        const why = `its parent was cancelled: ${state.cancelRequested ?? ""}`;
+        await this.#desk.cancel(children.at(-1)!, why);
+      }
+    } finally {
+      this.#relatives.putBack(waiting, children);
     }
   }
 
   async #dependenciesOf(entry: BoardEntry): Promise<AgentEvent | undefined> {
     const { name } = this.#context;
-    for (const id of entry.state.dependsOn) {
-      if (this.#board.get(id)) return undefined;
+    const { dependsOn } = entry.state;
+    // Asked of the board first: a task may depend on thousands, and the store is slower.
+    if (dependsOn.some((id) => this.#board.get(id))) return undefined;
+    for (const id of dependsOn) {
       const state = await this.#desk.get(id);
       if (state?.status === "completed") continue;
       if (state?.status !== "failed" && state?.status !== "cancelled") return undefined;

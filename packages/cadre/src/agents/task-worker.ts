@@ -226,12 +226,14 @@ export class TaskWorker implements LocalClaimer {
 
   async #run(entry: BoardEntry, slot: SlotHold): Promise<void> {
     const { state } = entry;
+    // The answer to the claim may come after the end: who was frozen meanwhile was taken for dead.
+    const known = this.#port.board.get(state.id);
+    if (!known) return;
     const work = this.#works.get(state.name)!;
     const isAlive = (): boolean => this.heartbeat.alive;
     const run = new TaskRun({ ...this.#port, slot, isAlive }, work, entry);
     this.#runs.set(state.id, run);
-    const known = this.#port.board.get(state.id);
-    if (known && known.version > entry.version) run.notice(known);
+    if (known.version > entry.version) run.notice(known);
     if (this.#overdue) run.abort(closing());
     try {
       await run.run();
