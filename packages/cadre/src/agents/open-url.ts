@@ -41,9 +41,8 @@ export async function openStore(url: string, context: OpenContext): Promise<Open
 export async function openTransport(url: string, context: OpenContext): Promise<Transport> {
   if (url === "memory:") return memory({ clock: context.clock });
   if (url.startsWith("sqlite:")) {
-    const { openSqlite } = await import("../drivers/sqlite/index.ts");
-    const log = await openSqlite(url, context);
-    return log.transport;
+    const { sqlite } = await import("../drivers/sqlite/index.ts");
+    return sqlite(url, context); // opens the file at first use, and closes it with the transport
   }
   if (url.startsWith("nats:") || url.startsWith("tls:")) {
     const { nats } = await import("../drivers/nats/index.ts");

@@ -128,7 +128,9 @@ async function openHomes(options: CadreOptions, context: OpenContext): Promise<H
       ? await openStore(given ?? "memory:", context)
       : { store: given, close: () => Promise.resolve() };
   try {
-    const bus = options.bus ?? home.transport ?? "memory:";
+    // The same URL twice is one log, opened once.
+    const same = options.bus === undefined || options.bus === given;
+    const bus = (same ? home.transport : options.bus) ?? "memory:";
     const transport = typeof bus === "string" ? await openTransport(bus, context) : bus;
     return { store: home.store, transport, close: () => home.close() };
   } catch (error) {

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { isCadreError, memory, type, type ErrorCode } from "cadre";
+import { defineAgent, defineTask, startCadre, type CadreOptions } from "cadre/agents";
+
+const Echo = defineTask({ name: "echo", input: type<string>(), output: type<string>() });
+const echo = defineAgent({ name: "echo" }).does(Echo, (text) => text);
+
+test("one URL for store and bus is one log: a task is done, and nothing needs a relay", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "cadre-start-"));
+  const url = `sqlite:${join(folder, "team.db")}`;
+  const team = await startCadre({ agents: [echo], store: url, bus: url });
+  assert.equal(team.bus.capabilities.effects, "once");
+  assert.equal(await (await team.tasks.create(Echo, "hello")).result(), "hello");
+  await team.close();
+  rmSync(folder, { recursive: true });
+});
+
+const refusals: readonly (readonly [string, CadreOptions, ErrorCode, RegExp])[] = [
+  ["an unknown option", { agnets: [] } as CadreOptions, "INVALID_OPTION", /agnets.*agents/s],
+  ["a store of an unknown scheme", { store: "mongo:x" }, "INVALID_OPTION", /mongo:x.*sqlite:PATH/s],
+  ["a bus that is no log, without a store", { bus: memory() }, "STORE_REQUIRED", /event store/],
+  ["two agents of one name", { agents: [echo, echo] }, "INVALID_OPTION", /named "echo"/],
+  ["a lease shorter than two beats", { leaseMs: 3_000 }, "INVALID_OPTION", /missed heartbeat/],
+  ["a heartbeat of 0", { heartbeatMs: 0 }, "INVALID_OPTION", /heartbeatMs/],
+];
+
+for (const [name, options, code, says] of refusals) {
+  test(`${name} is refused with ${code}`, async () => {
+    await assert.rejects(startCadre(options), (error: unknown) => {
+      assert.ok(isCadreError(error, code), String(error));
+      assert.match(error.message, says);
+      return true;
+    });
+  });
+}
+
+for (const [name, define] of [
+  ["an agent's name with a space", () => defineAgent({ name: "two words" })],
+  ["a capacity of 0", () => defineAgent({ name: "idle", capacity: 0 })],
+  ["a task done twice", () => echo.does(Echo, (text) => text)],
+  ["a task's name in capitals", () => defineTask({ name: "ECHO" })],
+  ["half an attempt", () => defineTask({ name: "echo", maxAttempts: 0.5 })],
+] as const) {
+  test(`${name} is refused where it is declared`, () => {
+    assert.throws(define, (error: unknown) => isCadreError(error, "INVALID_OPTION"));
+  });
+}
