@@ -1,4 +1,7 @@
-/** Reads the values of arguments. What cannot be read is a wrong usage, and says what would be right. */
+/**
+ * Reads the values of arguments. What cannot be read is a wrong usage, and says what would be
+ * right.
+ */
 import { readFileSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
 

@@ -1,5 +1,6 @@
 /**
- * The configuration: a file, then code, then the environment; the later wins. Public as `cadre/config`.
+ * The configuration: a file, then code, then the environment; the later wins. Public as
+ * `cadre/config`.
  */
 import { loadConfig as loadFile } from "c12";
 
@@ -14,7 +15,10 @@ import { legacyBus } from "./legacy-config.ts";
 export interface CadreConfig {
   /** A store, or a URL: `memory:`, `sqlite:./team.db`. */
   readonly store?: EventStore | string;
-  /** A transport, or a URL: `memory:`, `sqlite:./team.db`, `nats://localhost:4222`. @default the store's own log */
+  /**
+   * A transport, or a URL: `memory:`, `sqlite:./team.db`, `nats://localhost:4222`. @default the
+   * store's own log
+   */
   readonly bus?: Transport | string;
   /** Name of the runtime in events. @default "cadre" */
   readonly name?: string;
@@ -68,10 +72,13 @@ export function defineConfig(config: CadreConfig & OlderConfig): CadreConfig & O
 }
 
 /**
- * Reads `cadre.config.(ts|js|json)`, settings in code and the environment (`CADRE_STORE`, `CADRE_BUS`, `CADRE_NAME`,
- * `CADRE_HEARTBEAT_MS`, `CADRE_SUSPECT_AFTER_MS`, `CADRE_LEASE_MS`, `CADRE_ORCHESTRATOR`, and the older names). Opens nothing.
+ * Reads `cadre.config.(ts|js|json)`, settings in code and the environment (`CADRE_STORE`,
+ * `CADRE_BUS`, `CADRE_NAME`,
+ * `CADRE_HEARTBEAT_MS`, `CADRE_SUSPECT_AFTER_MS`, `CADRE_LEASE_MS`, `CADRE_ORCHESTRATOR`, and the
+ * older names). Opens nothing.
  *
- * @throws {CadreError} INVALID_CONFIG, naming the key, the value, where it came from and what is allowed
+ * @throws {CadreError} INVALID_CONFIG, naming the key, the value, where it came from and what is
+ * allowed
  */
 export async function loadConfig(options: LoadConfigOptions = {}): Promise<LoadedConfig> {
   const env = options.env ?? process.env;
@@ -89,7 +96,8 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Loade
   const fromFile = new Map(found);
   take(options.config ?? {}, "code");
   const bus = legacyBus(older, env);
-  // A URL of today's is more exact than the older shape beside it; an older variable wins over the file.
+  // A URL of today's is more exact than the older shape beside it; an older variable wins over
+  // the file.
   if (bus && (!fromFile.has("bus") || bus.from in env)) found.set("bus", bus);
   for (const [name, { variable, read }] of Object.entries(configKeys)) {
     const text = variable === undefined ? undefined : env[variable];

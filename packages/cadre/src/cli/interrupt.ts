@@ -1,8 +1,8 @@
 /**
  * Ctrl-C, and what else asks a command to stop.
  *
- *   first SIGINT or SIGTERM ──▶ `signal` is aborted: the command ends in order, closing what it opened
- *   second SIGINT           ──▶ the process ends at once, with 130; the store is whole all the same
+ *   first SIGINT or SIGTERM ──▶ `signal` is aborted: the command ends in order
+ *   second                  ──▶ the process ends at once, with 130; the store is whole all the same
  */
 import { exitCodes } from "./exit-code.ts";
 

@@ -5,7 +5,8 @@
  *   EVENT_BUS_TYPE, KAFKA_BOOTSTRAP_SERVERS, KAFKA_CONSUMER_GROUP, KAFKA_MAX_WORKERS
  *        ──▶  kafka://HOST:PORT,HOST:PORT?prefix=…&group=…&workers=…
  *
- * EVENT_DRIVEN_MODE=false leaves all of them aside. A variable wins over the file's field of the same meaning.
+ * EVENT_DRIVEN_MODE=false leaves all of them aside. A variable wins over the file's field of the
+ * same meaning.
  */
 import { nearestName } from "../core/options.ts";
 import { asTruth, invalidConfig, type Found } from "./config-key.ts";

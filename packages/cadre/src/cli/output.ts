@@ -2,7 +2,8 @@
  * Where commands write: results to standard output, everything else to standard error.
  *
  * Colour only on a terminal and without NO_COLOR. The width is the terminal's, or COLUMNS; a pipe
- * has none, so that nothing is cut that a program reads. A reader that goes away (`| head`) ends the
+ * has none, so that nothing is cut that a program reads. A reader that goes away (`| head`) ends
+ * the
  * command quietly: `gone` is aborted, and nothing is written any more.
  */
 import { styleText } from "node:util";
@@ -65,7 +66,9 @@ export class Output {
     return this.#out.isTTY === true;
   }
 
-  /** Writes one line; resolves when there is room for the next. Rejects when it cannot be written. */
+  /**
+   * Writes one line; resolves when there is room for the next. Rejects when it cannot be written.
+   */
   async line(text: string): Promise<void> {
     if (this.#failure) throw this.#failure;
     if (this.#gone.signal.aborted || this.#out.write(`${text}\n`)) return;

@@ -1,5 +1,6 @@
 /**
- * Whether `part` stands for `id`: its beginning or its end, or both around the ellipsis of a narrow table.
+ * Whether `part` stands for `id`: its beginning or its end, or both around the ellipsis of a
+ * narrow table.
  */
 export function isShortOf(part: string, id: string): boolean {
   const [start = "", end] = part.split("…");

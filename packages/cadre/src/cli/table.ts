@@ -17,7 +17,10 @@ export interface Column<Row> {
 
 const gap = "  ";
 
-/** The lines of a table: the titles, then a line a row. Too wide columns give in, the widest first. */
+/**
+ * The lines of a table: the titles, then a line a row. Too wide columns give in, the widest
+ * first.
+ */
 export function tableLines<Row>(
   output: Output,
   allColumns: readonly Column<Row>[],

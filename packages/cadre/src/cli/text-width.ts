@@ -58,7 +58,10 @@ export function pad(text: string, width: number, side: "left" | "right" = "left"
   return side === "left" ? text + spaces : spaces + text;
 }
 
-/** Lines of at most `width` columns, broken at spaces where there are any; later lines are indented. */
+/**
+ * Lines of at most `width` columns, broken at spaces where there are any; later lines are
+ * indented.
+ */
 export function wrap(text: string, width: number, indent: number = 0): string {
   return harmless(text)
     .split("\n")

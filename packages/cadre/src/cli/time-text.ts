@@ -19,11 +19,15 @@ export function parseInstant(option: string, text: string, now: number): number 
   if (/^\d{12,14}$/.test(text)) return Number(text);
   const parsed = /^\d{4}-\d{2}/.test(text) ? Date.parse(text) : NaN;
   if (!Number.isNaN(parsed)) return parsed;
-  const message = `${option} is "${text}". Give a time ago (90s, 10m, 2h, 1d), an ISO time (2026-11-21T08:00) or Unix milliseconds.`;
+  const message =
+    `${option} is "${text}". Give a time ago (90s, 10m, 2h, 1d), ` +
+    "an ISO time (2026-11-21T08:00) or Unix milliseconds.";
   throw new CadreError("INVALID_OPTION", message, { option, value: text });
 }
 
-/** `08:15:02` today, with milliseconds if `precise`; `11-20 08:15:02` on another day. Local time. */
+/**
+ * `08:15:02` today, with milliseconds if `precise`; `11-20 08:15:02` on another day. Local time.
+ */
 export function clockText(at: number, now: number, precise: boolean): string {
   const date = new Date(at);
   const two = (value: number): string => String(value).padStart(2, "0");

@@ -91,7 +91,7 @@ test("every variable is read as its type", async (context) => {
   });
 });
 
-test("an impossible value names the key, the value, its place and what is allowed", async (context) => {
+test("an impossible value names key, value, place and what is allowed", async (context) => {
   const cwd = temporaryFolder(context);
   const cases: [Record<string, string>, string, unknown, string, RegExp][] = [
     [{ CADRE_LEASE_MS: "soon" }, "leaseMs", "soon", "CADRE_LEASE_MS", /whole number/],
@@ -148,7 +148,7 @@ test("an impossible value names the key, the value, its place and what is allowe
   }
 });
 
-test("a setting that does not exist, or is null, is refused with the file's path", async (context) => {
+test("an unknown setting, or a null, is refused with the file's path", async (context) => {
   const wrong = folderWith(context, "cadre.config.json", `{ "heartbeat_ms": 5 }`);
   const unknown = await refusal({ cwd: wrong, env: {} });
   assert.match(
@@ -227,7 +227,9 @@ test("a registry of the configuration file checks what is published", async (con
      const order = { type: "object", required: ["orderId"] };
      export default defineConfig({
        store: "sqlite:orders.db",
-       events: defineEvents({ "order.placed": { schema: order, description: "Somebody ordered." } }),
+       events: defineEvents({
+         "order.placed": { schema: order, description: "Somebody ordered." },
+       }),
      });`,
   );
   const refused = await runCli(["publish", "order.placed", "{}"], { cwd });

@@ -119,7 +119,7 @@ test("what is published is heard by the team and by tail, and is history", async
   assert.equal(jsonLines(bySource.stdout).length, 1);
 });
 
-test("a payload that does not fit is refused, and an unknown type is taken with a remark", async (context) => {
+test("a payload that does not fit is refused, an unknown type taken with a remark", async (context) => {
   const { cwd, env } = await live(context);
   const refused = await runCli(["publish", "task.created", "{}"], { cwd, env });
   assert.equal(refused.code, 2);
@@ -129,7 +129,7 @@ test("a payload that does not fit is refused, and an unknown type is taken with 
   assert.match(taken.stderr, /Did you mean task\.created\?/);
 });
 
-test("dead letters are listed, shown, redriven with another payload, and purged", async (context) => {
+test("dead letters are listed, shown, redriven edited, and purged", async (context) => {
   const { cwd, team, env } = await live(context);
   const dead = async (count: number): Promise<Record<string, unknown>[]> => {
     for (let tries = 0; tries < 100; tries += 1) {
@@ -175,7 +175,8 @@ test("replay feeds a module's handler, and republishes only with --yes", async (
     join(cwd, "rebuild.ts"),
     `import { appendFileSync } from "node:fs";
      export function handler(event) {
-       appendFileSync(${JSON.stringify(seen)}, event.payload.n + (event.metadata.replayOf ? "r" : "") + " ");
+       const mark = event.metadata.replayOf ? "r " : " ";
+       appendFileSync(${JSON.stringify(seen)}, event.payload.n + mark);
        if (event.payload.n === 9) throw new Error("no nines");
      }`,
   );

@@ -26,7 +26,10 @@ export interface CliOptions {
 export interface RunningCli {
   readonly child: ChildProcess;
   readonly ended: Promise<Ended>;
-  /** Resolves when standard output or standard error holds `text`. Rejects when the process ends before. */
+  /**
+   * Resolves when standard output or standard error holds `text`. Rejects when the process ends
+   * before.
+   */
   shows(text: string): Promise<void>;
 }
 
@@ -61,7 +64,7 @@ export function startCli(args: readonly string[], options: CliOptions): RunningC
     stderr += text;
     for (const look of watchers) look();
   });
-  child.stdin.on("error", () => {}); // a command that reads nothing may end before it is given anything
+  child.stdin.on("error", () => {}); // a command that reads nothing may end before it has all
   child.stdin.end(options.input ?? "");
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on("error", reject);
@@ -87,18 +90,21 @@ export function runCli(args: readonly string[], options: CliOptions): Promise<En
 
 /** Runs the command line in this process: quicker, for what needs no process of its own. */
 export async function runHere(args: readonly string[], options: CliOptions): Promise<Ended> {
-  const [out, err] = [new TextSink(), new TextSink()];
-  const code = await main(args, { out, err, env: options.env ?? {}, cwd: options.cwd });
-  return { code, stdout: out.text, stderr: err.text };
+  const [out, err] = [textSink(), textSink()];
+  const { cwd, env = {} } = options;
+  const code = await main(args, { out: out.sink, err: err.sink, env, cwd });
+  return { code, stdout: out.read(), stderr: err.read() };
 }
 
-class TextSink extends Writable implements Sink {
-  text = "";
-
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += chunk.toString();
-    done();
-  }
+function textSink(): { readonly sink: Sink; read(): string } {
+  let text = "";
+  const sink = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      text += chunk.toString();
+      done();
+    },
+  });
+  return { sink, read: () => text };
 }
 
 /** A folder that goes with the test. */

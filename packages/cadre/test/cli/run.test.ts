@@ -25,7 +25,7 @@ test("Ctrl-C lets running work end, prints the report and ends with 0", async (c
   assert.equal(tasks[0]?.["status"], "completed");
 });
 
-test("a second Ctrl-C ends at once with 130, and the task goes on in the next run", async (context) => {
+test("a second Ctrl-C ends at once with 130; the next run goes on", async (context) => {
   const cwd = temporaryFolder(context);
   const run = startCli(["run", slowTeam], { cwd, env: { SLOW_MS: "60000" } });
   await run.shows("the slow one begins");
@@ -68,14 +68,16 @@ test("--once ends when the work is done; a work that throws ends with 1", async 
   });
   assert.partialDeepStrictEqual(drained, { drained: { clean: true } });
 
-  const bad = `export const agents = [];\nexport async function work() { throw new Error("out of tea"); }`;
+  const bad = `export const agents = [];
+    export async function work() { throw new Error("out of tea"); }`;
   writeFileSync(join(cwd, "bad.ts"), bad);
   const failed = await runCli(["run", "bad.ts"], { cwd });
   assert.equal(failed.code, 1);
   assert.match(failed.stderr, /out of tea/);
   assert.match(failed.stdout, /Drained/);
 
-  const late = `export const agents = [];\nexport function work() { setTimeout(() => { throw new Error("late tea"); }, 20); }`;
+  const late = `export const agents = [];
+    export function work() { setTimeout(() => { throw new Error("late tea"); }, 20); }`;
   writeFileSync(join(cwd, "late.ts"), late);
   const thrown = await runCli(["run", "late.ts"], { cwd });
   assert.equal(thrown.code, 1);

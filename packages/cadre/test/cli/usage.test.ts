@@ -42,7 +42,7 @@ test("help of every command has examples of that command", async (context) => {
   }
 });
 
-test("a wrong command, subcommand or flag names the nearest right one and ends with 2", async (context) => {
+test("a wrong command or flag names the nearest right one and ends with 2", async (context) => {
   const cwd = temporaryFolder(context);
   const cases: [string[], RegExp][] = [
     [["taks"], /unknown command 'taks'\n\(Did you mean tasks\?\)/],
@@ -61,7 +61,7 @@ test("a wrong command, subcommand or flag names the nearest right one and ends w
   }
 });
 
-test("an impossible value of a flag or argument is refused with what is allowed", async (context) => {
+test("an impossible value is refused with what is allowed", async (context) => {
   const cwd = temporaryFolder(context);
   const cases: [string[], RegExp][] = [
     [["history", "--limit", "0"], /whole number of at least 1/],

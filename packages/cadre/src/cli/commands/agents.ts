@@ -38,9 +38,9 @@ export function addAgents(program: Command, context: CommandContext): void {
   const command = program.command("agents").summary("list agents, and whether they are heard");
   command
     .description(
-      "Lists the agents that have a card in the store. All but the first column but one is what the card says. " +
-        "An agent is `online` if its card changed while this command watched, for one heartbeat and a half second; " +
-        "`gone` if its process on this machine is no more; otherwise `silent`.",
+      "Lists the agents that have a card in the store. An agent is `online` if its card changed " +
+        "while this command watched, for one heartbeat and half a second; `gone` if its process " +
+        "on this machine is no more; otherwise `silent`. All the rest is what the card says.",
     )
     .option("--watch <ms>", "how long to watch for heartbeats; 0 is not at all", wholeFrom(0));
   printing(homeFlags(command), [

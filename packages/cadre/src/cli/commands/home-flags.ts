@@ -23,7 +23,8 @@ export function withExamples(command: Command, examples: readonly string[]): Com
 }
 
 /**
- * For the command that runs when none of its siblings is named: a word behind it is a sibling's name, written wrong.
+ * For the command that runs when none of its siblings is named: a word behind it is a sibling's
+ * name, written wrong.
  * @throws {CadreError} INVALID_OPTION
  */
 export function refuseWords(command: Command): void {

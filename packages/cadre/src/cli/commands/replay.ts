@@ -26,8 +26,9 @@ export function addReplay(program: Command, context: CommandContext): void {
     .command("replay")
     .summary("feed past events to a handler, or publish them again");
   command.description(
-    "Feeds past events, marked as a replay, to the function `handler` that a module exports, and to nothing " +
-      "else. Without --to it prints them. --republish publishes them again for everybody, under new ids.",
+    "Feeds past events, marked as a replay, to the function `handler` that a module exports, " +
+      "and to nothing else. Without --to it prints them. --republish publishes them again for " +
+      "everybody, under new ids.",
   );
   eventFlags(command)
     .option("--to <file>", "the module that exports handler(event)")
@@ -112,7 +113,9 @@ async function republish(
   if (!flags.yes) {
     let count = 0;
     for await (const _ of bus.history(past)) count += 1;
-    const message = `This would publish ${counted(count)} again, and agents would act on them. Add --yes if that is what you want.`;
+    const message =
+      `This would publish ${counted(count)} again, and agents would act on them. ` +
+      "Add --yes if that is what you want.";
     throw new CadreError("INVALID_OPTION", message, { option: "yes" });
   }
   const count = await bus.republish(past);
@@ -128,6 +131,6 @@ function counted(count: number): string {
 async function loadHandler(context: CommandContext, file: string): Promise<Feed> {
   const { handler } = await importModule(file, context.cwd);
   if (typeof handler === "function") return handler as Feed;
-  const message = `${file} exports no function "handler". Export one: export function handler(event) { … }`;
+  const message = `${file} exports no function "handler": export function handler(event) { … }`;
   throw new CadreError("INVALID_OPTION", message, { option: "to", value: file });
 }

@@ -33,8 +33,10 @@ export function addRun(program: Command, context: CommandContext): void {
   const command = program.command("run").summary("run the team that a module exports");
   command
     .description(
-      "Runs the agents that a module exports, until Ctrl-C: then running work ends or is given back. A second Ctrl-C ends at once.\n\n" +
-        "The module exports `agents`, a list, and if it likes `cadre`, options of startCadre, and `work(team)`, which is called when all agents work.",
+      "Runs the agents that a module exports, until Ctrl-C: then running work ends or is " +
+        "given back. A second Ctrl-C ends at once.\n\n" +
+        "The module exports `agents`, a list, and if it likes `cadre`, options of startCadre, " +
+        "and `work(team)`, which is called when all agents work.",
     )
     .argument("<file>", "the module: team.ts, team.js")
     .option("--once", "end when work(team) has returned")
@@ -51,7 +53,7 @@ async function run(context: CommandContext, file: string, flags: RunFlags): Prom
   const { output } = context;
   const module = await loadTeam(context, file);
   if (flags.once && !module.work) {
-    const message = `--once ends when work(team) has returned, and ${file} exports no function "work".`;
+    const message = `--once ends when work(team) is done, and ${file} exports no function "work".`;
     throw new CadreError("INVALID_OPTION", message, { option: "once" });
   }
   const {
@@ -142,7 +144,7 @@ async function printReport(
 async function loadTeam(context: CommandContext, file: string): Promise<TeamModule> {
   const { agents, cadre = {}, work } = await importModule(file, context.cwd);
   if (!Array.isArray(agents)) {
-    const message = `${file} exports no list "agents". Export one: export const agents = [defineAgent(…)];`;
+    const message = `${file} exports no list "agents": export const agents = [defineAgent(…)];`;
     throw new CadreError("INVALID_OPTION", message, { option: "agents", value: agents });
   }
   if (typeof cadre !== "object" || cadre === null) {
