@@ -247,8 +247,9 @@ export interface BusStats {
 }
 
 /**
- * Sees every event on its way out. Returns it, changed or not, or `undefined` to hold it from being
- * published (counted).
+ * Sees every event on its way out. `next` sends the event that it is given, changed or not, and
+ * rejects when it is refused. Without a call of `next` the event is not sent, counted as refused,
+ * and its publish resolves all the same.
  */
 export type PublishMiddleware = (
   event: AgentEvent,
