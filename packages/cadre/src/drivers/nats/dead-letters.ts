@@ -24,7 +24,7 @@ export class NatsDeadLetters implements DeadLetterBox {
   put(letter: DeadLetter): Promise<void> {
     return this.#with(async (session) => {
       const subject = letterSubject(session.settings.prefix, letter.id);
-      await session.store(subject, encodeLetter(letter, maxPayload(session)), {
+      await session.store(subject, encodeLetter(letter, session.maxPayload ?? Infinity), {
         "Content-Type": "application/json",
       });
     });
@@ -84,10 +84,6 @@ export class NatsDeadLetters implements DeadLetterBox {
       throw forCaller(error, session.url);
     }
   }
-}
-
-function maxPayload(session: Session): number {
-  return session.client.info?.max_payload ?? Infinity;
 }
 
 /** The stack goes first where the letter is too large: the event counts for more. */

@@ -21,7 +21,7 @@ const noBytes = new Uint8Array();
  */
 export function maxEventBytes(session: Session | undefined): number {
   const defaultPayload = 1_048_576; // the server's own, until it has said another
-  return (session?.client.info?.max_payload ?? defaultPayload) - reservedBytes;
+  return (session?.maxPayload ?? defaultPayload) - reservedBytes;
 }
 
 /** All are sent at once, in their order: the answers are waited for together. */

@@ -27,6 +27,7 @@ export class Session {
   readonly #unanswered = new Set<() => void>();
   readonly #waiting = new Set<() => void>();
   #connected = true;
+  #maxPayload: number | undefined;
   #ended = false;
   #inboxes = 0;
   readonly #inboxBase: string;
@@ -48,6 +49,12 @@ export class Session {
 
   get connected(): boolean {
     return this.#connected && !this.client.isClosed();
+  }
+
+  /** Largest message that the server takes; it says so whenever a connection is made. */
+  get maxPayload(): number | undefined {
+    this.#maxPayload = this.client.info?.max_payload ?? this.#maxPayload;
+    return this.#maxPayload;
   }
 
   get ended(): boolean {

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { after, test } from "node:test";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
 import {
   createEvent,
@@ -194,14 +195,12 @@ test(
 test("a group's consumers are the server's: named, durable, one subject each", options, () =>
   withBoth(async (transport, client) => {
     await transport.open(specOf("seen by people", { patterns: ["task.created", "task.failed"] }));
-    const answer = await client.request("$JS.API.CONSUMER.LIST.cadre", "{}", { timeout: 2_000 });
-    const { consumers } = answer.json<{ consumers: { config: Record<string, unknown> }[] }>();
-    const config = consumers.find(({ config: { description } }) =>
-      String(description).includes("seen by people"),
-    )?.config;
-    assert.match(String(config?.["durable_name"]), /^seen_by_people_[0-9a-f]{20}$/);
-    assert.equal(config?.["filter_subject"], "cadre.e.task.*._");
-    assert.equal(config?.["max_deliver"], -1);
+    const manager = await jetstreamManager(client);
+    const consumers = await Array.fromAsync(manager.consumers.list("cadre"));
+    const config = consumers.find((info) => info.config.description?.includes("by people"))?.config;
+    assert.match(String(config?.durable_name), /^seen_by_people_[0-9a-f]{20}$/);
+    assert.equal(config?.filter_subject, "cadre.e.task.*._");
+    assert.equal(config?.max_deliver, -1);
   }),
 );
 
@@ -354,3 +353,40 @@ test("a server without JetStream is refused with UNSUPPORTED", options, async ()
   );
   await transport.close();
 });
+
+test(
+  "a member that needs longer than the group's first one keeps its events as long",
+  options,
+  () =>
+    withBoth(async (transport) => {
+      const other = nats(server!.url);
+      const quick = await transport.open(specOf("patient", { leaseMs: 200 }));
+      const patient = await other.open(specOf("patient", { leaseMs: 3_000 }));
+      await transport.publish([{ event: makeEvent("patient.made") }]);
+      const lease = await takeOne(patient);
+      assert.equal(await takeOne(quick, 1_000), undefined, "it is not handed to another");
+      assert.equal(await lease!.settle({ kind: "ack" }), "ok");
+      assert.equal(await takeOne(quick, 500), undefined);
+      await other.close();
+    }),
+);
+
+test(
+  "a member that says nothing loses its event when its own time is over, not before",
+  options,
+  () =>
+    withBoth(async (transport) => {
+      const intake = await transport.open(specOf("silent", { leaseMs: 300 }));
+      await transport.publish([{ event: makeEvent("silent.made") }]);
+      const startedAt = systemClock.monotonic();
+      const late = await takeOne(intake);
+      const again = await takeOne(intake);
+      assert.ok(systemClock.monotonic() - startedAt >= 300);
+      assert.equal(again?.attempt, 2);
+      for (const kind of ["ack", "release", "park"] as const) {
+        assert.equal(await late!.settle({ kind }), "lost");
+      }
+      assert.equal(await late!.extend(1_000), "lost");
+      assert.equal(await again.settle({ kind: "ack" }), "ok");
+    }),
+);
