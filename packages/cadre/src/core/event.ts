@@ -99,8 +99,7 @@ export const metadataFields: readonly (keyof EventMetadata)[] = [
   "extensions",
 ];
 
-/** What a caused event takes over from its cause unless its publisher says otherwise. */
-const inherited = ["tenant", "userId", "traceparent", "tracestate"] as const;
+type Draft = { -readonly [Field in keyof EventMetadata]: EventMetadata[Field] };
 
 /**
  * Makes an event, frozen and checked.
@@ -113,69 +112,112 @@ export function createEvent<Type extends string, Payload>(
   context: EventContext,
   type: Type,
   payload: Payload,
-  options: EventOptions = {},
+  options?: EventOptions,
 ): AgentEvent<Type, Payload> {
   assertTopic(type);
   const timestamp = context.clock.now();
-  const id = options.id ?? context.random.id(timestamp);
+  const id = options?.id ?? context.random.id(timestamp);
   const event = {
     id,
     type,
     source: context.source,
     timestamp,
     payload: toFrozenJson(payload) as Payload,
-    metadata: makeMetadata(id, context, options),
+    metadata: Object.freeze(makeMetadata(id, context, options)),
   };
   return Object.freeze(event);
 }
 
-function makeMetadata(id: string, context: EventContext, options: EventOptions): EventMetadata {
-  const { cause } = options;
-  const metadata: Record<string, unknown> = {
-    version: options.version ?? context.version ?? "1.0.0",
-    correlationId: options.correlationId ?? cause?.metadata.correlationId ?? id,
-  };
-  if (cause) metadata["causationId"] = cause.id;
-  if (cause || hasMember(options)) addFields(metadata, options, cause);
-  checkMetadata(metadata);
-  return Object.freeze(metadata) as unknown as EventMetadata; // built field by field from one list
-}
-
-function addFields(
-  metadata: Record<string, unknown>,
-  options: EventOptions,
-  cause: AgentEvent | undefined,
-): void {
-  for (const field of metadataFields) {
-    if (field === "version" || field === "correlationId" || field === "causationId") continue;
-    let value: unknown = options[field];
-    if (value === undefined && cause && isInherited(field)) value = cause.metadata[field];
-    if (value === undefined) continue;
-    metadata[field] = field === "extensions" ? toFrozenJson(value) : value;
+function makeMetadata(
+  id: string,
+  context: EventContext,
+  options: EventOptions | undefined,
+): EventMetadata {
+  const cause = options?.cause;
+  const version = options?.version ?? context.version ?? "1.0.0";
+  const correlationId = options?.correlationId ?? cause?.metadata.correlationId ?? id;
+  assertField("version", version);
+  assertField("correlationId", correlationId);
+  if (!cause) {
+    const metadata: Draft = { version, correlationId };
+    if (options && hasMember(options)) addFields(metadata, options, options);
+    return metadata;
   }
+  assertField("causationId", cause.id);
+  const metadata: Draft = { version, correlationId, causationId: cause.id };
+  addFields(metadata, options, cause.metadata);
+  return metadata;
 }
 
-/** Most events have no options at all, and looking for seventeen takes longer than all the rest. */
+/**
+ * Adds what is there, in the order of {@link metadataFields}, field by field: a loop over their
+ * names takes four times as long. What `inherited` has is what a caused event takes over from its
+ * cause unless its publisher says otherwise.
+ */
+function addFields(
+  metadata: Draft,
+  options: EventOptions,
+  inherited: Pick<EventMetadata, "userId" | "tenant" | "traceparent" | "tracestate">,
+): void {
+  add(metadata, "target", options.target);
+  add(metadata, "key", options.key);
+  add(metadata, "priority", options.priority);
+  add(metadata, "expiresAt", options.expiresAt);
+  add(metadata, "deliverAt", options.deliverAt);
+  add(metadata, "agentId", options.agentId);
+  addEither(metadata, "userId", options.userId, inherited.userId);
+  addEither(metadata, "tenant", options.tenant, inherited.tenant);
+  addEither(metadata, "traceparent", options.traceparent, inherited.traceparent);
+  addEither(metadata, "tracestate", options.tracestate, inherited.tracestate);
+  add(metadata, "replyTo", options.replyTo);
+  add(metadata, "replayOf", options.replayOf);
+  add(metadata, "signature", options.signature);
+  if (options.extensions === undefined) return;
+  const extensions = toFrozenJson(options.extensions);
+  assertField("extensions", extensions);
+  metadata.extensions = extensions as NonNullable<EventMetadata["extensions"]>; // just asserted
+}
+
+function add<Field extends keyof Draft>(
+  metadata: Draft,
+  field: Field,
+  value: Draft[Field] | undefined,
+): void {
+  if (value === undefined) return;
+  assertField(field, value);
+  metadata[field] = value;
+}
+
+function addEither<Field extends keyof Draft>(
+  metadata: Draft,
+  field: Field,
+  own: Draft[Field] | undefined,
+  inherited: Draft[Field] | undefined,
+): void {
+  add(metadata, field, own === undefined ? inherited : own); // null is no absence: it is refused
+}
+
+/** Most events have no options at all, and looking for them takes longer than all the rest. */
 function hasMember(options: EventOptions): boolean {
   for (const _name in options) return true;
   return false;
-}
-
-function isInherited(field: string): field is (typeof inherited)[number] {
-  return (inherited as readonly string[]).includes(field);
 }
 
 /** Refuses metadata whose fields have the wrong type. Also the border check of every decoder. */
 export function checkMetadata(metadata: Readonly<Record<string, unknown>>): void {
   for (const field in metadata) {
     const value = metadata[field];
-    if (value === undefined || !knownFields.has(field) || isFieldValue(field, value)) continue;
-    throw new CadreError(
-      "INVALID_EVENT",
-      `metadata.${field} is ${JSON.stringify(value)}. ${expectation(field)}`,
-      { field: `metadata.${field}`, value },
-    );
+    if (value !== undefined && knownFields.has(field)) assertField(field, value);
   }
+}
+
+function assertField(field: string, value: unknown): void {
+  if (isFieldValue(field, value)) return;
+  throw new CadreError(
+    "INVALID_EVENT",
+    `metadata.${field} is ${JSON.stringify(value)}. ${expectation(field)}`,
+    { field: `metadata.${field}`, value },
+  );
 }
 
 const knownFields: ReadonlySet<string> = new Set(metadataFields);
