@@ -22,6 +22,11 @@ export interface CadreOptions {
    * Runs the orchestrator for features in this process. Any number of processes may. @default true
    */
   readonly orchestrator?: boolean;
+  /**
+   * Tells the store's log to the bus from this process, where they are two systems. One process
+   * does at a time; at least one must be able to. @default true
+   */
+  readonly relay?: boolean;
   /** @default 2_000 */
   readonly heartbeatMs?: number;
   /** Silence after which an agent is suspected. @default 10_000 */

@@ -163,15 +163,22 @@ export class RunningTeam implements Cadre {
   }
 
   close(options: { readonly deadlineMs?: number } = {}): Promise<DrainReport> {
-    this.#closing ??= this.#close(options.deadlineMs ?? closeDeadlineMs).finally(async () => {
-      this.#process.close();
-      await this.#parts.closeHomes().finally(() => this.#resolveClosed());
-    });
+    this.#closing ??= this.#closeAll(options.deadlineMs ?? closeDeadlineMs);
     return this.#closing;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** However badly a part closes, the homes are closed and who waits for the end is told. */
+  async #closeAll(deadlineMs: number): Promise<DrainReport> {
+    try {
+      return await this.#close(deadlineMs);
+    } finally {
+      this.#process.close();
+      await this.#parts.closeHomes().finally(this.#resolveClosed);
+    }
   }
 
   async #close(deadlineMs: number): Promise<DrainReport> {

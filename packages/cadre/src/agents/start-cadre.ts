@@ -99,7 +99,7 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
   const team = new RunningTeam(context, {
     agents: options.agents ?? [],
     registry: events,
-    relays: !sameLog,
+    relays: !sameLog && (options.relay ?? true),
     orchestrates: options.orchestrator ?? true,
     closeHomes: () => opened.close(),
   });
@@ -146,6 +146,7 @@ function checkCadreOptions(options: CadreOptions): void {
     bus: anything,
     events: anything,
     orchestrator: trueOrFalse,
+    relay: trueOrFalse,
     heartbeatMs: wholeNumber(1),
     suspectAfterMs: wholeNumber(1),
     leaseMs: wholeNumber(1),

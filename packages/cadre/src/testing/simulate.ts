@@ -31,6 +31,8 @@ export interface SimulationOptions {
    */
   readonly work: (team: Cadre) => Promise<unknown>;
   readonly faults?: FaultRates;
+  /** Puts something between the processes and the store, such as a mistake that must be found. */
+  readonly store?: (store: EventStore) => EventStore;
   /** More that must hold at the end, beside the built-in invariants. */
   readonly invariants?: readonly ((store: EventStore) => Promise<readonly string[]>)[];
   /**
@@ -146,6 +148,8 @@ class Simulation {
       name: "client",
       agents: [],
       orchestrator: false,
+      // the relay is one of the parts that must survive: the client never fails
+      relay: false,
       store: this.#store,
       bus: memory({ carrier: this.#carrier }),
       clock: this.#clock,
@@ -180,7 +184,7 @@ class Simulation {
         ...this.#options.team,
         name,
         agents: this.#options.agents(name),
-        store: simulated.store(this.#store),
+        store: simulated.store(this.#options.store?.(this.#store) ?? this.#store),
         bus: simulated.transport(inner),
         clock,
         random,

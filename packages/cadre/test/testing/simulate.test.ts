@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type } from "cadre";
+import { createEvent, SeededRandom, systemClock, type, type EventStore } from "cadre";
 import { defineTask } from "cadre/agents";
 import {
   simulate,
@@ -56,6 +56,98 @@ test("every kind of fault happens", async () => {
   const all =
     "crashAfter crashBefore duplicate fail full loseAnswer partition pauseAfter pauseBefore";
   assert.equal([...kinds].sort().join(" "), `${all} slow`);
+});
+
+/** Fails unless one of the first seeds breaks `invariant`. */
+async function assertFound(
+  invariant: string,
+  options: Partial<SimulationOptions>,
+  seeds = 10,
+): Promise<void> {
+  const found = new Set<string>();
+  for (let seed = 1; seed <= seeds && !found.has(invariant); seed += 1) {
+    await run(seed, { maxVirtualMs: 300_000, ...options }).catch((error: unknown) => {
+      if (!(error instanceof SimulationError)) throw error;
+      for (const violation of error.violations) found.add(violation.invariant);
+    });
+  }
+  assert.ok(found.has(invariant), `found only: ${[...found].join(", ") || "nothing"}`);
+}
+
+const changed = (store: EventStore, changes: Partial<EventStore>): EventStore => ({
+  name: store.name,
+  commit: (commit) => store.commit(commit),
+  read: (query) => store.read(query),
+  version: (stream) => store.version(stream),
+  head: () => store.head(),
+  watch: (wake) => store.watch(wake),
+  slot: (name) => store.slot(name),
+  slots: (prefix) => store.slots(prefix),
+  marked: (marks) => store.marked(marks),
+  pruneInbox: (olderThanMs) => store.pruneInbox(olderThanMs),
+  close: () => store.close(),
+  ...changes,
+});
+
+/** The mistake that everything is built against: a writer does not notice that it is late. */
+const withoutVersions = (store: EventStore): EventStore =>
+  changed(store, {
+    commit: ({ appends = [], ...rest }) => {
+      const blind = appends.map((append) => ({ ...append, expectedVersion: "any" as const }));
+      return store.commit({ ...rest, appends: blind });
+    },
+  });
+
+for (const invariant of ["one owner an epoch", "one end a task", "one receipt a key"]) {
+  test(`a store that ignores expected versions is found out: ${invariant}`, async () => {
+    await assertFound(invariant, { store: withoutVersions });
+  });
+}
+
+test("a store that forgets what was handled is found out: one record a cause", async () => {
+  const store = (inner: EventStore): EventStore =>
+    changed(inner, {
+      commit: ({ inbox: _inbox, ...commit }) => inner.commit(commit),
+      marked: async () => [],
+    });
+  const faults = { ...standardFaults, duplicate: 1 };
+  await assertFound("one record a cause", { store, faults });
+});
+
+test("a reader that misses events is found out: live projection = rebuilt projection", async () => {
+  const store = (inner: EventStore): EventStore =>
+    changed(inner, {
+      async *read(query) {
+        for await (const stored of inner.read(query)) {
+          if (stored.event.type !== "task.failed") yield stored;
+        }
+      },
+    });
+  await assertFound("live projection = rebuilt projection", { store });
+});
+
+test("a feature that nobody ends is found out", async () => {
+  const task = { name: "work", definition: Work, input: 1 };
+  const work: SimulationOptions["work"] = (team) =>
+    team.features.create({ id: "feature", title: "Never", tasks: [task] });
+  await assertFound("features end", { processes: [], work, invariants: [] }, 1);
+});
+
+const ghost = { source: "ghost", clock: systemClock, random: new SeededRandom(1) };
+
+test("a process that writes when all is done is found out: quiescence", async () => {
+  const store = (inner: EventStore): EventStore => {
+    let writes = 0;
+    return changed(inner, {
+      slots: async (prefix) => {
+        writes += 1;
+        const event = createEvent(ghost, "custom.ghost", { writes });
+        await inner.commit({ outbox: [event] });
+        return inner.slots(prefix);
+      },
+    });
+  };
+  await assertFound("quiescence", { store }, 1);
 });
 
 test("an invariant that does not hold fails the run, with the seed and the faults", async () => {
