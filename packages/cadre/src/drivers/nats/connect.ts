@@ -14,6 +14,7 @@ interface Library {
 const library = "@nats-io/transport-node";
 const firstPauseMs = 100;
 const mostPauseMs = 2_000;
+const pingEveryMs = 10_000; // a connection that is open and dead is noticed after three of them
 
 /** @throws {CadreError} MISSING_LIBRARY */
 export async function loadLibrary(): Promise<Library> {
@@ -90,6 +91,8 @@ export async function connect(
         maxReconnectAttempts: -1,
         reconnectTimeWait: 250,
         reconnectJitter: 250,
+        pingInterval: pingEveryMs,
+        maxPingOut: 2,
         timeout: Math.min(leftMs, 5_000),
         ...address.options,
         ...settings.connection,

@@ -13,6 +13,7 @@
  * says in between that it works.
  */
 import type { Lease, Recorded, Settlement } from "../../bus/transport.ts";
+import { isCadreError } from "../../core/errors.ts";
 import type { NatsMessageLike } from "./client.ts";
 import { consumerInfo } from "./groups.ts";
 import { forCaller, NobodyThere } from "./nats-error.ts";
@@ -94,7 +95,9 @@ export class NatsLease implements Lease {
   async extend(ms: number): Promise<"ok" | "lost"> {
     if (this.#settlement !== undefined || this.isLost) return "lost";
     const startedAt = this.#now();
-    const answer = await this.#order("extend", orders.working);
+    const answer = await this.#order("extend", orders.working).catch((error: unknown) => {
+      throw forCaller(error, this.#parts.session.url);
+    });
     if (answer === "lost") return answer;
     this.#heldUntil = Math.max(this.#heldUntil, startedAt + this.#parts.ackWaitMs);
     this.#wantedUntil = startedAt + ms;
@@ -128,31 +131,59 @@ export class NatsLease implements Lease {
         // between doubles, and loses nothing.
         const { session, copySubject } = this.#parts;
         const headers = copiedHeaders(this.#message, this.recorded, this.attempt);
-        await session.store(copySubject(this.recorded), this.#message.data, headers);
-        return this.#order("release", orders.ack);
+        const subject = copySubject(this.recorded);
+        // The last copy of an event takes the place of the one before.
+        const copied = await this.#whileOwned(
+          () => session.store(subject, this.#message.data, headers),
+          true,
+        );
+        return copied === "lost" ? copied : this.#order("release", orders.ack);
       }
     }
   }
 
   /** Tells the server, and resolves when it has heard it. */
-  async #order(what: string, order: Uint8Array): Promise<"ok" | "lost"> {
+  #order(what: string, order: Uint8Array): Promise<"ok" | "lost"> {
+    const { session } = this.#parts;
+    return this.#whileOwned(async (timeoutMs) => {
+      await session.request(what, this.#message.reply ?? "", order, { timeoutMs });
+    }, what !== "retry");
+  }
+
+  /**
+   * Goes on over breaks of the connection, as long as the event is ours: what is told twice changes
+   * nothing. A retry is the exception: told again, it would take the event from who has it next.
+   */
+  async #whileOwned(
+    operation: (timeoutMs: number) => Promise<unknown>,
+    isHarmlessTwice: boolean,
+  ): Promise<"ok" | "lost"> {
     const { session, stream, consumer } = this.#parts;
     const { clock, requestTimeoutMs } = session.settings;
-    const until = Math.min(this.#heldUntil, this.#wantedUntil);
     for (;;) {
-      if (session.ended) return "lost";
-      const leftMs = until - this.#now();
-      if (leftMs <= 0) return "lost";
+      const leftMs = Math.min(this.#heldUntil, this.#wantedUntil) - this.#now();
+      if (session.ended || leftMs <= 0) return "lost";
       try {
-        const timeoutMs = Math.min(leftMs, requestTimeoutMs);
-        await session.request(what, this.#message.reply ?? "", order, { timeoutMs });
+        await operation(Math.min(leftMs, requestTimeoutMs));
         return "ok";
       } catch (error) {
         if (session.ended) throw closedError();
-        if (!(error instanceof NobodyThere)) throw error;
-        if (!(await consumerInfo(session, stream, consumer))) return "lost";
+        if (error instanceof NobodyThere) {
+          if (!(await this.#consumerIsThere(stream, consumer))) return "lost";
+        } else if (!isHarmlessTwice || session.client.isClosed() || !isPassing(error)) {
+          throw error;
+        }
         await clock.sleep(askAgainMs);
       }
+    }
+  }
+
+  async #consumerIsThere(stream: string, consumer: string): Promise<boolean> {
+    try {
+      return (await consumerInfo(this.#parts.session, stream, consumer)) !== undefined;
+    } catch (error) {
+      if (error instanceof NobodyThere || isPassing(error)) return true; // not known: asked again
+      throw error;
     }
   }
 
@@ -193,6 +224,11 @@ export class NatsLease implements Lease {
   #now(): number {
     return this.#parts.session.settings.clock.monotonic();
   }
+}
+
+/** A break of the connection, or an answer that did not come. */
+function isPassing(error: unknown): boolean {
+  return isCadreError(error, "UNREACHABLE") || isCadreError(error, "TIMEOUT");
 }
 
 function retryOrder(delayMs: number): Uint8Array {
