@@ -104,9 +104,17 @@ export interface TaskContext<State = unknown> extends AgentContext<State> {
 
 export interface OnOptions {
   readonly filter?: FilterDocument;
+  /** The durable handlers of an agent are one group: set it on one of them, and it holds for all. */
   readonly retry?: RetryOptions;
-  /** Broadcast instead of the agent's durable group. */
+  /**
+   * Time for one attempt in milliseconds, for all durable handlers together. 0 is no limit: a handler
+   * may sleep for days, and its lease is renewed meanwhile.
+   * @default 0
+   */
+  readonly timeoutMs?: number;
+  /** Broadcast instead of the agent's durable group: at most once, no retry. */
   readonly ephemeral?: boolean;
+  /** Events at once. The largest of the durable handlers holds for all. @default the capacity */
   readonly concurrency?: number;
 }
 

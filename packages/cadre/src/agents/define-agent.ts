@@ -1,35 +1,65 @@
 import { CadreError } from "../core/errors.ts";
+import { anything, checkOptions, someObject, trueOrFalse, wholeNumber } from "../core/options.ts";
+import { assertPattern } from "../core/pattern.ts";
 import type { AgentDefinition, AgentOptions, EventWork, OnOptions, TaskWork } from "./agent.ts";
 
 const namePattern = /^[a-z0-9_-]{1,64}$/;
+const someWords = { expected: "a list of words", accepts: Array.isArray };
 
 /**
  * Declares an agent. Pure: nothing runs before `startCadre`, and each `does` and `on` returns a new
  * definition.
  *
- * @throws {CadreError} INVALID_OPTION, when the name isn't one word of `[a-z0-9_-]{1,64}`, the
- * capacity isn't a whole number
- *   above 0, or a task is given twice
+ * @throws {CadreError} INVALID_OPTION, for an unknown option, a name that isn't one word of
+ *   `[a-z0-9_-]{1,64}`, a capacity that isn't a whole number above 0, a task that is given twice, or
+ *   handlers of one group that contradict each other
+ * @throws {CadreError} INVALID_PATTERN, when an `on` has no pattern
  */
 export function defineAgent<State = undefined>(
   options: AgentOptions<State>,
 ): AgentDefinition<State> {
-  if (!namePattern.test(options.name)) {
-    throw new CadreError(
-      "INVALID_OPTION",
-      `The agent's name "${options.name}" isn't one word of [a-z0-9_-], at most 64 characters.`,
-      { option: "name", value: options.name },
-    );
+  checkOptions("defineAgent", options, {
+    name: {
+      expected: "one word of [a-z0-9_-], at most 64 characters",
+      accepts: (value) => typeof value === "string" && namePattern.test(value),
+    },
+    capabilities: someWords,
+    specializations: someWords,
+    capacity: wholeNumber(1),
+    state: someObject,
+  });
+  return build(options, options.capacity ?? 1, [], []);
+}
+
+function checkOn<State>(
+  agent: string,
+  pattern: string,
+  options: OnOptions,
+  earlier: readonly EventWork<State>[],
+): void {
+  assertPattern(pattern);
+  checkOptions(`on("${pattern}")`, options, {
+    filter: anything,
+    retry: someObject,
+    timeoutMs: wholeNumber(0),
+    ephemeral: trueOrFalse,
+    concurrency: wholeNumber(1),
+  });
+  const refuse = (option: string, why: string): never => {
+    throw new CadreError("INVALID_OPTION", `Agent "${agent}", on("${pattern}"): ${why}`, {
+      option,
+    });
+  };
+  if (options.ephemeral && options.retry) {
+    refuse("retry", "an ephemeral handler is not retried. Leave out one of the two.");
   }
-  const capacity = options.capacity ?? 1;
-  if (!Number.isInteger(capacity) || capacity < 1) {
-    throw new CadreError(
-      "INVALID_OPTION",
-      `The capacity of agent "${options.name}" is ${capacity}. Give a whole number above 0.`,
-      { option: "capacity", value: capacity },
-    );
+  if (options.ephemeral) return;
+  for (const option of ["retry", "timeoutMs"] as const) {
+    const other = earlier.find(({ options: set }) => !set.ephemeral && set[option] !== undefined);
+    const same = JSON.stringify(other?.options[option]) === JSON.stringify(options[option]);
+    if (!other || options[option] === undefined || same) continue;
+    refuse(option, `"${other.pattern}" sets another one, and both are one group. Set it once.`);
   }
-  return build(options, capacity, [], []);
 }
 
 function build<State>(
@@ -69,6 +99,7 @@ function build<State>(
     ) {
       const run = typeof second === "function" ? second : third!;
       const onOptions = typeof second === "function" ? {} : second;
+      checkOn(options.name, pattern, onOptions, events);
       return build(options, capacity, tasks, [...events, { pattern, options: onOptions, run }]);
     },
   };

@@ -1,6 +1,7 @@
 import { CadreError } from "../core/errors.ts";
 import type { PayloadType, StandardSchema } from "../core/event-definition.ts";
 import { toFrozenJson, type JsonValue } from "../core/json.ts";
+import { anything, checkOptions, someText, wholeNumber } from "../core/options.ts";
 import { isStandardSchema, payloadCheck } from "../core/payload-check.ts";
 import type { TaskDefinition } from "./task.ts";
 
@@ -26,6 +27,10 @@ export interface TaskOptionsOf<Input, Output> {
 }
 
 const namePattern = /^[a-z0-9_-]{1,64}(\.[a-z0-9_-]{1,64}){0,7}$/;
+const someName = {
+  expected: "one to eight words of [a-z0-9_-], separated by dots",
+  accepts: (value: unknown): boolean => typeof value === "string" && namePattern.test(value),
+};
 
 /**
  * Declares a kind of task.
@@ -35,23 +40,17 @@ const namePattern = /^[a-z0-9_-]{1,64}(\.[a-z0-9_-]{1,64}){0,7}$/;
 export function defineTask<Input, Output>(
   options: TaskOptionsOf<Input, Output>,
 ): TaskDefinition<Input, Output> {
-  const { name, maxAttempts = 3 } = options;
-  const capability = options.capability ?? name;
-  for (const [option, value] of [
-    ["name", name],
-    ["capability", capability],
-  ] as const) {
-    if (!namePattern.test(value)) {
-      throw new CadreError(
-        "INVALID_OPTION",
-        `The task's ${option} "${value}" isn't one to eight words of [a-z0-9_-], separated by dots.`,
-        { option, value },
-      );
-    }
-  }
-  checkPositive("maxAttempts", maxAttempts);
-  if (options.deadlineMs !== undefined) checkPositive("deadlineMs", options.deadlineMs);
-  if (options.timeoutMs !== undefined) checkPositive("timeoutMs", options.timeoutMs);
+  checkOptions("defineTask", options, {
+    name: someName,
+    input: anything,
+    output: anything,
+    capability: someName,
+    version: someText,
+    maxAttempts: wholeNumber(1),
+    deadlineMs: wholeNumber(1),
+    timeoutMs: wholeNumber(1),
+  });
+  const { name, capability = name, maxAttempts = 3 } = options;
   return Object.freeze({
     name,
     capability,
@@ -62,15 +61,6 @@ export function defineTask<Input, Output>(
     checkInput: checker(options.input, `${name}'s input`),
     checkOutput: checker(options.output, `${name}'s output`),
   });
-}
-
-function checkPositive(option: string, value: number): void {
-  if (Number.isInteger(value) && value > 0) return;
-  throw new CadreError(
-    "INVALID_OPTION",
-    `The task's ${option} is ${value}. Give a whole number above 0.`,
-    { option, value },
-  );
 }
 
 function checker<Value>(

@@ -1,7 +1,15 @@
 /** Where tasks are asked for: creates them, finds them, waits for their results, cancels them. */
 import type { Append } from "../core/commit.ts";
 import { CadreError, isCadreError } from "../core/errors.ts";
-import type { AgentEvent } from "../core/event.ts";
+import { priorities, type AgentEvent } from "../core/event.ts";
+import {
+  anything,
+  checkOptions,
+  oneOf,
+  someObject,
+  someText,
+  wholeNumber,
+} from "../core/options.ts";
 import type { CommitResult } from "../store/event-store.ts";
 import type { TaskQuery } from "./cadre.ts";
 import { throughTrouble } from "./passing-trouble.ts";
@@ -17,6 +25,20 @@ import {
 } from "./task-fold.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 import type { TeamContext } from "./team-context.ts";
+
+const someWords = { expected: "a list of ids", accepts: Array.isArray };
+const optionRules = {
+  id: someText,
+  priority: oneOf(...priorities),
+  deadlineMs: wholeNumber(1),
+  maxAttempts: wholeNumber(1),
+  dependsOn: someWords,
+  assignTo: someText,
+  feature: someText,
+  parent: someText,
+  parentDeadlineAt: anything,
+  cause: someObject,
+};
 
 /** What creates a task beside its user: where it comes from. */
 export interface CreateOptions extends TaskOptions {
@@ -167,6 +189,7 @@ export class TaskDesk {
     readonly entry: BoardEntry;
   } {
     const { definition, options = {} } = request;
+    checkOptions(`the task "${definition.name}"`, options, optionRules);
     const { clock, random, name } = this.#context;
     const created = taskCreated(this.#context, {
       id: options.id ?? random.id(clock.now()),

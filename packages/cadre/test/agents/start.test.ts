@@ -45,8 +45,41 @@ for (const [name, define] of [
   ["a task done twice", () => echo.does(Echo, (text) => text)],
   ["a task's name in capitals", () => defineTask({ name: "ECHO" })],
   ["half an attempt", () => defineTask({ name: "echo", maxAttempts: 0.5 })],
+  [
+    "an option of an agent that isn't one",
+    () => defineAgent({ name: "a", capcity: 2 } as object as { name: string }),
+  ],
+  [
+    "an option of a task that isn't one",
+    () => defineTask({ name: "a", maxAttempt: 2 } as { name: string }),
+  ],
+  [
+    "a retry of an ephemeral handler",
+    () => echo.on("a.*", { ephemeral: true, retry: {} }, () => {}),
+  ],
+  [
+    "two retries of one group",
+    () =>
+      echo
+        .on("a.*", { retry: { maxAttempts: 1 } }, () => {})
+        .on("b.*", { retry: { maxAttempts: 3 } }, () => {}),
+  ],
 ] as const) {
   test(`${name} is refused where it is declared`, () => {
     assert.throws(define, (error: unknown) => isCadreError(error, "INVALID_OPTION"));
   });
 }
+
+test("a pattern that is none is refused where it is declared", () => {
+  assert.throws(
+    () => echo.on("a*", () => {}),
+    (error: unknown) => isCadreError(error, "INVALID_PATTERN"),
+  );
+});
+
+test("an option of a new task that isn't one is refused, and no task is made", async () => {
+  await using team = await startCadre({ agents: [echo] });
+  const options = { dependOn: ["x"] } as object;
+  await assert.rejects(team.tasks.create(Echo, "hello", options), /dependOn.*dependsOn/s);
+  assert.equal(await team.store.version("task/x"), 0);
+});

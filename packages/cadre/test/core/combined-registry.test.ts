@@ -25,3 +25,21 @@ test("what the first registry knows is its own to check", () => {
   );
   assert.equal(both.list().filter(({ type: name }) => name === "task.created").length, 1);
 });
+
+test("a name that neither knows is refused with the closest one of the user's own", () => {
+  const both = combineRegistries(
+    defineEvents({ "order.placed": type<{ id: number }>() }),
+    builtinEvents,
+  );
+  assert.throws(() => both.validate("order.plaecd", {}), /closest: "order\.placed"/);
+});
+
+test("a type declared by its name comes before a family that it also fits", () => {
+  const family = { schema: { type: "object", required: ["mine"] } };
+  const both = combineRegistries(defineEvents({ "task.#": family }), builtinEvents);
+  assert.deepEqual(both.validate("task.created", { taskId: "1" }), { taskId: "1" });
+  assert.throws(
+    () => both.validate("task.of.mine", {}),
+    (error: unknown) => isCadreError(error, "INVALID_PAYLOAD"),
+  );
+});
