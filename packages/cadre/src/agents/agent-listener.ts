@@ -5,7 +5,7 @@
  * The steps of a handler are journaled by group and event over all attempts. Its effects commit
  * with the delivery.
  */
-import { isCadreError } from "../core/errors.ts";
+import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import { compileFilter, type CompiledFilter } from "../core/filter.ts";
 import { compilePattern } from "../core/pattern.ts";
@@ -61,7 +61,22 @@ export class AgentListener {
   async declare(): Promise<void> {
     const [first] = this.#durable;
     if (!first) return;
-    await this.#port.context.bus.declareGroup(first.work.pattern, this.#groupOptions());
+    const { bus } = this.#port.context;
+    try {
+      await bus.declareGroup(first.work.pattern, this.#groupOptions());
+    } catch (error) {
+      throw isCadreError(error, "GROUP_MISMATCH") ? this.#otherPatterns(error) : error;
+    }
+  }
+
+  #otherPatterns(error: CadreError<"GROUP_MISMATCH">): CadreError {
+    const { name } = this.#port.agent;
+    const message =
+      `Agent "${name}" has listened on this log with other patterns (${error.details.expected}), ` +
+      "and its place in the log belongs to those. Give the new handlers to an agent of another " +
+      `name, or forget that place, and what it had not handled, with ` +
+      `transport.deleteGroup("${error.details.group}").`;
+    return new CadreError("GROUP_MISMATCH", message, error.details, error);
   }
 
   async start(): Promise<void> {
@@ -94,11 +109,13 @@ export class AgentListener {
     const concurrency = Math.max(
       ...this.#durable.map(({ work }) => work.options.concurrency ?? this.#port.agent.capacity),
     );
-    const retry = this.#durable.find(({ work }) => work.options.retry)?.work.options.retry;
+    const set = this.#durable.map(({ work }) => work.options);
+    const retry = set.find((options) => options.retry !== undefined)?.retry;
     return {
       group: agentGroup(this.#port.agent.name),
       also: others.map(({ work }) => work.pattern),
       concurrency,
+      timeoutMs: set.find((options) => options.timeoutMs !== undefined)?.timeoutMs ?? 0,
       ...(retry === undefined ? {} : { retry }),
     };
   }
