@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { isCadreError } from "cadre";
 import { defineAgent } from "cadre/agents";
 import { testTeam } from "cadre/testing";
 
@@ -149,5 +150,32 @@ test("presence has edges: online, suspected, dead, returned, left", async () => 
     "other returned",
     "other left",
   ]);
+  await bench.close();
+});
+
+test("an agent that comes back with other patterns is told whose place in the log it would take", async () => {
+  const bench = testTeam();
+  const first = defineAgent({ name: "ear" }).on("custom.one", () => {});
+  await bench.until((await bench.start({ agents: [first] })).close());
+  const second = first.on("custom.two", () => {});
+  await assert.rejects(bench.start({ agents: [second] }), (error: unknown) => {
+    assert.ok(isCadreError(error, "GROUP_MISMATCH"));
+    assert.match(error.message, /Agent "ear".*custom\.one.*deleteGroup\("agent\.ear"\)/s);
+    return true;
+  });
+  await bench.close();
+});
+
+test("a handler may sleep longer than any timeout", async () => {
+  const bench = testTeam();
+  const woken: number[] = [];
+  const sleeper = defineAgent({ name: "sleeper" }).on("custom.night", async (_event, ctx) => {
+    await ctx.sleep("night", 300_000); // ten times what a bare subscription allows
+    woken.push(ctx.attempt);
+  });
+  const team = await bench.start({ agents: [sleeper] });
+  await team.bus.publish("custom.night", {});
+  await bench.until(bench.clock.sleep(400_000), 500_000);
+  assert.deepEqual(woken, [1]);
   await bench.close();
 });
