@@ -75,6 +75,10 @@ export class StepJournal {
     await this.flush();
     const stepKey = `${this.#sink.key}/${name}`;
     const policy = options.after ?? (options.undo ? "ask" : "retry");
+    if (policy === "check" && !options.check) {
+      const message = `Step "${name}" has after: "check" and no check. Give it one.`;
+      throw new CadreError("INVALID_OPTION", message, { option: "check" });
+    }
     if (recorded) {
       const settled = await this.#resolveDoubt(name, stepKey, policy, options);
       if (settled) return this.#receipt(name, stepKey, inputHash, settled.result);
@@ -222,14 +226,14 @@ export class StepJournal {
   }
 
   #receipt<Result>(name: string, stepKey: string, inputHash: string, result: Result): Result {
-    const json = result === undefined ? null : toFrozenJson(result);
-    this.#records.set(name, { inputHash, done: true, result: json });
+    // What the first run returns is what every later attempt gets back; nothing stays nothing.
+    const kept = result === undefined ? {} : { result: toFrozenJson(result) };
+    this.#records.set(name, { inputHash, done: true, ...kept });
     this.#pending.push(
-      this.#sink.makeEvent("step.receipt", { step: name, key: stepKey, inputHash, result: json }),
+      this.#sink.makeEvent("step.receipt", { step: name, key: stepKey, inputHash, ...kept }),
     );
     this.#flushSoon();
-    // What the first run returns is what every later attempt will get back.
-    return (result === undefined ? undefined : json) as Result;
+    return kept.result as Result;
   }
 
   #flushSoon(): void {
@@ -248,7 +252,8 @@ export class StepJournal {
     if (event.type === "step.intent" && !this.#records.get(name)?.done) {
       this.#records.set(name, { inputHash, done: false });
     } else if (event.type === "step.receipt") {
-      this.#records.set(name, { inputHash, done: true, result: fields["result"] ?? null });
+      const kept = "result" in fields ? { result: fields["result"] } : {};
+      this.#records.set(name, { inputHash, done: true, ...kept });
     } else if (event.type === "step.timer") {
       this.#timers.set(name, Number(fields["dueAt"]));
     }

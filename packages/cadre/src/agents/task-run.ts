@@ -7,7 +7,7 @@
  *      ├──────cancelled────────▶ cancelled
  *      └──────runtime closing──▶ given back, attempt not counted
  */
-import { CadreError, isCadreError } from "../core/errors.ts";
+import { CadreError, isCadreError, type ErrorCode } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import type { AnyAgent, TaskContext, TaskWork } from "./agent.ts";
@@ -43,6 +43,14 @@ export interface TaskRunPort {
 }
 
 // reports in between are merged: a loop that reports each item must not fill the log
+/** What no other attempt can mend: only a person, or another version of the code. */
+const hopeless: ReadonlySet<ErrorCode> = new Set([
+  "TERMINAL",
+  "INVALID_PAYLOAD",
+  "INVALID_OPTION",
+  "STEP_DRIFT",
+  "STEP_IN_DOUBT",
+]);
 const progressEveryMs = 1_000;
 const maxRetryDelayMs = 60_000;
 const minRetryDelayMs = 200;
@@ -308,7 +316,7 @@ export class TaskRun {
       return taskChanged(context, agent.name, entry, { type: "task.cancelled", reason });
     }
     const now = context.clock.now();
-    const terminal = isCadreError(error, "TERMINAL") || isCadreError(error, "INVALID_PAYLOAD");
+    const terminal = isCadreError(error) && hopeless.has(error.code);
     const late = deadlineAt !== undefined && deadlineAt <= now;
     if (terminal || late || attempt >= maxAttempts) {
       return taskFailed(context, agent.name, entry, error);

@@ -54,12 +54,14 @@ export class TaskSlots {
 
 /**
  * The slot of one run. Its handler may wait for several things at once: the first wait gives the
- * slot back, and the first that ends takes one again.
+ * slot back, and the last that ends takes one again. A handler that took it sooner would hold up
+ * the children that it still waits for.
  */
 export class SlotHold {
   readonly #slots: { giveBack(): void; takeAgain(): Promise<void> };
   #held = true;
   #over = false;
+  #waits = 0;
   #returning: Promise<void> | undefined;
 
   constructor(slots: { giveBack(): void; takeAgain(): Promise<void> }) {
@@ -68,11 +70,13 @@ export class SlotHold {
 
   /** Runs `wait` without holding the slot. */
   async without<Result>(wait: () => Promise<Result>): Promise<Result> {
+    this.#waits += 1;
     this.#let();
     try {
       return await wait();
     } finally {
-      await this.#return();
+      this.#waits -= 1;
+      if (this.#waits === 0) await this.#return();
     }
   }
 
@@ -93,7 +97,7 @@ export class SlotHold {
     this.#returning ??= this.#slots.takeAgain().then(() => {
       this.#returning = undefined;
       this.#held = true;
-      if (this.#over) this.#let();
+      if (this.#over || this.#waits > 0) this.#let();
     });
     return this.#returning;
   }
