@@ -111,12 +111,13 @@ test("a step in doubt with an undo asks a person", async () => {
       ),
     ],
   });
-  const handle = await team.tasks.create(Job, 1, { maxAttempts: 2 });
+  const handle = await team.tasks.create(Job, 1, { maxAttempts: 9 });
   await assert.rejects(bench.until(handle.result()), (error: unknown) => {
     assert.ok(isCadreError(error, "REQUEST_FAILED"));
     assert.equal(error.details.code, "STEP_IN_DOUBT");
     return true;
   });
+  assert.equal((await handle.state()).attempt, 2, "no attempt after the one that found the doubt");
   await bench.close();
 });
 
@@ -160,5 +161,34 @@ test("a task of one step costs two commits", async () => {
   const handle = await team.tasks.create(Job, 1);
   await bench.until(handle.result());
   assert.equal(commits, 2);
+  await bench.close();
+});
+
+test("a step that returned nothing returns nothing in a later attempt too", async () => {
+  const bench = testTeam();
+  const returned: unknown[] = [];
+  const team = await bench.start({
+    agents: [
+      agentOf(async (ctx) => {
+        returned.push(await ctx.step("nothing", () => {}));
+        if (returned.length === 1) throw new Error("again");
+        return null;
+      }),
+    ],
+  });
+  const handle = await team.tasks.create(Job, 1);
+  await bench.until(handle.result());
+  assert.deepEqual(returned, [undefined, undefined]);
+  await bench.close();
+});
+
+test('a step with after: "check" and no check is refused at its first run', async () => {
+  const bench = testTeam();
+  const team = await bench.start({
+    agents: [agentOf((ctx) => ctx.step("effect", () => 1, { after: "check" }))],
+  });
+  const handle = await team.tasks.create(Job, 1);
+  await assert.rejects(bench.until(handle.result()), /no check/);
+  assert.equal((await handle.state()).attempt, 1);
   await bench.close();
 });
