@@ -113,8 +113,8 @@ export class TaskDesk {
       events,
     }));
     try {
-      const { position, duplicate } = await this.#context.store.commit({ appends });
-      if (!duplicate) for (const { entry } of prepared) this.#board.applied(entry, position);
+      // The board learns of them from the tail: some may be there already, and even have ended.
+      await this.#context.store.commit({ appends });
     } catch (error) {
       if (!isCadreError(error, "VERSION_CONFLICT") && !isCadreError(error, "DUPLICATE_ID"))
         throw error;

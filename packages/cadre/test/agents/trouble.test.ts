@@ -167,6 +167,7 @@ test("createAll gives handles of what it created, also when a part was there", a
     agents: [defineAgent({ name: "agent" }).does(Work, (n) => n)],
   });
   await team.tasks.create(Work, 1, { id: "there" });
+  await bench.clock.advance(1_000);
   const handles = await team.tasks.createAll([
     { definition: Work, input: 1, options: { id: "there" } },
     { definition: Work, input: 2 },
@@ -175,6 +176,22 @@ test("createAll gives handles of what it created, also when a part was there", a
     await bench.until(Promise.all(handles.map((handle) => handle.result()))),
     [1, 2],
   );
+  await bench.close();
+});
+
+test("createAll puts no ended task on the board again", async () => {
+  const bench = testTeam();
+  const team = await bench.start({
+    agents: [defineAgent({ name: "agent" }).does(Work, (n) => n)],
+  });
+  const there = { definition: Work, input: 1, options: { id: "there" } };
+  const [first] = await team.tasks.createAll([there]);
+  assert.equal(await bench.until(first!.result()), 1);
+  // At the same instant, by the same runtime: the very same event, which the store skips.
+  bench.clock.jump(-bench.clock.monotonic());
+  await team.tasks.createAll([there, { definition: Work, input: 2 }]);
+  await bench.clock.advance(5_000);
+  assert.equal(team.stats().tasksOpen, 0);
   await bench.close();
 });
 
@@ -267,7 +284,9 @@ test("a step is not begun when its intent was written after the lease", async ()
 test("steps of an event's handler may run at once", async () => {
   const bench = testTeam();
   const ran: string[] = [];
+  let attempts = 0;
   const agent = defineAgent({ name: "agent" }).on("custom.go", async (_event, ctx) => {
+    attempts += 1;
     const step = (name: string): Promise<number> =>
       ctx.step(name, () => ran.push(name), { after: "skip" });
     await Promise.all([step("left"), step("right")]);
@@ -276,6 +295,7 @@ test("steps of an event's handler may run at once", async () => {
   await team.bus.publish("custom.go", {});
   await bench.clock.advance(10_000);
   assert.deepEqual(ran.sort(), ["left", "right"]);
+  assert.equal(attempts, 1);
   await bench.close();
 });
 
