@@ -17,7 +17,13 @@ import type { CircuitBreaker } from "./circuit-breaker.ts";
 import { createCounters, type Counters } from "./counters.ts";
 import { RunningDelivery, type DeliveryParts } from "./delivery.ts";
 import type { ErrorChannel } from "./error-channel.ts";
-import { finishHandler, isPromise, startHandler, type HandlerRunParts } from "./handler-run.ts";
+import {
+  HandlerWatch,
+  isPromise,
+  startHandler,
+  type HandlerFailure,
+  type HandlerRunParts,
+} from "./handler-run.ts";
 import { RingQueue } from "./ring-queue.ts";
 import type { SubscriptionPlan } from "./subscription-plan.ts";
 import { Wakeup } from "./wakeup.ts";
@@ -37,19 +43,14 @@ export interface BroadcastParts extends HandlerRunParts {
   readonly onClose: (subscription: BroadcastSubscription) => void;
 }
 
-interface Running {
-  readonly delivery: RunningDelivery;
-  /** Set at the deadline of a close: however it ends now, it is not the handler's failure. */
-  givenUp: boolean;
-  abandon: ((reason: unknown) => void) | undefined;
-}
-
 export class BroadcastSubscription implements Subscription, MemberOfBus {
   readonly plan: SubscriptionPlan;
   readonly counters: Counters = createCounters();
   readonly #parts: BroadcastParts;
   readonly #queue = new RingQueue<AgentEvent>();
-  readonly #running = new Set<Running>();
+  readonly #running = new Set<HandlerWatch>();
+  /** At the deadline of a close: however a handler ends now, it is not the handler's failure. */
+  #givenUp = false;
   readonly #idle = new Wakeup();
   readonly #room = new Wakeup();
   readonly #pressure: Backpressure;
@@ -176,10 +177,10 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
     const reason = new CadreError("CLOSED", `Subscription "${this.name}" was closed.`, {
       what: this.name,
     });
-    for (const running of this.#running) {
-      running.givenUp = true;
-      running.delivery.abort(reason);
-      running.abandon?.(reason);
+    this.#givenUp = true;
+    for (const watch of this.#running) {
+      watch.delivery.abort(reason);
+      watch.abandon(reason);
     }
   }
 
@@ -261,7 +262,7 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
     this.#syncRuns += 1;
     try {
       const running = startHandler(this.#parts, event, delivery);
-      if (isPromise(running)) void this.#finish(running, delivery);
+      if (isPromise(running)) this.#watch(running, delivery);
       else this.#succeeded(delivery);
     } catch (error) {
       this.#failed(delivery, error);
@@ -270,21 +271,21 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
     }
   }
 
-  async #finish(running: PromiseLike<unknown>, delivery: RunningDelivery): Promise<void> {
-    const entry: Running = { delivery, givenUp: false, abandon: undefined };
-    this.#running.add(entry);
-    try {
-      await finishHandler(this.#parts, running, delivery, (abandon) => {
-        entry.abandon = abandon;
-      });
-      this.#succeeded(delivery);
-    } catch (error) {
-      if (entry.givenUp) delivery.end();
-      else this.#failed(delivery, error);
-    }
-    this.#running.delete(entry);
-    this.pump();
+  #watch(running: PromiseLike<unknown>, delivery: RunningDelivery): void {
+    const watch = new HandlerWatch(this.#parts, delivery, this.#onEnd);
+    this.#running.add(watch);
+    watch.follow(running);
   }
+
+  // One function for all runs: a closure and a promise for each cost more than a small handler.
+  readonly #onEnd = (watch: HandlerWatch, failure: HandlerFailure | undefined): void => {
+    const { delivery } = watch;
+    if (!failure) this.#succeeded(delivery);
+    else if (this.#givenUp) delivery.end();
+    else this.#failed(delivery, failure.error);
+    this.#running.delete(watch);
+    this.pump();
+  };
 
   #succeeded(delivery: RunningDelivery): void {
     delivery.end();

@@ -9,6 +9,7 @@ import type { AgentEvent } from "../core/event.ts";
 import { TopicTrie } from "../core/topic-trie.ts";
 import type { BroadcastSubscription } from "./broadcast-subscription.ts";
 import type { Fairness } from "./fairness.ts";
+import { callHandler } from "./handler-scope.ts";
 import type { Middleware } from "./middleware.ts";
 import { isInternal } from "./reply.ts";
 import type { Recorded, Transport } from "./transport.ts";
@@ -140,11 +141,8 @@ export class Broadcasts {
       onRefused(shown, error);
       return;
     }
-    const passes = middleware.passes(event) || isInternal(event.type);
-    for (const subscription of routes) {
-      if (passes) subscription.offer(event);
-      else subscription.counters.filtered += 1;
-    }
+    if (middleware.passes(event) || isInternal(event.type)) callHandler(offerAll, event, routes);
+    else for (const subscription of routes) subscription.counters.filtered += 1;
   }
 
   async #drainDeferred(): Promise<void> {
@@ -163,6 +161,11 @@ export class Broadcasts {
     this.#deferred = [];
     this.#draining = false;
   }
+}
+
+/** Entered as the inside of a handler once for all who take the event, not once for each. */
+function offerAll(event: AgentEvent, routes: readonly BroadcastSubscription[]): void {
+  for (const subscription of routes) subscription.offer(event);
 }
 
 function overloaded(subscription: BroadcastSubscription): CadreError<"OVERLOADED"> {

@@ -32,7 +32,6 @@ import type { Subscription, SubscriptionStats } from "./subscription.ts";
 import type { DeadLetterOffice } from "./dead-letter-office.ts";
 import { errorType, type RaisedError } from "./error-channel.ts";
 import { Listening, type ListenOptions } from "./listen.ts";
-import { checkPublishOptions } from "./publisher.ts";
 import type { Capabilities, ReadQuery } from "./transport.ts";
 
 const closeDeadlineMs = 10_000; // for `close` without one: longer than most handlers
@@ -95,11 +94,8 @@ class CadreBus {
     parts.errors.onCritical = (error) => void this.#shutDown(error);
   }
 
-  async publish(type: string, payload: unknown, options?: PublishOptions): Promise<AgentEvent> {
-    this.#parts.publisher.assertOpen();
-    const event = this.#parts.publisher.create(type, payload, checkPublishOptions(options));
-    await this.#parts.publisher.send(event);
-    return event;
+  publish(type: string, payload: unknown, options?: PublishOptions): Promise<AgentEvent> {
+    return this.#parts.publisher.publish(type, payload, options);
   }
 
   async publishEvent(event: AgentEvent): Promise<void> {

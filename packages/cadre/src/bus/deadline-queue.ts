@@ -31,6 +31,7 @@ export class DeadlineQueue {
   #head: Deadline | undefined;
   #tail: Deadline | undefined;
   #armed: (() => void) | undefined;
+  #resting = false;
 
   constructor(clock: Clock, timeoutMs: number) {
     this.#clock = clock;
@@ -61,10 +62,20 @@ export class DeadlineQueue {
     else this.#tail = deadline.previous;
     deadline.previous = undefined;
     deadline.next = undefined;
-    if (!this.#head) {
-      this.#armed?.();
-      this.#armed = undefined;
-    }
+    if (!this.#head && !this.#resting) void this.#restSoon();
+  }
+
+  /**
+   * Clears the timer when the loop comes round and nothing waits: one deadline after the other, as
+   * under load, would set and clear one for each.
+   */
+  async #restSoon(): Promise<void> {
+    this.#resting = true;
+    await this.#clock.yield();
+    this.#resting = false;
+    if (this.#head) return;
+    this.#armed?.();
+    this.#armed = undefined;
   }
 
   #arm(): void {

@@ -7,7 +7,7 @@
 import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { Handler } from "./bus.ts";
-import type { Deadlines } from "./deadline-queue.ts";
+import type { Deadline, Deadlines } from "./deadline-queue.ts";
 import type { RunningDelivery } from "./delivery.ts";
 import { callHandler, insideHandler } from "./handler-scope.ts";
 import type { Middleware } from "./middleware.ts";
@@ -42,10 +42,67 @@ export function isPromise(value: unknown): value is PromiseLike<unknown> {
   );
 }
 
+/** How a handler ended, if not well. */
+export interface HandlerFailure {
+  readonly error: unknown;
+}
+
 /**
- * Waits for a handler that has been started, at most its time. `abandon` ends the wait at once,
- * with an error. A handler that goes on after that is ignored, whatever it does.
+ * Watches a handler that has been started, at most its time, and tells `onEnd` once how it ended. A
+ * handler that goes on after that is ignored, whatever it does.
  */
+export class HandlerWatch {
+  readonly delivery: RunningDelivery;
+  readonly #onEnd: (watch: HandlerWatch, failure: HandlerFailure | undefined) => void;
+  #deadline: Deadline | undefined;
+  #isOver = false;
+
+  constructor(
+    parts: HandlerRunParts,
+    delivery: RunningDelivery,
+    onEnd: (watch: HandlerWatch, failure: HandlerFailure | undefined) => void,
+  ) {
+    const { timeoutMs, deadlines } = parts;
+    this.delivery = delivery;
+    this.#onEnd = onEnd;
+    if (timeoutMs !== 0) this.#deadline = deadlines.add(timeoutMs, () => this.#expire(parts));
+  }
+
+  follow(running: PromiseLike<unknown>): void {
+    try {
+      running.then(
+        () => this.#end(undefined),
+        (error: unknown) => this.#end({ error }),
+      );
+    } catch (error) {
+      this.#end({ error });
+    }
+  }
+
+  /** Ends the watch at once, with an error. */
+  abandon(error: unknown): void {
+    this.#end({ error });
+  }
+
+  #expire({ subscription, timeoutMs }: HandlerRunParts): void {
+    const error = new CadreError(
+      "TIMEOUT",
+      `The handler of "${subscription}" took longer than ${timeoutMs} ms.`,
+      { what: `handler of ${subscription}`, timeoutMs },
+    );
+    this.delivery.abort(error);
+    this.#end({ error });
+  }
+
+  #end(failure: HandlerFailure | undefined): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#deadline?.cancel();
+    this.#onEnd(this, failure);
+  }
+}
+
+/** Waits for a handler that has been started, at most its time. */
 export function finishHandler(
   parts: HandlerRunParts,
   running: PromiseLike<unknown>,
@@ -53,32 +110,11 @@ export function finishHandler(
   onAbandon: (abandon: (reason: unknown) => void) => void,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const { timeoutMs, deadlines, subscription } = parts;
-    const deadline =
-      timeoutMs === 0
-        ? undefined
-        : deadlines.add(timeoutMs, () => {
-            const error = new CadreError(
-              "TIMEOUT",
-              `The handler of "${subscription}" took longer than ${timeoutMs} ms.`,
-              { what: `handler of ${subscription}`, timeoutMs },
-            );
-            delivery.abort(error);
-            reject(error);
-          });
-    onAbandon((reason) => {
-      deadline?.cancel();
-      reject(reason);
+    const watch = new HandlerWatch(parts, delivery, (_watch, failure) => {
+      if (failure) reject(failure.error);
+      else resolve();
     });
-    running.then(
-      () => {
-        deadline?.cancel();
-        resolve();
-      },
-      (error: unknown) => {
-        deadline?.cancel();
-        reject(error);
-      },
-    );
+    onAbandon((reason) => watch.abandon(reason));
+    watch.follow(running);
   });
 }

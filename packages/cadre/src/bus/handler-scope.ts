@@ -15,7 +15,7 @@ export function insideHandler<Result>(run: () => Result): Result {
   return enter(run);
 }
 
-/** `insideHandler` for a handler's two arguments, without a closure for each event. */
+/** `insideHandler` for a function of two arguments, without a closure for each event. */
 export function callHandler<First, Second>(
   handler: (first: First, second: Second) => unknown,
   first: First,

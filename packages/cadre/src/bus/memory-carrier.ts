@@ -103,6 +103,10 @@ export class Carrier {
    * can cancel it
    */
   publish(batch: readonly Outgoing[], waiting: Set<Publishing>): Promise<readonly PublishResult[]> {
+    const [outgoing] = batch;
+    if (batch.length === 1 && outgoing && this.#isForAll(outgoing)) {
+      return Promise.resolve([this.#deliver(outgoing.event, this.#settings.clock.now())]);
+    }
     return new Publishing(batch, this.#settings.clock, this.#admit).start(waiting);
   }
 
@@ -169,6 +173,12 @@ export class Carrier {
     }
   }
 
+  /** Whether nothing can hold the event up: the usual publish, which needs no bookkeeping. */
+  #isForAll({ event, to }: Outgoing): boolean {
+    if (to !== undefined || event.metadata.deliverAt !== undefined) return false;
+    return this.#routes.groups(event.type).length === 0;
+  }
+
   readonly #admit: Admit = (outgoing, publishing) => {
     const { event, excess } = outgoing;
     const { now, since, turn } = publishing;
@@ -183,7 +193,8 @@ export class Carrier {
     return this.#deliver(event, now, since);
   };
 
-  #deliver(event: AgentEvent, now: number, since: number): PublishResult {
+  /** @param since the monotonic time; only groups look at it */
+  #deliver(event: AgentEvent, now: number, since: number = 0): PublishResult {
     const groups = this.#routes.groups(event.type);
     const broadcasts = this.#routes.broadcasts(event.type);
     const position = this.#ring.nextPosition();

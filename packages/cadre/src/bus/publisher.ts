@@ -6,7 +6,13 @@
  */
 import type { Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
-import { checkMetadata, createEvent, type AgentEvent, type EventMetadata } from "../core/event.ts";
+import {
+  checkMetadata,
+  createEvent,
+  type AgentEvent,
+  type EventContext,
+  type EventMetadata,
+} from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
 import {
   checkOptions,
@@ -40,9 +46,11 @@ export interface PublisherParts {
 type Sent = PublishResult & { readonly ok: true };
 
 const held: Sent = { ok: true };
+const noOptions: PublishOptions = Object.freeze({});
 
 export class Publisher {
   readonly #parts: PublisherParts;
+  readonly #context: EventContext;
   #state: "open" | "draining" | "closed" = "open";
   published = 0;
   refused = 0;
@@ -50,6 +58,8 @@ export class Publisher {
 
   constructor(parts: PublisherParts) {
     this.#parts = parts;
+    const { clock, random, source } = parts;
+    this.#context = { clock, random, source };
   }
 
   /** From now on only handlers that still run may publish. */
@@ -98,8 +108,11 @@ export class Publisher {
     options: PublishOptions = {},
     version?: string,
   ): AgentEvent {
-    const { clock, random, source } = this.#parts;
-    const context = { clock, random, source: options.source ?? source };
+    const { source } = options;
+    if (source === undefined && version === undefined) {
+      return createEvent(this.#context, type, payload, options);
+    }
+    const context = { ...this.#context, source: source ?? this.#context.source };
     return createEvent(
       version === undefined ? context : { ...context, version },
       type,
@@ -133,10 +146,37 @@ export class Publisher {
     }
   }
 
+  /**
+   * Makes an event and sends it. One async function from here to the transport: each one more costs
+   * a publish as much as the routing.
+   */
+  async publish(
+    type: string,
+    payload: unknown,
+    options: PublishOptions | undefined,
+  ): Promise<AgentEvent> {
+    this.assertOpen();
+    const event = this.create(type, payload, checkPublishOptions(options));
+    const { transport, fairness, broadcasts, middleware } = this.#parts;
+    if (middleware.observesPublish || broadcasts.pressed) {
+      await this.send(event);
+      return event;
+    }
+    this.#assertDelay(event);
+    let results: readonly PublishResult[];
+    try {
+      results = await transport.publish([this.#outgoing(event)]);
+    } catch (error) {
+      this.refused += 1;
+      throw error;
+    }
+    this.#count(results[0]);
+    if (fairness.spend()) await fairness.turn();
+    return event;
+  }
+
   /** Resolves when the transport has the event. */
   send(event: AgentEvent): Promise<Sent> {
-    // Not an async function: each one that a publish passes through costs it as much as the
-    // routing.
     return this.#parts.middleware.observesPublish
       ? this.#sendThrough(event)
       : this.#transmit(event);
@@ -368,7 +408,7 @@ function ruleFor(name: string): (typeof publishRules)["id"] {
  * @throws {CadreError} INVALID_OPTION
  */
 export function checkPublishOptions(options: PublishOptions | undefined): PublishOptions {
-  if (options === undefined) return {};
+  if (options === undefined) return noOptions;
   for (const name in options) {
     if (!publishNames.has(name)) checkOptions("publish", options, publishRules);
   }
