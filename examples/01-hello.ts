@@ -8,7 +8,8 @@ const events = defineEvents({
 
 const bus = createBus({ transport: memory(), events });
 
-// What a handler publishes has the handled event as its cause, and goes out when the handler has succeeded.
+// What a handler publishes has the handled event as its cause, and goes out when the handler has
+// succeeded.
 await bus.subscribe("greeting.said", async (event, delivery) => {
   console.log(`Hello, ${event.payload.to}!`);
   await delivery.publish("greeting.returned", { by: event.payload.to });

@@ -1,4 +1,5 @@
-// A group retries what fails, and keeps what cannot be handled as a dead letter, until somebody redrives it.
+// A group retries what fails, and keeps what cannot be handled as a dead letter, until somebody
+// redrives it.
 import { createBus, memory, TerminalError } from "cadre";
 
 const bus = createBus({ transport: memory() });

@@ -1,4 +1,5 @@
-// An agent's state is a fold of its own events: it is there again after a restart, and nothing else has to be saved.
+// An agent's state is a fold of its own events: it is there again after a restart, and nothing else
+// has to be saved.
 import { rmSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

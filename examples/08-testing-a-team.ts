@@ -1,4 +1,5 @@
-// Fifty simulated runs of a team whose processes crash at random calls of the store and the bus. A failure would print its seed.
+// Fifty simulated runs of a team whose processes crash at random calls of the store and the bus. A
+// failure would print its seed.
 import { type } from "cadre";
 import { defineAgent, defineTask } from "cadre/agents";
 import { simulateSeeds } from "cadre/testing";

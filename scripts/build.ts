@@ -1,8 +1,9 @@
 /**
  * Builds the packages, each after those it depends on: `packages/X/src` to `packages/X/dist`.
  *
- * A package whose inputs are those of its last build is left alone, so that `npm run demo` starts at once. The fingerprint
- * of the inputs (path, size and time of change of every file) stands in `dist/.inputs`.
+ * A package whose inputs are those of its last build is left alone, so that `npm run demo` starts
+ * at once. The fingerprint of the inputs (path, size and time of change of every file) stands in
+ * `dist/.inputs`.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";

@@ -47,7 +47,10 @@ export function findTests(faults: boolean, parts: readonly string[], folder: str
     .sort();
 }
 
-/** Finds or installs the servers; `env` learns where they are. False when a required one is missing in CI. */
+/**
+ * Finds or installs the servers; `env` learns where they are. False when a required one is missing
+ * in CI.
+ */
 function prepareServers(env: NodeJS.ProcessEnv): boolean {
   const installer = aptInstaller();
   let complete = true;

@@ -1,8 +1,9 @@
 /**
  * The servers that tests run against: where they are, and how to get them.
  *
- * A server is looked for on PATH and in the folders where distributions put it. Where one is missing and this is root on a
- * system with apt-get, it is installed; otherwise one line says why not.
+ * A server is looked for on PATH and in the folders where distributions put it. Where one is
+ * missing and this is root on a system with apt-get, it is installed; otherwise one line says why
+ * not.
  */
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";

@@ -1,12 +1,15 @@
 /**
  * The TypeScript in the pages.
  *
- * A block "```ts" is a program of its own; "```ts continued" goes on where the block before it on the page ended;
- * "```ts nocheck" is not compiled.
+ * A block "```ts" is a program of its own; "```ts continued" goes on where the block before it on
+ * the page ended; "```ts nocheck" is not compiled.
  */
 import type { Source } from "./source.ts";
 
-/** A program made of the blocks of a page. Its lines are the page's: an error's line is the line to look at. */
+/**
+ * A program made of the blocks of a page. Its lines are the page's: an error's line is the line to
+ * look at.
+ */
 export interface CodeBlock {
   readonly path: string;
   readonly line: number;

@@ -1,4 +1,7 @@
-/** The output that an example promises: a last comment of the form "/* Output:", lines, end of comment. */
+/**
+ * The output that an example promises: a last comment of the form "/* Output:", lines, end of
+ * comment.
+ */
 import type { Source } from "./source.ts";
 
 /** The promised lines; undefined when the file does not end with such a comment. */

@@ -32,7 +32,8 @@ export function checkFunctionSizes(source: Source): Finding[] {
     const first = lineAt(source.text, node.start);
     const lines = lineAt(source.text, node.end) - first + 1;
     if (lines <= maxFunctionLines) return;
-    const message = `${nameOfFunction(node, above.at(-1))} has ${lines} lines; at most ${maxFunctionLines}`;
+    const name = nameOfFunction(node, above.at(-1));
+    const message = `${name} has ${lines} lines; at most ${maxFunctionLines}`;
     findings.push({ path: source.path, line: first, message });
   });
   return findings;

@@ -49,7 +49,10 @@ export function isNode(value: unknown): value is Node {
   return typeof value === "object" && value !== null && "type" in value && "start" in value;
 }
 
-/** Calls `visit` with every node below `node`, itself included, and with the nodes above it, the nearest last. */
+/**
+ * Calls `visit` with every node below `node`, itself included, and with the nodes above it, the
+ * nearest last.
+ */
 export function walk(node: Node, visit: (node: Node, above: readonly Node[]) => void): void {
   const above: Node[] = [];
   const descend = (current: Node): void => {

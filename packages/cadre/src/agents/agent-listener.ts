@@ -174,7 +174,8 @@ export class AgentListener {
     return new StepJournal({
       key: `${group}/${event.id}`,
       clock: context.clock,
-      // Also at a first attempt: a carrier may bring one event twice, each as a delivery of its own.
+      // Also at a first attempt: a carrier may bring one event twice, each as a delivery of its
+      // own.
       history: async () => {
         const history: AgentEvent[] = [];
         for await (const stored of context.store.read({ stream })) history.push(stored.event);

@@ -104,11 +104,13 @@ export interface TaskContext<State = unknown> extends AgentContext<State> {
 
 export interface OnOptions {
   readonly filter?: FilterDocument;
-  /** The durable handlers of an agent are one group: set it on one of them, and it holds for all. */
+  /**
+   * The durable handlers of an agent are one group: set it on one of them, and it holds for all.
+   */
   readonly retry?: RetryOptions;
   /**
-   * Time for one attempt in milliseconds, for all durable handlers together. 0 is no limit: a handler
-   * may sleep for days, and its lease is renewed meanwhile.
+   * Time for one attempt in milliseconds, for all durable handlers together. 0 is no limit: a
+   * handler may sleep for days, and its lease is renewed meanwhile.
    * @default 0
    */
   readonly timeoutMs?: number;

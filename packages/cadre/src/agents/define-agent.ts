@@ -11,8 +11,8 @@ const someWords = { expected: "a list of words", accepts: Array.isArray };
  * definition.
  *
  * @throws {CadreError} INVALID_OPTION, for an unknown option, a name that isn't one word of
- *   `[a-z0-9_-]{1,64}`, a capacity that isn't a whole number above 0, a task that is given twice, or
- *   handlers of one group that contradict each other
+ *   `[a-z0-9_-]{1,64}`, a capacity that isn't a whole number above 0, a task that is given twice,
+ *   or handlers of one group that contradict each other
  * @throws {CadreError} INVALID_PATTERN, when an `on` has no pattern
  */
 export function defineAgent<State = undefined>(

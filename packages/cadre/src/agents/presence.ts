@@ -44,7 +44,9 @@ export class PresenceObserver implements Directory {
   readonly #isGone: GoneProbe;
   readonly #observed = new Map<string, Observed>();
   readonly #listeners = new Set<EdgeListener>();
-  /** Owners without a card: since when, and whether anybody asked about them since the last look. */
+  /**
+   * Owners without a card: since when, and whether anybody asked about them since the last look.
+   */
   readonly #missing = new Map<string, { since: number; asked: boolean }>();
   #lastLookAt: number | undefined;
 

@@ -2,9 +2,9 @@
  * The Transport port: events between processes.
  *
  *   publish ─▶ carrier ─▶ pull(credit) ─▶ Lease ──settle(ack)──────▶ done
- *                              ▲             ├────settle(retry)────▶ comes again, attempt + 1, after the delay
- *                              │             ├────settle(park)─────▶ stays unsettled until redelivered
- *                              │             └────settle(release)──▶ comes again at once, attempt unchanged
+ *                              ▲             ├────settle(retry)────▶ comes again, attempt + 1
+ *                              │             ├────settle(park)─────▶ stays until redelivered
+ *                              │             └────settle(release)──▶ comes again, same attempt
  *                              └──────────── lease runs out ───────▶ comes again, attempt + 1
  *
  * A lease is settled once by its owner; whoever settles late is told "lost" (fenced) and has

@@ -61,8 +61,9 @@ export interface DeliveredWork<Delivery = unknown> {
 /**
  * Makes the end of a delivery atomic.
  *
- *   one log (sqlite, postgres)   commit() writes effects, held-back events, mark and settling in one transaction
- *   broker and store             commit() writes effects, mark and outbox; the bus settles afterwards, the relay publishes
+ *   one log (sqlite)      commit() writes effects, held-back events, mark and settling at once
+ *   broker and store      commit() writes effects, mark and outbox; the bus settles afterwards,
+ *                         the relay publishes
  */
 export interface UnitOfWork<Delivery = unknown> {
   /** Whether `commit` also settled the lease. If not, the bus does after it. */

@@ -1,6 +1,8 @@
 /** What can go wrong with a simulated process, and how often. */
 
-/** Chances at each port call, 0 to 1, and how long what they begin lasts, in virtual milliseconds. */
+/**
+ * Chances at each port call, 0 to 1, and how long what they begin lasts, in virtual milliseconds.
+ */
 export interface FaultRates {
   /** The process dies before the call has any effect. @default 0 */
   readonly crashBefore?: number;
