@@ -13,6 +13,7 @@ export interface Document {
 
 /** A file that the desk left out, and why. */
 export interface SkippedFile {
+  readonly documentId: string;
   readonly file: string;
   readonly reason: "empty" | "unreadable" | "not UTF-8";
   readonly detail?: string;
@@ -38,6 +39,8 @@ export interface Corpus {
   readonly ids: readonly string[];
   /** One document, or undefined when its file was skipped; `skipped` then says why. */
   read(id: string): Promise<Document | undefined>;
+  /** The year of a document, as its file's name says: known without reading it. */
+  yearOf(id: string): number | undefined;
   documents(): AsyncGenerator<Document, void, undefined>;
   readonly skipped: readonly SkippedFile[];
 }
@@ -45,6 +48,7 @@ export interface Corpus {
 interface Entry {
   readonly id: string;
   readonly path: string;
+  readonly year?: number;
   readonly decode: (bytes: Uint8Array) => Document;
 }
 
@@ -83,6 +87,7 @@ function corpusOf(name: string, entries: readonly Entry[]): Corpus {
     name,
     ids: entries.map((entry) => entry.id),
     read,
+    yearOf: (id) => byId.get(id)?.year,
     async *documents() {
       for (const entry of entries) {
         const document = await read(entry.id);
@@ -98,21 +103,22 @@ function corpusOf(name: string, entries: readonly Entry[]): Corpus {
 async function readEntry(
   entry: Entry,
 ): Promise<{ readonly document: Document } | { readonly skipped: SkippedFile }> {
+  const named = { documentId: entry.id, file: entry.path };
   let bytes: Uint8Array;
   try {
     bytes = await readFile(entry.path);
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
-    return { skipped: { file: entry.path, reason: "unreadable", detail } };
+    return { skipped: { ...named, reason: "unreadable", detail } };
   }
   try {
     const document = entry.decode(bytes);
-    if (document.text.trim() === "") return { skipped: { file: entry.path, reason: "empty" } };
+    if (document.text.trim() === "") return { skipped: { ...named, reason: "empty" } };
     return { document };
   } catch (error) {
     const reason = error instanceof SyntaxError ? "unreadable" : "not UTF-8";
     const detail = error instanceof Error ? error.message : String(error);
-    return { skipped: { file: entry.path, reason, detail } };
+    return { skipped: { ...named, reason, detail } };
   }
 }
 
@@ -135,6 +141,7 @@ async function addressEntries(): Promise<Entry[]> {
   return files.toSorted(byCodeUnit).map((file) => ({
     id: file.replace(/_[a-z]+\.json$/, "").replaceAll("_", "-"),
     path: join(folder, file),
+    year: Number(file.slice(0, 4)),
     decode: (bytes) => addressOf(file, bytes),
   }));
 }
@@ -168,14 +175,22 @@ async function folderEntries(docsDir: string): Promise<Entry[]> {
   return paths
     .map((path) => ({ id: relative(root, path).split(sep).join("/"), path }))
     .toSorted((a, b) => byCodeUnit(a.id, b.id))
-    .map(({ id, path }) => ({ id, path, decode: (bytes) => fileDocument(id, bytes) }));
+    .map(({ id, path }) => {
+      const { title, year } = nameOf(id);
+      const decode = (bytes: Uint8Array): Document => ({
+        id,
+        title,
+        ...(year === undefined ? {} : { year }),
+        text: utf8.decode(bytes),
+      });
+      return { id, path, ...(year === undefined ? {} : { year }), decode };
+    });
 }
 
-function fileDocument(id: string, bytes: Uint8Array): Document {
-  const text = utf8.decode(bytes);
+function nameOf(id: string): { readonly title: string; readonly year: number | undefined } {
   const title = (id.split("/").at(-1) ?? id).replace(/\.(txt|md)$/i, "");
   const year = /(?<!\d)(?:1\d|20|21)\d\d(?!\d)/.exec(title)?.[0];
-  return year === undefined ? { id, title, text } : { id, title, year: Number(year), text };
+  return { title, year: year === undefined ? undefined : Number(year) };
 }
 
 function byCodeUnit(a: string, b: string): number {

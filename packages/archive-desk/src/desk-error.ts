@@ -3,7 +3,12 @@ export type DeskErrorCode =
   | "FOLDER_UNREADABLE"
   | "NO_DOCUMENTS"
   | "INVALID_LIMIT"
-  | "INVALID_CHUNK_SIZE";
+  | "INVALID_CHUNK_SIZE"
+  | "OTHER_PILE"
+  | "NO_DESK_LOG"
+  | "FOLDER_BUSY"
+  | "NO_GRAPH"
+  | "CREW_FAILED";
 
 /** What the desk says when it can't begin; the message tells what to do. */
 export class DeskError extends Error {

@@ -12,6 +12,8 @@ export interface Quote {
   readonly sentence: string;
   readonly confidence: number;
   readonly extractors: string;
+  /** Id of the event in the log that brought it. */
+  readonly eventId: string;
 }
 
 export interface Companion {
@@ -153,6 +155,7 @@ function quoteOf({ sentence, start, end, confidence, extractors }: GraphMention)
     sentence: sentence.text,
     confidence,
     extractors,
+    eventId: sentence.eventId,
   };
 }
 

@@ -42,6 +42,8 @@ export interface GraphSentence {
   readonly document: GraphDocument;
   readonly start: number;
   readonly text: string;
+  /** Id of the event that brought it. */
+  readonly eventId: string;
   readonly entities: readonly Entity[];
 }
 
@@ -121,8 +123,11 @@ export function checkedChunk(
   };
 }
 
-/** Adds a chunk, in place. False when it was there already: then nothing changes. */
-export function foldChunk(graph: Graph, chunk: CheckedChunk): boolean {
+/**
+ * Adds a chunk that the event `eventId` brought, in place. False when it was there already: then
+ * nothing changes.
+ */
+export function foldChunk(graph: Graph, chunk: CheckedChunk, eventId = ""): boolean {
   const key = `${chunk.documentId}\n${chunk.start}\n${chunk.hash}`;
   if (graph.folded.has(key)) return false;
   graph.folded.add(key);
@@ -130,7 +135,7 @@ export function foldChunk(graph: Graph, chunk: CheckedChunk): boolean {
   const document = documentOf(graph, chunk);
   for (const { start, text, mentions } of chunk.sentences) {
     const entities: Entity[] = [];
-    const sentence = { document, start: chunk.start + start, text, entities };
+    const sentence = { document, start: chunk.start + start, text, eventId, entities };
     for (const mention of mentions) {
       const entity = entityOf(graph, mention.name, mention.kind);
       if (!entities.includes(entity)) entities.push(entity);

@@ -45,6 +45,15 @@ export function renderProgress(progress: Progress, columns: number): string[] {
   return lines.map((line) => fitText(line.trimEnd(), columns));
 }
 
+/** The progress in one line, for logs and pipes. */
+export function progressLine(progress: Progress): string {
+  const { tasksDone, tasksTotal, agents } = progress;
+  const share = tasksTotal > 0 ? Math.floor((tasksDone / tasksTotal) * 100) : 0;
+  const load = agents.map(({ name, running, capacity }) => `${name} ${running}/${capacity}`);
+  const counted = `${wholeNumber(tasksDone)}/${wholeNumber(tasksTotal)} tasks`;
+  return `${String(share).padStart(3)}%  ${counted}, ${rateLine(progress)}  ${load.join(", ")}`;
+}
+
 function progressBar(share: number, width: number): string {
   const full = Math.floor(share * width);
   return `[${"#".repeat(full)}${".".repeat(width - full)}]`;
