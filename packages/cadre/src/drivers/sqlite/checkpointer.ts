@@ -3,8 +3,9 @@
  * connection of its own.
  *
  * SQLite would do it inside whichever commit crosses a threshold, which then takes milliseconds. A
- * passive checkpoint waits for nobody and holds up nobody; once everything is moved, the next
- * commit starts the write-ahead log from its beginning again, so that it keeps its size.
+ * passive checkpoint waits for nobody and holds up nobody. What was committed meanwhile, a few
+ * pages, is moved on the loop: only when all is moved does the next commit start the write-ahead
+ * log from its beginning again, and a commit into a file that grows takes nearly twice as long.
  */
 import { statSync } from "node:fs";
 import { Worker } from "node:worker_threads";
@@ -13,9 +14,10 @@ import type { Connection } from "./connection.ts";
 
 const checkEveryRows = 2_000; // asking the file system costs as much as a row
 const checkEveryCommits = 200;
-const startBytes = 4 * 1024 * 1024; // a thousand pages: as often as SQLite would
-// under unbroken load the worker is never quite done; then a commit is made to finish
-const finishBytes = 64 * 1024 * 1024;
+const startBytes = 8 * 1024 * 1024;
+// the file never shrinks: when it is written again from its beginning, these tell how full it is
+const startRows = 16_000;
+const startCommits = 1_000;
 
 // As text, so that it needs no file of its own beside a bundled program.
 const workerSource = `
@@ -31,7 +33,10 @@ parentPort.on("message", (message) => {
     return;
   }
   let problem;
-  try { checkpoint.get(); } catch (error) { problem = String(error); }
+  try {
+    checkpoint.get();
+    checkpoint.get(); // what came during the first
+  } catch (error) { problem = String(error); }
   parentPort.postMessage({ problem });
 });
 `;
@@ -42,8 +47,13 @@ export class Checkpointer {
   #worker: Worker | undefined;
   #busy = false;
   #failed = false;
+  /** Since the file system was asked. */
   #rows = 0;
   #commits = 0;
+  /** Since the last checkpoint. */
+  #rowsInAll = 0;
+  #commitsInAll = 0;
+  #bytes = startBytes;
 
   constructor(connection: Connection, logger: Logger) {
     this.#connection = connection;
@@ -54,10 +64,13 @@ export class Checkpointer {
     this.#rows += rows;
     this.#commits += 1;
     if (this.#rows < checkEveryRows && this.#commits < checkEveryCommits) return;
+    this.#rowsInAll += this.#rows;
+    this.#commitsInAll += this.#commits;
     this.#rows = 0;
     this.#commits = 0;
-    const bytes = this.#walBytes();
-    if (bytes < startBytes || this.#busy) return;
+    if (this.#busy || !this.#isDue()) return;
+    this.#rowsInAll = 0;
+    this.#commitsInAll = 0;
     if (this.#failed) this.#checkpointHere();
     else this.#ask();
   }
@@ -72,6 +85,15 @@ export class Checkpointer {
     await ended;
   }
 
+  #isDue(): boolean {
+    const bytes = this.#walBytes();
+    const hasGrown = bytes > this.#bytes;
+    this.#bytes = Math.max(bytes, startBytes);
+    if (hasGrown) return true;
+    const isFull = this.#rowsInAll >= startRows || this.#commitsInAll >= startCommits;
+    return isFull && bytes >= startBytes;
+  }
+
   #ask(): void {
     this.#worker ??= this.#start();
     this.#busy = true;
@@ -84,7 +106,7 @@ export class Checkpointer {
     worker.on("message", ({ problem }: { readonly problem?: string }) => {
       this.#busy = false;
       if (problem !== undefined) this.#logger.warn("A checkpoint failed.", { problem });
-      else if (this.#worker && this.#walBytes() > finishBytes) this.#checkpointHere();
+      else if (this.#worker) this.#checkpointHere();
     });
     worker.on("error", (error) => {
       this.#logger.warn("The checkpoint worker ended; checkpoints run on the loop.", { error });
@@ -95,7 +117,7 @@ export class Checkpointer {
     return worker;
   }
 
-  /** On the loop: only what is left since the worker's last one, or where no worker can run. */
+  /** On the loop: only what came since the worker's, or where no worker can run. */
   #checkpointHere(): void {
     if (!this.#connection.isOpen) return;
     try {

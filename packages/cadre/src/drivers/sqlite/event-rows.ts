@@ -16,6 +16,7 @@ import {
   type EventMetadata,
 } from "../../core/event.ts";
 import { freezeJson } from "../../core/json.ts";
+import type { StoredEvent } from "../../store/event-store.ts";
 import type { Cell, Row } from "./connection.ts";
 import { lazyEvent, parsePayload } from "./lazy-event.ts";
 
@@ -24,23 +25,41 @@ export const privateFlag = 1;
 /** In the log for one group alone, which has it as a delivery of its own. */
 export const directedFlag = 2;
 
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const noDigit = 16;
+const digitOf = new Uint8Array(128).fill(noDigit);
+for (let digit = 0; digit < 16; digit += 1) digitOf[digit.toString(16).charCodeAt(0)] = digit;
 
 /** An id as it is kept. */
 export function packId(id: string): string | Uint8Array {
-  if (id.length !== 36 || !uuid.test(id)) return id;
-  return Buffer.from(id.replaceAll("-", ""), "hex");
+  if (id.length !== 36) return id;
+  const bytes = Buffer.allocUnsafe(16);
+  let at = 0;
+  for (let index = 0; index < 36; index += 2) {
+    if (index === 8 || index === 13 || index === 18 || index === 23) {
+      if (id.charCodeAt(index) !== 0x2d) return id; // a dash
+      index += 1;
+    }
+    const high = digitOf[id.charCodeAt(index)] ?? noDigit;
+    const low = digitOf[id.charCodeAt(index + 1)] ?? noDigit;
+    if (high === noDigit || low === noDigit) return id;
+    bytes[at++] = high * 16 + low;
+  }
+  return bytes;
 }
 
-/** SQL that gives a packed id as text: 32 hexadecimal digits, or a "t" and the text that it is. */
+/**
+ * SQL that gives a packed id as text: 32 hexadecimal digits, or a "t" and the text that it is.
+ * Every blob is greater than the empty one, and no text is: that costs less than `typeof`.
+ */
 export function packedIdSql(column: string): string {
-  return `iif(typeof(${column}) = 'blob', lower(hex(${column})), 't' || ${column})`;
+  return `iif(${column} >= x'', hex(${column}), 't' || ${column})`;
 }
 
 /** The id from what `packedIdSql` gives. */
 export function unpackId(text: string): string {
   if (text.startsWith("t")) return text.slice(1);
-  return `${text.slice(0, 8)}-${text.slice(8, 12)}-${text.slice(12, 16)}-${text.slice(16, 20)}-${text.slice(20)}`;
+  const hex = text.toLowerCase();
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
 const inColumns: ReadonlySet<string> = new Set([
@@ -120,9 +139,9 @@ function encodeExtra(metadata: EventMetadata): string | null {
 }
 
 /**
- * What `decodeEvent` reads, in this order, from the table `e`; `position` and `recorded_at` come
- * first. Columns that are mostly NULL come as one, as JSON: each column of a result costs as much
- * as the payload of a small event. (`quote` keeps all digits.)
+ * What `decodeEvent` reads, in this order, from `eventTables`. Columns that are mostly NULL come as
+ * one, as JSON: each column of a result costs as much as the payload of a small event. (`quote`
+ * keeps all digits.)
  */
 export const eventSelection: string = [
   "e.position",
@@ -131,32 +150,47 @@ export const eventSelection: string = [
   "e.type",
   "e.source",
   "e.timestamp",
+  "e.payload",
   packedIdSql("e.correlation"),
   packedIdSql("e.causation"),
-  `iif(coalesce(e.key, e.rank, e.deliver_at, e.schema, e.extra) IS NULL, NULL,
-    json_array(e.key, e.rank, quote(e.deliver_at), e.schema, e.extra))`,
-  "e.payload",
+  "s.name",
+  "e.version",
+  `iif(coalesce(e.flags, e.key, e.rank, e.deliver_at, e.schema, e.extra) IS NULL, NULL,
+    json_array(e.flags, e.key, e.rank, quote(e.deliver_at), e.schema, e.extra))`,
 ].join(", ");
-/** How many columns `eventSelection` has. */
-export const selectionWidth = 10;
-const payloadIndex = 9;
+export const eventTables = "events e LEFT JOIN streams s ON s.no = e.stream";
+/** Where the version in the stream is in it. */
+export const versionIndex = 10;
+const payloadIndex = 6;
+
+/** What few events have. */
+interface Rest {
+  readonly isPrivate: boolean;
+  /** Further metadata. */
+  readonly further: Readonly<Record<string, unknown>>;
+}
 
 /** The payload in a row of `eventSelection`, as it is kept. */
 export function payloadText(row: Row): string {
   return String(row[payloadIndex]);
 }
 
-/** The event in a row of `eventSelection`; its payload is parsed when it is first looked at. */
-export function decodeLazily(row: Row): AgentEvent {
+/** A row of `eventSelection`; the event's payload is parsed when it is first looked at. */
+export function decodeStored(row: Row): StoredEvent {
+  const position = Number(row[0]);
+  const recordedAt = Number(row[1]);
   const id = unpackId(String(row[2]));
-  return lazyEvent(
-    id,
-    String(row[3]),
-    String(row[4]),
-    Number(row[5]),
-    payloadText(row),
-    decodeMetadata(row, id),
-  );
+  const rest = decodeRest(row);
+  const metadata = decodeMetadata(row, id, rest);
+  const type = String(row[3]);
+  const event = lazyEvent(id, type, String(row[4]), Number(row[5]), payloadText(row), metadata);
+  const stream = row[9]!;
+  if (!rest?.isPrivate) {
+    if (stream === null) return { position, event, recordedAt };
+    return { position, event, stream: String(stream), version: Number(row[10]), recordedAt };
+  }
+  const within = stream === null ? {} : { stream: String(stream), version: Number(row[10]) };
+  return { position, event, ...within, private: true, recordedAt };
 }
 
 /**
@@ -171,32 +205,40 @@ export function decodeEvent(row: Row): AgentEvent {
     source: String(row[4]),
     timestamp: Number(row[5]),
     payload: parsePayload(id, payloadText(row)),
-    metadata: decodeMetadata(row, id),
+    metadata: decodeMetadata(row, id, decodeRest(row)),
   });
 }
 
-function decodeMetadata(row: Row, id: string): EventMetadata {
-  const correlation = row[6]!;
-  const causation = row[7]!;
-  const further = row[8]!;
+function decodeMetadata(row: Row, id: string, rest: Rest | undefined): EventMetadata {
+  const correlation = row[7]!;
   const correlationId = correlation === null ? id : unpackId(String(correlation));
-  if (further !== null) return decodeFurther(String(further), correlationId, causation);
-  if (causation === null) return Object.freeze({ version: "1.0.0", correlationId });
-  const causationId = decodeCausation(causation, correlationId)!;
+  const causationId = decodeCausation(row[8]!, correlationId);
+  if (rest) return decodeFurther(rest.further, correlationId, causationId);
+  if (causationId === undefined) return Object.freeze({ version: "1.0.0", correlationId });
   return Object.freeze({ version: "1.0.0", correlationId, causationId });
 }
 
-function decodeFurther(text: string, correlationId: string, causation: Cell): EventMetadata {
-  const [key, rank, deliverAt, schema, extra] = JSON.parse(text) as readonly Cell[];
-  const found: Record<string, unknown> = {
+function decodeRest(row: Row): Rest | undefined {
+  const text = row[11]!;
+  if (text === null) return undefined;
+  const cells = JSON.parse(String(text)) as readonly Cell[];
+  const [flags, key, rank, deliverAt, schema, extra] = cells;
+  const further = {
     ...(typeof extra === "string" ? (freezeJson(JSON.parse(extra)) as object) : {}),
     version: schema ?? "1.0.0",
-    correlationId,
-    causationId: decodeCausation(causation, correlationId),
     key: key ?? undefined,
     priority: typeof rank === "number" ? priorities[rank] : undefined,
     deliverAt: deliverAt === "NULL" ? undefined : Number(deliverAt),
   };
+  return { isPrivate: (Number(flags ?? 0) & privateFlag) !== 0, further };
+}
+
+function decodeFurther(
+  further: Readonly<Record<string, unknown>>,
+  correlationId: string,
+  causationId: string | undefined,
+): EventMetadata {
+  const found: Record<string, unknown> = { ...further, correlationId, causationId };
   const metadata: Record<string, unknown> = {};
   for (const field of metadataFields) {
     if (found[field] !== undefined) metadata[field] = found[field];

@@ -9,16 +9,16 @@
 import type { SQLInputValue } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { compilePattern, literalPrefix } from "../../core/pattern.ts";
-import type { StoredEvent, StoreQuery } from "../../store/event-store.ts";
+import type { StoreQuery } from "../../store/event-store.ts";
 import { checkQuery } from "../../store/store-query.ts";
 import type { Connection, Row } from "./connection.ts";
 import {
-  decodeLazily,
   directedFlag,
   eventSelection,
+  eventTables,
   packId,
   privateFlag,
-  selectionWidth,
+  versionIndex,
 } from "./event-rows.ts";
 
 /** What a reader of the log asks for. */
@@ -30,7 +30,7 @@ export interface LogQuery extends StoreQuery {
 const windowRows = 8_192; // rows walked in one statement: some 5 ms
 const pageRows = 512; // rows handed out from one statement
 
-/** One matching row: `eventSelection`, then the stream's name, the version in it and the flags. */
+/** One matching row, of `eventSelection`. */
 export type LogRow = Row;
 
 interface Conditions {
@@ -44,8 +44,6 @@ interface Conditions {
   /** Found without an index: a page looks at a bounded part of the log. */
   readonly windowed: boolean;
 }
-
-const selection = `${eventSelection}, s.name, e.version, e.flags`;
 
 /**
  * The rows that answer `query`, in pages. Nothing happens before the first page is asked for.
@@ -81,30 +79,12 @@ export async function* readRows(
     if (page.length > 0) yield page;
     left -= page.length;
     const full = rows.length === pageRows;
-    const last = Number(rows.at(-1)?.[conditions.key === "version" ? selectionWidth + 1 : 0]);
+    const last = Number(rows.at(-1)?.[conditions.key === "version" ? versionIndex : 0]);
     if (query.backward) high = full ? last - 1 : from;
     else low = full ? last : to;
     if (!conditions.windowed && !full) return;
     await clock.yield();
   }
-}
-
-export function toStored(row: LogRow): StoredEvent {
-  const position = Number(row[0]);
-  const recordedAt = Number(row[1]);
-  const event = decodeLazily(row);
-  const stream = row[selectionWidth];
-  const flags = row[selectionWidth + 2];
-  if (stream === null && flags === null) return { position, event, recordedAt };
-  return {
-    position,
-    event,
-    ...(stream === null
-      ? {}
-      : { stream: String(stream), version: Number(row[selectionWidth + 1]) }),
-    ...((Number(flags ?? 0) & privateFlag) === 0 ? {} : { private: true }),
-    recordedAt,
-  };
 }
 
 export function headOf(connection: Connection): number {
@@ -118,7 +98,7 @@ function readPage(
 ): readonly LogRow[] {
   const where = [`e.${key} > ?`, `e.${key} <= ?`, ...sql].join(" AND ");
   const text =
-    `SELECT ${selection} FROM events e LEFT JOIN streams s ON s.no = e.stream WHERE ${where} ` +
+    `SELECT ${eventSelection} FROM ${eventTables} WHERE ${where} ` +
     `ORDER BY e.${key} ${range.backward ? "DESC" : "ASC"} LIMIT ${pageRows}`;
   const statement = connection.sql(text);
   const to = Math.min(range.to, Number.MAX_SAFE_INTEGER);

@@ -11,7 +11,7 @@ import type { AgentEvent } from "../../core/event.ts";
 import { sameEvent } from "../../store/same-event.ts";
 import type { Connection } from "./connection.ts";
 import { EventInserter } from "./event-inserter.ts";
-import { decodeEvent, eventSelection, type EncodedEvent } from "./event-rows.ts";
+import { decodeEvent, eventSelection, eventTables, type EncodedEvent } from "./event-rows.ts";
 import { packedIdSql, unpackId } from "./event-rows.ts";
 
 /** An event that is in the log, or will be with this transaction. */
@@ -133,7 +133,7 @@ export class LogTransaction {
   load(known: KnownEvent): AgentEvent {
     if (!known.event) {
       const row = this.connection
-        .sql(`SELECT ${eventSelection} FROM events e WHERE e.position = ?`)
+        .sql(`SELECT ${eventSelection} FROM ${eventTables} WHERE e.position = ?`)
         .get(known.position)!;
       known.event = decodeEvent(row);
     }

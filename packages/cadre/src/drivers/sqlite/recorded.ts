@@ -3,7 +3,7 @@ import { CadreError, isCadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import { freezeJson } from "../../core/json.ts";
 import type { Connection, Row } from "./connection.ts";
-import { decodeEvent, eventSelection, payloadText } from "./event-rows.ts";
+import { decodeEvent, eventSelection, eventTables, payloadText } from "./event-rows.ts";
 
 const digits = 16; // as many as the largest safe integer has: positions compare as strings, too
 
@@ -41,7 +41,7 @@ export function toRecorded(row: Row): Recorded {
  */
 export function recordedAt(connection: Connection, position: number, override?: string): Recorded {
   const row = connection
-    .sql(`SELECT ${eventSelection} FROM events e WHERE e.position = ?`)
+    .sql(`SELECT ${eventSelection} FROM ${eventTables} WHERE e.position = ?`)
     .get(position);
   if (!row) {
     const bytes = new Uint8Array();

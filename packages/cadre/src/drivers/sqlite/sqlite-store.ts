@@ -8,8 +8,8 @@ import type {
   StoreQuery,
 } from "../../store/event-store.ts";
 import type { Row } from "./connection.ts";
-import { packId } from "./event-rows.ts";
-import { headOf, readRows, toStored } from "./log-reader.ts";
+import { decodeStored, packId } from "./event-rows.ts";
+import { headOf, readRows } from "./log-reader.ts";
 import { Paged } from "./paged.ts";
 import type { LogFile } from "./sqlite-log.ts";
 import { planCommit, writeCommit } from "./store-request.ts";
@@ -36,7 +36,7 @@ export class SqliteStore implements EventStore {
   read(query: StoreQuery = {}): AsyncIterable<StoredEvent> {
     const { connection, settings } = this.#file;
     const assertOpen = (): void => this.#file.assertOpen();
-    return new Paged(readRows(connection, settings.clock, query, assertOpen), toStored);
+    return new Paged(readRows(connection, settings.clock, query, assertOpen), decodeStored);
   }
 
   async version(stream: string): Promise<number> {
