@@ -63,6 +63,7 @@ export const configKeys: Readonly<Record<keyof CadreConfig, ConfigKey>> = {
   suspectAfterMs: milliseconds("CADRE_SUSPECT_AFTER_MS"),
   leaseMs: milliseconds("CADRE_LEASE_MS"),
   orchestrator: { ...trueOrFalse, variable: "CADRE_ORCHESTRATOR", read: asTruth },
+  relay: { ...trueOrFalse, variable: "CADRE_RELAY", read: asTruth },
   events: {
     ...anything,
     expected: "a registry, as defineEvents makes one",

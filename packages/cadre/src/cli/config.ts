@@ -30,6 +30,8 @@ export interface CadreConfig {
   readonly leaseMs?: number;
   /** Runs the orchestrator for features in this process. @default true */
   readonly orchestrator?: boolean;
+  /** Tells the bus what is committed to the store, where they are two. @default true */
+  readonly relay?: boolean;
   /** The registry of event types; only in a `.ts` or `.js` file, or in code. */
   readonly events?: EventRegistry;
 }
