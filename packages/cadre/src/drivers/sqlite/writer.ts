@@ -45,8 +45,8 @@ export interface WriterOptions {
 }
 
 // events in one transaction: about 5 ms of work with its answers, so that timers are not late
-const maxRows = 512;
-const maxRequests = 512; // the same for requests that append nothing
+const maxRows = 256;
+const maxRequests = 256; // the same for requests that append nothing
 const maxTurnMs = 2; // microtasks may write for so long before the loop gets its turn
 const maxFlushes = 64; // the same in transactions, for clocks that stand still
 // microtasks that a lone request waits, for those that the same turn is about to make
