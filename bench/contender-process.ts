@@ -1,4 +1,4 @@
-/** One contender in one scenario, in a process of its own. It runs a round each time it is told to. */
+/** One contender in one scenario, in its own process. It runs a round whenever it is told to. */
 import type { Row } from "./row.ts";
 
 const [rowName = "", contender = "", scenario = ""] = process.argv.slice(2);

@@ -40,7 +40,7 @@ export function freshTypes(agents: number, count: number): Typed[] {
   }).map(flat);
 }
 
-/** A string that was put together is only flattened when it is first read, which is nobody's work here. */
+/** A string that was put together is flattened when first read, which is nobody's work here. */
 function flat(typed: Typed): Typed {
   return { ...typed, type: Buffer.from(typed.type).toString("latin1") };
 }

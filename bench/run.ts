@@ -1,7 +1,10 @@
 /**
- * Measures Cadre beside other libraries: `npm run bench -- [--only NAME[,NAME]] [--rounds N] [--json]`.
+ * Measures Cadre beside other libraries:
  *
- * Installs the rivals into `bench/node_modules` when they are not there, and needs the built library (`npm run build`).
+ *   npm run bench -- [--only NAME[,NAME]] [--rounds N] [--json]
+ *
+ * Installs the rivals into `bench/node_modules` when they are not there, and needs the built
+ * library (`npm run build`).
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";

@@ -140,9 +140,9 @@ async function startEmmett(scenario: string): Promise<Running> {
     for (let from = 0; from < count; from += size) {
       const events = Array.from({ length: size }, (_, index) => ({
         type: "task.created",
-        data: report(from + index),
+        data: { ...report(from + index) },
       }));
-      await appendPatiently(() => store.appendToStream(`task-${randomUUID()}`, events as never));
+      await appendPatiently(() => store.appendToStream(`task-${randomUUID()}`, events));
       stored += size;
     }
   };

@@ -2,7 +2,7 @@ import { type } from "cadre";
 import { defineAgent, defineTask, startCadre as startTeam } from "cadre/agents";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { scratchFolder } from "../load.ts";
 import { check, percentile, type Figures, type Row, type Running } from "../row.ts";
 
@@ -59,41 +59,41 @@ async function startCadre(scenario: string): Promise<Running> {
   });
 }
 
-/** What LangGraph's saver calls of better-sqlite3, on `node:sqlite`: then nothing has to be compiled. */
-class DriverOfNode extends DatabaseSync {
-  pragma(text: string): void {
-    this.exec(`PRAGMA ${text}`);
-  }
-
-  override prepare(sql: string): StatementSync {
-    const statement = super.prepare(sql);
-    return new Proxy(statement, {
-      get(target, name: keyof StatementSync) {
-        const method = target[name] as (...values: SQLInputValue[]) => unknown;
-        // better-sqlite3 takes undefined for NULL.
-        return (...values: (SQLInputValue | undefined)[]) =>
-          method.apply(
-            target,
-            values.map((value) => value ?? null),
-          );
-      },
-    });
-  }
-
-  transaction<Rows>(write: (rows: Rows) => void): (rows: Rows) => void {
-    return (rows) => {
-      this.exec("BEGIN");
-      write(rows);
-      this.exec("COMMIT");
-    };
-  }
+/**
+ * What LangGraph's saver calls of better-sqlite3, on `node:sqlite`: nothing has to be compiled.
+ */
+function driverOfNode(path: string) {
+  const db = new DatabaseSync(path);
+  db.exec("PRAGMA synchronous = FULL");
+  // better-sqlite3 takes undefined for NULL.
+  const toNull = (values: readonly (SQLInputValue | undefined)[]): SQLInputValue[] =>
+    values.map((value) => value ?? null);
+  return {
+    exec: (sql: string): void => db.exec(sql),
+    pragma: (text: string): void => db.exec(`PRAGMA ${text}`),
+    close: (): void => db.close(),
+    prepare(sql: string) {
+      const statement = db.prepare(sql);
+      return {
+        run: (...values: (SQLInputValue | undefined)[]) => statement.run(...toNull(values)),
+        get: (...values: (SQLInputValue | undefined)[]) => statement.get(...toNull(values)),
+        all: (...values: (SQLInputValue | undefined)[]) => statement.all(...toNull(values)),
+      };
+    },
+    transaction<Rows>(write: (rows: Rows) => void): (rows: Rows) => void {
+      return (rows) => {
+        db.exec("BEGIN");
+        write(rows);
+        db.exec("COMMIT");
+      };
+    },
+  };
 }
 
 async function startLangGraph(scenario: string): Promise<Running> {
   const { Annotation, END, START, StateGraph } = await import("@langchain/langgraph");
   const { SqliteSaver } = await import("@langchain/langgraph-checkpoint-sqlite");
-  const db = new DriverOfNode(join(scratchFolder(), "langgraph.db"));
-  db.exec("PRAGMA synchronous = FULL");
+  const db = driverOfNode(join(scratchFolder(), "langgraph.db"));
   const saver = new SqliteSaver(db);
   const state = Annotation.Root({ n: Annotation<number>(), doubled: Annotation<number>() });
   const graph = new StateGraph(state)

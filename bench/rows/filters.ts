@@ -11,7 +11,7 @@ interface Order {
   readonly size: number;
 }
 
-/** What agents ask for: mostly an equality with a bound, some lists, a few with none to look up by. */
+/** What agents ask for: mostly an equality with a bound, some lists, a few without an equality. */
 function filterAt(index: number): Record<string, unknown> {
   if (index % 20 === 19) return { "payload.size": { $gt: 1_000 - (index % 50) } };
   if (index % 4 === 3) {

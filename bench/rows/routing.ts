@@ -8,7 +8,8 @@ interface Matcher {
 }
 
 const count = 200_000; // types in one round
-const busyAgents = 996; // the same traffic for 1 k and 100 k patterns: what does not match must cost nothing
+// The same traffic for 1 k and 100 k patterns: what does not match must cost nothing.
+const busyAgents = 996;
 
 function start(matcher: () => Matcher, scenario: string): Running {
   const [kind, size, spread] = scenario.split(" ");
