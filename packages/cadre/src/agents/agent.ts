@@ -136,8 +136,8 @@ export interface AgentOptions<State = undefined> {
 }
 
 /** An agent of any state, for lists of agents. */
-// oxlint-disable-next-line typescript/no-explicit-any -- the state is in both directions: no other
-// type takes all
+// The state goes in and comes out: no other type takes all.
+// oxlint-disable-next-line typescript/no-explicit-any
 export type AnyAgent = AgentDefinition<any>;
 
 export interface TaskWork<State = unknown> {
