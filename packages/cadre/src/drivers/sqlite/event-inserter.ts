@@ -5,7 +5,7 @@ import { commonColumns, furtherColumns, noFurther, type EncodedEvent } from "./e
 const plainColumns = ["position", "recorded_at", ...commonColumns];
 const allColumns = [...plainColumns, "stream", "version", "flags", ...furtherColumns];
 // rows a statement; more than 64 gain nothing, and would pass SQLite's limit of parameters
-const sizes = [64, 8, 1] as const;
+const sizes = [64, 16, 4, 2, 1] as const;
 
 /** Rows that wait, of one list of columns. */
 class Rows {
