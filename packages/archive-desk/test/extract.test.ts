@@ -68,16 +68,11 @@ test("a tidy name has no article, title, possessive or line break", () => {
   for (const [given, name] of expected) assert.equal(tidyName(given), name);
 });
 
-test("wink-nlp finds the same in a text whatever it has read before", async () => {
-  const { read } = await openCorpus();
-  const texts = await Promise.all(
-    ["1981-ronald-reagan", "1984-ronald-reagan", "1985-ronald-reagan", "1987-ronald-reagan"].map(
-      async (id) => (await read(id))?.text ?? "",
-    ),
-  );
-  const forward = createWinkExtractor();
-  const backward = createWinkExtractor();
-  const expected = texts.map((each) => forward.extract(each));
-  const found = texts.toReversed().map((each) => backward.extract(each));
-  assert.deepEqual(found.toReversed(), expected);
+test("wink-nlp finds the same in a text whatever it has read before", () => {
+  const said = "The President's Advisory Committee met. Seward's Folly Committee met, too.";
+  const experienced = createWinkExtractor();
+  for (const before of ["The power is the President's.", "It was (Seward's), they said."]) {
+    experienced.extract(before);
+  }
+  assert.deepEqual(experienced.extract(said), createWinkExtractor().extract(said));
 });
