@@ -4,7 +4,8 @@
  *   flow (correlationId)   A ──▶ B ──▶ D        B.causationId = A.id, D.causationId = B.id
  *                          └───▶ C              all four carry A.id as correlationId
  *
- * An event is frozen all the way down from the moment it exists; what cannot survive a trip through JSON never enters one.
+ * An event is frozen all the way down from the moment it exists; what cannot survive a trip through
+ * JSON never enters one.
  */
 import type { Clock } from "./clock.ts";
 import { CadreError } from "./errors.ts";
@@ -64,9 +65,15 @@ export interface AgentEvent<Type extends string = string, Payload = unknown> {
 
 /** The parts of the metadata that a publisher may set. */
 export interface EventOptions extends Partial<Omit<EventMetadata, "causationId">> {
-  /** The event that causes the new one: gives it its cause, its correlation, and, unless set here, its tenant, user and trace. */
+  /**
+   * The event that causes the new one: gives it its cause, its correlation, and, unless set here,
+   * its tenant, user and trace.
+   */
   readonly cause?: AgentEvent;
-  /** Sets the id, for a publisher that must be able to send the same event again. A UUIDv7 unless given. */
+  /**
+   * Sets the id, for a publisher that must be able to send the same event again. A UUIDv7 unless
+   * given.
+   */
   readonly id?: string;
 }
 
@@ -78,7 +85,10 @@ export interface EventContext {
   readonly version?: string;
 }
 
-/** Names of the metadata in the one order in which they are set: events of one kind then share one hidden class. */
+/**
+ * Names of the metadata in the one order in which they are set: events of one kind then share one
+ * hidden class.
+ */
 export const metadataFields: readonly (keyof EventMetadata)[] = [
   "version",
   "correlationId",
@@ -253,7 +263,10 @@ function expectation(field: string): string {
 /** The fields of an event in the order in which they are compared, encoded and shown. */
 export const eventFields = ["id", "type", "source", "timestamp", "payload", "metadata"] as const;
 
-/** A copy of `event` with other metadata; the payload is shared, which is safe because both are frozen. */
+/**
+ * A copy of `event` with other metadata; the payload is shared, which is safe because both are
+ * frozen.
+ */
 export function withMetadata<Event extends AgentEvent>(
   event: Event,
   changes: Partial<EventMetadata>,

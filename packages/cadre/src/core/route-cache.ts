@@ -1,14 +1,17 @@
 /**
  * A bounded cache from a type to its route that turns itself off while it does not pay.
  *
- *   on ──fewer than 30 % of 1,024 look-ups hit──▶ off ──16,384 look-ups later──▶ on
+ *   on ──fewer than 30 % of 1,024 look-ups hit──▶ off ──32,768 look-ups later──▶ on
+ *
+ * The first 1,024 look-ups after it was turned on fill it and are not judged: a thousand types that
+ * come in turn would otherwise never get into it.
  */
 
 // Two generations of this many types: twice the built-in registry in use at once, ten times over.
 const generation = 1_024;
 const window = 1_024; // look-ups between two judgements
 const worthwhile = 0.3; // below it, keeping the cache costs more than the walks that it saves
-const rest = 16 * window; // look-ups spent off, so that trying costs a sixteenth at most
+const rest = 32 * window; // look-ups spent off, so that trying costs a sixteenth at most
 
 export class RouteCache<V> {
   #young: Map<string, V> = new Map();
@@ -16,6 +19,7 @@ export class RouteCache<V> {
   #lookups = 0;
   #hits = 0;
   #resting = 0;
+  #isWarm = false;
 
   /** False while the cache is off because types do not come back. */
   get on(): boolean {
@@ -61,9 +65,12 @@ export class RouteCache<V> {
   }
 
   #judge(): void {
-    if (this.#hits < worthwhile * window) {
+    if (this.#isWarm && this.#hits < worthwhile * window) {
       this.#resting = rest;
+      this.#isWarm = false;
       this.clear();
+    } else {
+      this.#isWarm = true;
     }
     this.#lookups = 0;
     this.#hits = 0;

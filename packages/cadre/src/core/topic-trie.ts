@@ -78,6 +78,7 @@ export class TopicTrie<T> {
    * type while it is in the cache. Its order depends only on the order of additions and removals.
    */
   match(type: string): readonly T[] {
+    if (this.#size === 0) return none;
     const known = this.#cache.get(type);
     if (known !== undefined) return known;
     const values = this.#walk(type);

@@ -143,15 +143,28 @@ test("the cache rests when types do not come back, and tries again later", () =>
     if (cache.get(type) === undefined) cache.set(type, 1);
   };
   for (let i = 0; i < 1_024; i++) use(`fresh.${i}`);
+  assert.equal(cache.on, true, "what fills the cache is not judged");
+  for (let i = 0; i < 1_024; i++) use(`fresh.${i + 5_000}`);
   assert.equal(cache.on, false);
   cache.set("known", 1);
   assert.equal(cache.get("known"), undefined);
-  for (let i = 0; i < 16_384; i++) use(`fresh.${i}`);
+  for (let i = 0; i < 32_768; i++) use(`fresh.${i}`);
   assert.equal(cache.on, true);
   use("known");
   for (let i = 0; i < 5_000; i++) use("known");
   assert.equal(cache.on, true);
   assert.equal(cache.get("known"), 1);
+});
+
+test("the cache keeps a thousand types that come in turn", () => {
+  const cache = new RouteCache<number>();
+  let hits = 0;
+  for (let i = 0; i < 100_000; i++) {
+    const type = `task.${i % 1_000}`;
+    if (cache.get(type) === undefined) cache.set(type, 1);
+    else hits++;
+  }
+  assert.equal(hits, 99_000);
 });
 
 test("the trie answers the same while its cache rests", () => {
