@@ -73,6 +73,7 @@ export type {
   BreakerOptions,
   Bus,
   BusError,
+  BusHealth,
   BusOptions,
   BusStats,
   Delivery,

@@ -15,7 +15,8 @@ import type {
   TopicsOf,
 } from "../core/event-types.ts";
 import type { EventRegistry } from "../core/registry.ts";
-import type { Subscription, SubscriptionStats } from "./subscription.ts";
+import type { BusHealth, BusStats, DrainReport } from "./bus-report.ts";
+import type { Subscription } from "./subscription.ts";
 import type {
   Capabilities,
   DeadLetter,
@@ -26,6 +27,8 @@ import type {
   StartFrom,
   Transport,
 } from "./transport.ts";
+
+export type { BusHealth, BusStats, DrainReport } from "./bus-report.ts";
 
 export interface BusOptions<Events extends EventMap = EventMap> {
   readonly transport: Transport;
@@ -227,25 +230,6 @@ export interface ReplayOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface DrainReport {
-  readonly finished: number;
-  readonly aborted: number;
-  readonly released: number;
-  readonly failedRequests: number;
-  /** True when everything ended before the deadline. */
-  readonly clean: boolean;
-  readonly elapsedMs: number;
-}
-
-export interface BusStats {
-  readonly published: number;
-  readonly refused: number;
-  readonly pendingRequests: number;
-  readonly lateReplies: number;
-  readonly unroutable: number;
-  readonly subscriptions: readonly SubscriptionStats[];
-}
-
 /**
  * Sees every event on its way out. `next` sends the event that it is given, changed or not, and
  * rejects when it is refused. Without a call of `next` the event is not sent, counted as refused,
@@ -387,6 +371,8 @@ export interface Bus<Events extends EventMap = EventMap> {
   pause(): void;
   resume(): void;
   stats(): BusStats;
+  /** Whether events can be published and carried just now. Never throws. */
+  health(): Promise<BusHealth>;
   /** Resolves when no subscription has anything queued or running. */
   idle(): Promise<void>;
   /**

@@ -1,4 +1,4 @@
-import { CadreError, isCadreError } from "../core/errors.ts";
+import { CadreError, describeError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { EventMap } from "../core/event-types.ts";
 import type { FilterDocument } from "../core/filter.ts";
@@ -14,6 +14,7 @@ import { assembleBus, type BusParts } from "./bus-parts.ts";
 import type {
   Bus,
   BusError,
+  BusHealth,
   BusOptions,
   BusStats,
   DrainReport,
@@ -220,6 +221,16 @@ class CadreBus {
       lateReplies: requests.lateReplies,
       subscriptions: subscriptions.members.map((member) => member.stats()),
     };
+  }
+
+  async health(): Promise<BusHealth> {
+    const { state } = this.#parts.publisher;
+    if (state !== "open") return { ok: false, detail: `the bus is ${state}` };
+    try {
+      return (await this.#options.transport.health?.()) ?? { ok: true };
+    } catch (error) {
+      return { ok: false, detail: describeError(error).message };
+    }
   }
 
   async idle(): Promise<void> {

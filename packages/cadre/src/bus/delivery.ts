@@ -3,7 +3,8 @@ import type { Append, SlotWrite } from "../core/commit.ts";
 import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { Delivery, PublishOptions } from "./bus.ts";
-import { checkPublishOptions, type Publisher } from "./publisher.ts";
+import { checkPublishOptions } from "./publish-options.ts";
+import type { Publisher } from "./publisher.ts";
 
 export interface DeliveryParts {
   readonly publisher: Publisher;

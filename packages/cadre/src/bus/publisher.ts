@@ -14,13 +14,6 @@ import {
   type EventMetadata,
 } from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
-import {
-  checkOptions,
-  someObject,
-  someText,
-  wholeNumber,
-  type OptionRules,
-} from "../core/options.ts";
 import type { Random } from "../core/random.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import { assertTopic } from "../core/topic.ts";
@@ -29,6 +22,7 @@ import type { PublishItem, PublishOptions } from "./bus.ts";
 import type { Fairness } from "./fairness.ts";
 import { isInsideHandler } from "./handler-scope.ts";
 import type { Middleware } from "./middleware.ts";
+import { checkPublishOptions } from "./publish-options.ts";
 import type { Outgoing, PublishResult, Transport } from "./transport.ts";
 
 export interface PublisherParts {
@@ -46,7 +40,6 @@ export interface PublisherParts {
 type Sent = PublishResult & { readonly ok: true };
 
 const held: Sent = { ok: true };
-const noOptions: PublishOptions = Object.freeze({});
 
 export class Publisher {
   readonly #parts: PublisherParts;
@@ -60,6 +53,10 @@ export class Publisher {
     this.#parts = parts;
     const { clock, random, source } = parts;
     this.#context = { clock, random, source };
+  }
+
+  get state(): "open" | "draining" | "closed" {
+    return this.#state;
   }
 
   /** From now on only handlers that still run may publish. */
@@ -368,49 +365,4 @@ function assertEnvelope(event: AgentEvent): void {
     });
   }
   checkMetadata(metadata as Readonly<Record<string, unknown>>);
-}
-
-/** Names that a publisher may set; the values are checked where the event is made. */
-const publishNames = new Set<string>([
-  "cause",
-  "id",
-  "source",
-  "version",
-  "correlationId",
-  "target",
-  "key",
-  "priority",
-  "expiresAt",
-  "deliverAt",
-  "agentId",
-  "userId",
-  "tenant",
-  "traceparent",
-  "tracestate",
-  "replyTo",
-  "replayOf",
-  "signature",
-  "extensions",
-]);
-
-export const publishRules: OptionRules<PublishOptions> = Object.fromEntries(
-  [...publishNames].map((name) => [name, ruleFor(name)]),
-) as unknown as OptionRules<PublishOptions>; // made from the list above
-
-function ruleFor(name: string): (typeof publishRules)["id"] {
-  if (name === "cause" || name === "extensions") return someObject;
-  if (name === "expiresAt" || name === "deliverAt") return wholeNumber(0);
-  return someText;
-}
-
-/**
- * Refuses an unknown option. The loop without a table look-up for each rule keeps a publish cheap.
- * @throws {CadreError} INVALID_OPTION
- */
-export function checkPublishOptions(options: PublishOptions | undefined): PublishOptions {
-  if (options === undefined) return noOptions;
-  for (const name in options) {
-    if (!publishNames.has(name)) checkOptions("publish", options, publishRules);
-  }
-  return options;
 }

@@ -18,7 +18,8 @@ import type { Deadline, Deadlines } from "./deadline-queue.ts";
 import { RunningDelivery } from "./delivery.ts";
 import type { ErrorChannel } from "./error-channel.ts";
 import { cancelType, isFailure, replyPrefix, failureMark, type ReplyFailure } from "./reply.ts";
-import { publishRules, type Publisher } from "./publisher.ts";
+import { publishRules } from "./publish-options.ts";
+import type { Publisher } from "./publisher.ts";
 
 interface Pending {
   readonly type: string;

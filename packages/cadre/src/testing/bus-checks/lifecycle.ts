@@ -206,6 +206,26 @@ async function breakerPausesIntake(context: CheckContext): Promise<void> {
   assert.deepEqual(states, ["opened", "half_opened", "closed"]);
 }
 
+async function healthTells(context: CheckContext): Promise<void> {
+  const checked = await context.createBus();
+  const [type, hold] = [context.topic("held"), new Latch()];
+  assert.equal((await checked.health()).ok, true);
+  let started = false;
+  await checked.subscribe(type, { group: context.group() }, async () => {
+    started = true;
+    await hold.opened;
+  });
+  await checked.publish(type, {});
+  await context.until(() => started);
+  const closing = checked.close();
+  const draining = await checked.health();
+  assert.deepEqual([draining.ok, draining.detail], [false, "the bus is draining"]);
+  hold.open();
+  await closing;
+  const closed = await checked.health();
+  assert.deepEqual([closed.ok, closed.detail], [false, "the bus is closed"]);
+}
+
 const bus = "bus" as const;
 
 export const lifecycleChecks: readonly ConformanceCheck[] = [
@@ -266,5 +286,11 @@ export const lifecycleChecks: readonly ConformanceCheck[] = [
     name: "a breaker pauses the intake after five failures, probes once, and goes on",
     level: bus,
     run: breakerPausesIntake,
+  },
+  {
+    id: "T-82b",
+    name: "a bus tells its health: good while open, bad while draining and after close",
+    level: bus,
+    run: healthTells,
   },
 ];
