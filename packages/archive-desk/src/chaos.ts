@@ -7,7 +7,8 @@
  *           ──▶ SIGCONT: it finishes, and its late result is rejected
  *
  * A freeze may hit between two tasks, or while the process holds the log's write lock. Then it is
- * taken back at once and tried again: the first would show nothing, the second would stop everybody.
+ * taken back at once and tried again: the first would show nothing, the second would stop
+ * everybody.
  */
 import { systemClock } from "cadre";
 import type { Clock, Random } from "cadre";

@@ -156,7 +156,8 @@ export class Crew {
     worker.quickDeaths = worker.expected || livedMs > quickDeathMs ? 0 : worker.quickDeaths + 1;
     if (worker.quickDeaths >= mostQuickDeaths) {
       const said = worker.errors.trim() === "" ? "" : ` It said: ${worker.errors.trim()}`;
-      const message = `The worker ${worker.name} ended ${worker.quickDeaths} times in a row (${reason}).${said}`;
+      const message =
+        `The worker ${worker.name} ended ${worker.quickDeaths} times in a row (${reason}).` + said;
       this.#listener.onFailure(new DeskError("CREW_FAILED", message));
       return;
     }

@@ -57,8 +57,8 @@ export function createWinkExtractor(): Extractor {
   };
 }
 
-// The tagger remembers tokens. Whether it takes "President's" for one word or two depends on what it
-// has read before; set apart, it always takes two, and a text has the same names in every order.
+// The tagger remembers tokens. Whether it takes "President's" for one word or two depends on what
+// it has read before; set apart, it always takes two, and a text has the same names in every order.
 const possessive = /(?=['’]s\b)/gi;
 
 function apart(text: string): string {

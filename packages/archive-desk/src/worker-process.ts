@@ -38,7 +38,7 @@ function agentsFor({ name, role }: WorkerOrder, corpus: Corpus): readonly AnyAge
   return role === "wink" ? [...readers, checker(read)] : readers;
 }
 
-/** Asks for everything that is to be done. What was asked for before, by a chief that died, stays. */
+/** Asks for all that is to be done. What a chief that died had asked for stays as it is. */
 async function direct(team: Cadre, corpus: Corpus): Promise<void> {
   const cuts = await Promise.all(
     planBatches(corpus).map((batch) =>
