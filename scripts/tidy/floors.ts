@@ -1,7 +1,7 @@
 /**
  * The house: an import points to a lower floor, or stays in its own room.
  *
- *   5 cli · 4 monitor · 3 agents, outbox · 2 drivers/<system> · 1 bus, store · 0 core    side: testing
+ *   5 cli, 4 monitor, 3 agents and outbox, 2 drivers/<system>, 1 bus and store, 0 core; testing
  */
 import { builtinModules } from "node:module";
 import { posix } from "node:path";
