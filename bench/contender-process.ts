@@ -22,3 +22,4 @@ process.on("message", (message) => {
   });
 });
 process.send!({ ready: true });
+process.on("disconnect", () => process.exit(1));
