@@ -41,11 +41,11 @@ before(async () => {
 });
 after(() => rm(root, { recursive: true, force: true }));
 
-/** Runs a command of the desk. `during` gets the way to interrupt it. */
+/** Runs a command of the desk. `during` gets the way to send it a signal. */
 async function run(
   command: "demo" | "graph",
   options: Readonly<Record<string, unknown>>,
-  during?: (interrupt: () => void) => Promise<void>,
+  during?: (send: (signal: NodeJS.Signals) => void) => Promise<void>,
 ): Promise<Ended> {
   const args = [...process.execArgv.filter((option) => !option.startsWith("--test")), program];
   const child = spawn(process.execPath, [...args, command, JSON.stringify(options)]);
@@ -54,7 +54,7 @@ async function run(
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   const code = new Promise<number | null>((resolve) => child.once("exit", resolve));
-  await during?.(() => void child.kill("SIGINT"));
+  await during?.((signal) => void child.kill(signal));
   return { code: await code, stdout, stderr };
 }
 
@@ -123,18 +123,25 @@ test("killed and frozen workers change nothing in the graph", async () => {
   assert.ok(harmed.rejectedLateResults >= 1, "no late result was rejected");
 });
 
-test("an interrupted job goes on where it stopped, to the same graph", async () => {
+test("a job that was killed, then interrupted, goes on to the same graph", async () => {
   const data = join(root, "interrupted");
-  const first = await run("demo", { docs, data, json: true }, async (interrupt) => {
-    await completed(data, 20);
-    interrupt();
+  const options = { docs, data, json: true };
+  const killed = await run("demo", options, async (send) => {
+    await completed(data, 10);
+    send("SIGKILL");
+  });
+  assert.equal(killed.code, null);
+  const first = await run("demo", options, async (send) => {
+    await completed(data, 40);
+    send("SIGINT");
   });
   assert.equal(first.code, 130, first.stderr);
   assert.equal(first.stdout, "");
+  assert.match(first.stderr, /Going on: \d+ of \d+ tasks were done before/);
   assert.match(first.stderr, /Stopped: \d+ of \d+ tasks are done/);
   const unfinished = await run("graph", { data, name: "Panama" });
   assert.match(unfinished.stderr, /isn't finished/);
-  const second = await run("demo", { docs, data, json: true });
+  const second = await run("demo", options);
   assert.equal(figures(second).graphHash, plain.graphHash);
   assert.match(second.stderr, /Going on: \d+ of \d+ tasks were done before/);
 });
