@@ -13,8 +13,7 @@ import type { Corpus } from "./corpus.ts";
 import { archivist, checker, createReader, reader } from "./desk-agents.ts";
 import { deskEvents } from "./desk-events.ts";
 import { cutTask, planBatches, plannedTasks } from "./desk-tasks.ts";
-import { createCompromiseExtractor } from "./extract-compromise.ts";
-import { createWinkExtractor } from "./extract-wink.ts";
+import type { Extractor } from "./mention.ts";
 import { timing, type WorkerOrder, type WorkerReport } from "./worker-order.ts";
 
 const drainMs = 2_500; // a chunk takes a tenth of a second
@@ -29,11 +28,20 @@ function tellMemory(): void {
   tell({ kind: "memory", peakMb: process.resourceUsage().maxRSS / kbPerMb });
 }
 
-function agentsFor({ name, role }: WorkerOrder, corpus: Corpus): readonly AnyAgent[] {
+/** Loads the one library that the worker needs: each takes a hundred megabytes. */
+async function extractorFor(role: "compromise" | "wink"): Promise<Extractor> {
+  if (role === "wink") return (await import("./extract-wink.ts")).createWinkExtractor();
+  return (await import("./extract-compromise.ts")).createCompromiseExtractor();
+}
+
+async function agentsFor(
+  { name, role }: WorkerOrder,
+  corpus: Corpus,
+): Promise<readonly AnyAgent[]> {
   if (role === "desk-chief") return [archivist(corpus)];
   const read = createReader(corpus);
   const onWork = (task: string): void => tell({ kind: "working", task });
-  const extractor = role === "wink" ? createWinkExtractor() : createCompromiseExtractor();
+  const extractor = await extractorFor(role);
   const readers = [reader({ name, kind: role, extractor, read, onWork })];
   return role === "wink" ? [...readers, checker(read)] : readers;
 }
@@ -57,7 +65,7 @@ async function work(order: WorkerOrder): Promise<void> {
   const corpus = await openCorpus(order.corpus);
   const team = await startCadre({
     name: order.name,
-    agents: agentsFor(order, corpus),
+    agents: await agentsFor(order, corpus),
     store: `sqlite:${order.logPath}`,
     events: deskEvents,
     orchestrator: order.role === "desk-chief",
