@@ -318,6 +318,10 @@ export interface Bus<Events extends EventMap = EventMap> {
     payload: PayloadOf<Events, Type>,
     options?: GatherOptions,
   ): Promise<readonly AgentEvent[]>;
+  respond<const Pattern extends string>(
+    pattern: CheckedPattern<Pattern, Events>,
+    responder: Responder<EventOf<Events, Pattern>, Events>,
+  ): Promise<Subscription>;
   respond<const Pattern extends string, const Also extends string = never>(
     pattern: CheckedPattern<Pattern, Events>,
     options: SubscribeOptions<CheckedPattern<Also, Events>>,

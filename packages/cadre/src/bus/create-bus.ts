@@ -120,13 +120,7 @@ class CadreBus {
     second: SubscribeOptions | Handler,
     third?: Handler,
   ): Promise<Subscription> {
-    const options = typeof second === "function" ? {} : second;
-    const handler = typeof second === "function" ? second : third;
-    if (typeof handler !== "function") {
-      throw new CadreError("INVALID_OPTION", "subscribe needs a handler, as its last argument.", {
-        option: "handler",
-      });
-    }
+    const [options, handler] = lastIsHandler("subscribe", second, third);
     return this.#parts.subscriptions.open(pattern, options, handler);
   }
 
@@ -157,9 +151,10 @@ class CadreBus {
 
   async respond(
     pattern: string,
-    options: SubscribeOptions,
-    responder: Responder,
+    second: SubscribeOptions | Responder,
+    third?: Responder,
   ): Promise<Subscription> {
+    const [options, responder] = lastIsHandler("respond", second, third);
     await this.#parts.requests.hearCancellations();
     return this.#parts.subscriptions.open(pattern, options, this.#parts.requests.answer(responder));
   }
@@ -292,4 +287,16 @@ class CadreBus {
 
 function isIdle({ running, queued }: SubscriptionStats): boolean {
   return running + queued === 0;
+}
+
+/** Options may be left out; the handler is always last. */
+function lastIsHandler<Last extends Handler | Responder>(
+  method: string,
+  second: SubscribeOptions | Last,
+  third: Last | undefined,
+): readonly [SubscribeOptions, Last] {
+  if (typeof second === "function") return [{}, second];
+  if (typeof third === "function") return [second, third];
+  const message = `${method} needs a handler, as its last argument.`;
+  throw new CadreError("INVALID_OPTION", message, { option: "handler" });
 }

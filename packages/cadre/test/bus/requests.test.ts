@@ -88,3 +88,11 @@ test("an impossible timeout is refused", async (context) => {
     isCadreError(error, "INVALID_OPTION"),
   );
 });
+
+test("a responder may come without options, and nothing in its place is refused", async (context) => {
+  const { bus } = setUp(context);
+  await bus.respond("ask", (event) => ({ echo: event.payload }));
+  assert.deepEqual((await bus.request("ask", { a: 1 })).payload, { echo: { a: 1 } });
+  const refused = bus.respond("ask", {} as never);
+  await assert.rejects(refused, /respond needs a handler, as its last argument/);
+});
