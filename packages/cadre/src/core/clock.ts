@@ -66,10 +66,11 @@ class SystemClock implements Clock {
     let timer: NodeJS.Timeout;
     const arm = (): void => {
       const leftMs = Math.max(0, dueAt - this.monotonic());
-      timer =
-        leftMs > maxTimerMs ? setTimeout(arm, maxTimerMs) : setTimeout(action, Math.ceil(leftMs));
+      timer = setTimeout(fire, Math.min(maxTimerMs, Math.ceil(leftMs)));
       if (options?.background) timer.unref();
     };
+    // The loop counts whole milliseconds of its own: it may call up to one too early.
+    const fire = (): void => (this.monotonic() < dueAt ? arm() : action());
     arm();
     return () => clearTimeout(timer);
   }
