@@ -24,7 +24,7 @@ import {
   type HandlerFailure,
   type HandlerRunParts,
 } from "./handler-run.ts";
-import { RingQueue } from "./ring-queue.ts";
+import { Queue } from "./queue.ts";
 import type { SubscriptionPlan } from "./subscription-plan.ts";
 import { Wakeup } from "./wakeup.ts";
 import type { Fairness } from "./fairness.ts";
@@ -47,7 +47,7 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
   readonly plan: SubscriptionPlan;
   readonly counters: Counters = createCounters();
   readonly #parts: BroadcastParts;
-  readonly #queue = new RingQueue<AgentEvent>();
+  readonly #queue = new Queue<AgentEvent>();
   readonly #running = new Set<HandlerWatch>();
   /** At the deadline of a close: however a handler ends now, it is not the handler's failure. */
   #givenUp = false;

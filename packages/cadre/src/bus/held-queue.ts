@@ -5,16 +5,16 @@
  */
 import { priorities, priorityRank } from "../core/event.ts";
 import type { HeldLease } from "./held-lease.ts";
-import { RingQueue } from "./ring-queue.ts";
+import { Queue } from "./queue.ts";
 
 const agingMs = 10_000; // one step of priority for so much waiting
 
 export class HeldQueue {
-  readonly #lanes: readonly RingQueue<HeldLease>[];
+  readonly #lanes: readonly Queue<HeldLease>[];
 
   constructor(byPriority: boolean) {
     const count = byPriority ? priorities.length : 1;
-    this.#lanes = Array.from({ length: count }, () => new RingQueue<HeldLease>());
+    this.#lanes = Array.from({ length: count }, () => new Queue<HeldLease>());
   }
 
   get size(): number {
@@ -30,7 +30,7 @@ export class HeldQueue {
   }
 
   shift(now: number): HeldLease | undefined {
-    let best: RingQueue<HeldLease> | undefined;
+    let best: Queue<HeldLease> | undefined;
     let bestScore = -Infinity;
     for (const [rank, lane] of this.#lanes.entries()) {
       const first = lane.peek();

@@ -1,6 +1,6 @@
 import { BroadcastLease } from "./memory-delivery.ts";
 import { PullLine, type Puller } from "./memory-pulls.ts";
-import { Queue } from "./memory-queue.ts";
+import { Queue } from "./queue.ts";
 import type { ConsumeSpec, Intake, Lease, Recorded } from "./transport.ts";
 
 /**

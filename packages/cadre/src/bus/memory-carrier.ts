@@ -19,7 +19,7 @@ import { MemoryDeadLetters } from "./memory-dead-letters.ts";
 import type { Delivery } from "./memory-delivery.ts";
 import { MemoryGroup } from "./memory-group.ts";
 import { Publishing, type Admit } from "./memory-publishing.ts";
-import { Queue } from "./memory-queue.ts";
+import { Queue } from "./queue.ts";
 import { MemoryRing } from "./memory-ring.ts";
 import { MemoryRoutes } from "./memory-routes.ts";
 import { TimerHeap, type Timed } from "./memory-timers.ts";

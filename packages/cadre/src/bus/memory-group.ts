@@ -8,7 +8,7 @@ import { CadreError } from "../core/errors.ts";
 import { Delivery, MemoryLease, type DeliveryOwner } from "./memory-delivery.ts";
 import { KeyLanes } from "./memory-lanes.ts";
 import { PullLine, type Puller } from "./memory-pulls.ts";
-import { Queue } from "./memory-queue.ts";
+import { Queue } from "./queue.ts";
 import { ReadyDeliveries } from "./memory-ready.ts";
 import type { TimerHeap } from "./memory-timers.ts";
 import type { ConsumeSpec, Lease, Recorded, Settlement } from "./transport.ts";

@@ -9,7 +9,7 @@
  * Deliveries without a key have no lane. A lane exists while it has a holder.
  */
 import type { Delivery } from "./memory-delivery.ts";
-import { Queue } from "./memory-queue.ts";
+import { Queue } from "./queue.ts";
 import type { OnRetry } from "./transport.ts";
 
 interface Lane {

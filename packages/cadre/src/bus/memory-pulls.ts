@@ -1,5 +1,5 @@
 /** The members that wait for something to be ready, first come first served. */
-import { Queue } from "./memory-queue.ts";
+import { Queue } from "./queue.ts";
 import type { Lease } from "./transport.ts";
 
 /** An intake, as far as handing out concerns it. */

@@ -7,7 +7,7 @@
  * first in, first out, so that looking at four heads is enough.
  */
 import type { Delivery } from "./memory-delivery.ts";
-import { Queue } from "./memory-queue.ts";
+import { Queue } from "./queue.ts";
 
 export class ReadyDeliveries {
   readonly #ranks: readonly Queue<Delivery>[] = [

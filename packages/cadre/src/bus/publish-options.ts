@@ -6,6 +6,7 @@ import {
   wholeNumber,
   type OptionRules,
 } from "../core/options.ts";
+import { metadataFields } from "../core/event.ts";
 import type { PublishOptions } from "./bus.ts";
 
 const noOptions: PublishOptions = Object.freeze({});
@@ -15,22 +16,7 @@ const publishNames = new Set<string>([
   "cause",
   "id",
   "source",
-  "version",
-  "correlationId",
-  "target",
-  "key",
-  "priority",
-  "expiresAt",
-  "deliverAt",
-  "agentId",
-  "userId",
-  "tenant",
-  "traceparent",
-  "tracestate",
-  "replyTo",
-  "replayOf",
-  "signature",
-  "extensions",
+  ...metadataFields.filter((field) => field !== "causationId"), // follows from the cause
 ]);
 
 export const publishRules: OptionRules<PublishOptions> = Object.fromEntries(

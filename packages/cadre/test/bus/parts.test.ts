@@ -6,7 +6,7 @@ import { DedupWindow } from "#src/bus/dedup-window.ts";
 import { Fairness } from "#src/bus/fairness.ts";
 import { Prefetch } from "#src/bus/prefetch.ts";
 import { RetryPolicy } from "#src/bus/retry-policy.ts";
-import { RingQueue } from "#src/bus/ring-queue.ts";
+import { Queue } from "#src/bus/queue.ts";
 import { VirtualClock } from "#src/core/clock.ts";
 import { isCadreError, RetryableError, TerminalError } from "#src/core/errors.ts";
 import { SeededRandom } from "#src/core/random.ts";
@@ -216,7 +216,7 @@ test("a second delivery of one event waits for the end of the first", async () =
 });
 
 test("a ring queue keeps its order while it grows and wraps", () => {
-  const queue = new RingQueue<number>();
+  const queue = new Queue<number>();
   const out: number[] = [];
   let next = 0;
   for (let round = 0; round < 50; round += 1) {

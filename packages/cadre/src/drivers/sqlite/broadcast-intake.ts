@@ -5,7 +5,7 @@
  * further back when the next pull comes is missed, the oldest first.
  */
 import type { ConsumeSpec, Intake, Lease } from "../../bus/transport.ts";
-import { Queue } from "../../bus/memory-queue.ts";
+import { Queue } from "../../bus/queue.ts";
 import { Lookahead } from "./lookahead.ts";
 import { recordedAt } from "./recorded.ts";
 import type { LogFile } from "./sqlite-log.ts";

@@ -1,5 +1,5 @@
 import { compilePattern } from "../../core/pattern.ts";
-import { Queue } from "../../bus/memory-queue.ts";
+import { Queue } from "../../bus/queue.ts";
 import type { Connection } from "./connection.ts";
 import { normalRank } from "./delivery-row.ts";
 import { directedFlag, privateFlag } from "./event-rows.ts";

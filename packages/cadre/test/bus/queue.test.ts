@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Queue } from "#src/bus/memory-queue.ts";
+import { Queue } from "#src/bus/queue.ts";
 import { TimerHeap, type Timed } from "#src/bus/memory-timers.ts";
 import { VirtualClock } from "#src/core/clock.ts";
 

@@ -1,4 +1,6 @@
-const smallest = 16; // a power of two, so that an index wraps with a mask
+// A power of two, so that an index wraps with a mask. Most queues stay empty, and there may be
+// many.
+const smallest = 4;
 
 /**
  * A first-in, first-out queue on a circular array: taking from the front costs what adding to the
@@ -71,10 +73,13 @@ export class Queue<Item> {
     return undefined;
   }
 
-  clear(): void {
+  /** Takes everything out. */
+  clear(): Item[] {
+    const items = Array.from({ length: this.#size }, (_, index) => this.at(index)!);
     this.#items = emptySlots(smallest);
     this.#head = 0;
     this.#size = 0;
+    return items;
   }
 
   #resize(length: number): void {
