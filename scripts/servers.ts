@@ -33,6 +33,22 @@ export const testServers: readonly TestServer[] = [
     variable: "CADRE_TEST_NATS_SERVER",
     required: true,
   },
+  {
+    name: "postgres",
+    binaries: ["postgres"],
+    folders: [18, 17, 16, 15].map((version) => `/usr/lib/postgresql/${version}/bin`),
+    aptPackage: "postgresql",
+    variable: "CADRE_TEST_POSTGRES",
+    required: true,
+  },
+  {
+    name: "mariadb",
+    binaries: ["mariadbd", "mysqld"],
+    folders: ["/usr/sbin", "/usr/libexec", "/opt/homebrew/bin"],
+    aptPackage: "mariadb-server",
+    variable: "CADRE_TEST_MARIADB",
+    required: true,
+  },
 ];
 
 export type Availability =
