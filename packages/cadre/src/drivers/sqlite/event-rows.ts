@@ -18,7 +18,7 @@ import {
 import { freezeJson } from "../../core/json.ts";
 import type { StoredEvent } from "../../store/event-store.ts";
 import type { Cell, Row } from "./connection.ts";
-import { lazyEvent, parsePayload } from "./lazy-event.ts";
+import { lazyEvent, parsePayload } from "../../store/lazy-event.ts";
 
 /** Kept from all subscriptions. */
 export const privateFlag = 1;

@@ -10,7 +10,7 @@ import type {
 import type { Row } from "./connection.ts";
 import { decodeStored, packId } from "./event-rows.ts";
 import { headOf, readRows } from "./log-reader.ts";
-import { Paged } from "./paged.ts";
+import { Paged } from "../../store/paged.ts";
 import type { LogFile } from "./sqlite-log.ts";
 import { planCommit, writeCommit } from "./store-request.ts";
 

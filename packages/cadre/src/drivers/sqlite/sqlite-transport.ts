@@ -21,7 +21,7 @@ import { GroupHub } from "./group-hub.ts";
 import { GroupIntake } from "./group-intake.ts";
 import { assertSameGroup, dropGroup, findGroup, joinGroup, type Group } from "./group-table.ts";
 import { headOf, readRows } from "./log-reader.ts";
-import { Paged } from "./paged.ts";
+import { Paged } from "../../store/paged.ts";
 import { publishItem, type Item } from "./publish-request.ts";
 import { fromPosition, toRecorded } from "./recorded.ts";
 import { giveBackAll } from "./settle.ts";

@@ -6,9 +6,9 @@
  * copies, comparisons and JSON see what they always see. The unread text hangs on the object under
  * a symbol that is not enumerable; a WeakMap costs three times as much.
  */
-import { CadreError } from "../../core/errors.ts";
-import type { AgentEvent, EventMetadata } from "../../core/event.ts";
-import { freezeJson } from "../../core/json.ts";
+import { CadreError } from "../core/errors.ts";
+import type { AgentEvent, EventMetadata } from "../core/event.ts";
+import { freezeJson } from "../core/json.ts";
 
 const unread = Symbol("unread payload");
 
