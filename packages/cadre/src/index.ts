@@ -153,6 +153,26 @@ export type {
 export { loadStream, type LoadedStream, type LoadOptions } from "./store/snapshot.ts";
 export { storeUnitOfWork } from "./store/unit-of-work.ts";
 
+// The user's own SQL database
+export { inDialect } from "./core/sql.ts";
+export type {
+  SqlClient,
+  SqlDatabase,
+  SqlDialect,
+  SqlResult,
+  SqlRow,
+  SqlValue,
+  SyncSqlClient,
+} from "./core/sql.ts";
+export { mysqlClient, pgClient, sqliteClient } from "./core/sql-clients.ts";
+export type {
+  MysqlConnectionLike,
+  MysqlPoolLike,
+  PgClientLike,
+  PgPoolLike,
+  SqliteLike,
+} from "./core/sql-clients.ts";
+
 // From the store to the bus
 export { startRelay, type Relay, type RelayOptions, type RelayStatus } from "./outbox/relay.ts";
 export type { SetAside } from "./outbox/relay-record.ts";
