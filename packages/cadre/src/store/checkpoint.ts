@@ -1,6 +1,8 @@
+import type { SlotWrite } from "../core/commit.ts";
 import { freezeJson, toFrozenJson } from "../core/json.ts";
 import type { EventStore, LogPosition } from "./event-store.ts";
 import type { Projection } from "./projection.ts";
+import { SnapshotSeries } from "./snapshot-series.ts";
 
 /**
  * A projection's state with the position that it is at: one slot, hence written together or not at
@@ -11,11 +13,23 @@ export interface Checkpoint<State> {
   readonly state: State;
 }
 
+/** Projections keep their checkpoints in slots whose names start with this. */
+export const checkpointPrefix = "projection/";
+
 /**
  * The slot in which a projection keeps its checkpoint. It may be deleted: the log is folded anew.
  */
 export function checkpointSlot(name: string): string {
-  return `projection/${name}`;
+  return `${checkpointPrefix}${name}`;
+}
+
+/** The snapshots of a projection's past. */
+export function projectionSnapshots<State>(
+  store: EventStore,
+  { name, version, inPlace }: Projection<State>,
+): SnapshotSeries<State> {
+  const series = `projection/${name}`;
+  return new SnapshotSeries<State>(store, series, { fold: version, frozen: !inPlace });
 }
 
 /**
@@ -42,20 +56,14 @@ export async function readCheckpoint<State>(
 }
 
 /**
- * Keeps a checkpoint. Another process may run the same projection; whichever wrote last, the
+ * What keeps a checkpoint. Another process may run the same projection; whichever wrote last, the
  * checkpoint is a right one.
  * @throws {CadreError} NOT_JSON, when the state cannot be kept
  */
-export async function writeCheckpoint<State>(
-  store: EventStore,
+export function checkpointWrite<State>(
   { name, version }: Projection<State>,
   { position, state }: Checkpoint<State>,
-): Promise<void> {
+): SlotWrite {
   const value = JSON.stringify({ version, position, state: toFrozenJson(state) });
-  await store.commit({ slots: [{ name: checkpointSlot(name), expectedVersion: "any", value }] });
-}
-
-export async function dropCheckpoint(store: EventStore, name: string): Promise<void> {
-  const slots = [{ name: checkpointSlot(name), expectedVersion: "any" as const, value: undefined }];
-  await store.commit({ slots });
+  return { name: checkpointSlot(name), expectedVersion: "any", value };
 }

@@ -11,7 +11,7 @@ import type { Commit } from "../core/commit.ts";
 import { isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { EventStore, LogPosition } from "./event-store.ts";
-import type { Fold } from "./fold.ts";
+import { foldStored, type Fold } from "./fold.ts";
 import { loadStream, type LoadedStream, type LoadOptions } from "./snapshot.ts";
 
 /**
@@ -23,7 +23,7 @@ export interface Decision extends Commit {
   readonly private?: boolean;
 }
 
-export interface DecideOptions extends Pick<LoadOptions, "snapshotEvery" | "name" | "foldVersion"> {
+export interface DecideOptions extends Pick<LoadOptions, "snapshot" | "name" | "foldVersion"> {
   /** Tries in all; each one that fails lost to a writer who got through. @default 32 */
   readonly maxAttempts?: number;
 }
@@ -118,7 +118,7 @@ async function foldNew<State>(
   let { state, version } = loaded;
   for await (const stored of store.read({ stream, fromVersion: version + 1 })) {
     if ((stored.version ?? 0) > upTo) break;
-    state = fold.apply(state, stored.event, stored);
+    state = foldStored(fold, state, stored);
     version = stored.version ?? version;
   }
   return { state, version };

@@ -8,9 +8,10 @@ import type { EventMap } from "../core/event-types.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import { freezeJson } from "../core/json.ts";
 import { compilePattern } from "../core/pattern.ts";
-import { readCheckpoint } from "./checkpoint.ts";
+import { projectionSnapshots, readCheckpoint, type Checkpoint } from "./checkpoint.ts";
 import type { EventStore, LogPosition, StoredEvent } from "./event-store.ts";
-import { initialState, type Fold } from "./fold.ts";
+import { foldStored, initialState, type Fold } from "./fold.ts";
+import { positionOf, type LogPoint } from "./log-point.ts";
 
 /**
  * One reaction for each type, or topic pattern, of events; the most exact one is used, and the
@@ -31,7 +32,11 @@ export interface ProjectionOptions<State, Events extends EventMap = EventMap> {
   readonly version?: number;
   /** Topic patterns of the events that it folds. @default the keys of `apply`, or all events */
   readonly patterns?: readonly string[];
-  /** The registry, from which `apply` infers the payloads of its types. */
+  /**
+   * The registry: old payloads reach `apply` in their current version, and it infers the payloads
+   * of its types.
+   * @default payloads as they were stored
+   */
   readonly events?: EventRegistry<Events>;
   /** Only events of streams whose name starts with this. */
   readonly streamPrefix?: string;
@@ -71,16 +76,13 @@ export function defineProjection<State, Events extends EventMap = EventMap>(
   options: ProjectionOptions<State, Events>,
 ): Projection<State> {
   const { name, version = 1, initial, streamPrefix, inPlace = false } = options;
-  if (typeof name !== "string" || name === "" || name.length > 128) {
-    refuse("name", name, "a name of 1 to 128 characters");
-  }
-  if (!Number.isSafeInteger(version) || version < 1) refuse("version", version, "a number from 1");
+  checkIdentity("defineProjection", name, version);
   if (inPlace && typeof initial !== "function") {
-    refuse("initial", initial, "a function where the fold changes its state in place");
+    const allowed = "a function where the fold changes its state in place";
+    refuse("defineProjection", "initial", initial, allowed);
   }
   const applies = typeof options.apply === "function" ? undefined : compileApplies(options.apply);
   const patterns = options.patterns ?? applies?.patterns ?? ["#"];
-  const matchers = patterns.map(compilePattern);
   const apply = applies?.apply ?? (options.apply as Fold<State>["apply"]);
   return Object.freeze({
     name,
@@ -88,16 +90,36 @@ export function defineProjection<State, Events extends EventMap = EventMap>(
     patterns,
     inPlace,
     ...(streamPrefix === undefined ? {} : { streamPrefix }),
+    ...(options.events === undefined ? {} : { events: options.events }),
     initial,
     apply: inPlace ? apply : frozen(apply),
-    wants: ({ event, stream }: StoredEvent) =>
-      (streamPrefix === undefined || (stream?.startsWith(streamPrefix) ?? false)) &&
-      matchers.some((matches) => matches(event.type)),
+    wants: eventsWanted(patterns, streamPrefix),
   });
 }
 
-function refuse(option: string, value: unknown, allowed: string): never {
-  throw new CadreError("INVALID_OPTION", `defineProjection: "${option}" must be ${allowed}.`, {
+/** @throws {CadreError} INVALID_OPTION */
+export function checkIdentity(where: string, name: unknown, version: unknown): void {
+  if (typeof name !== "string" || name === "" || name.length > 128) {
+    refuse(where, "name", name, "a name of 1 to 128 characters");
+  }
+  if (!Number.isSafeInteger(version) || (version as number) < 1) {
+    refuse(where, "version", version, "a number from 1");
+  }
+}
+
+/** @throws {CadreError} INVALID_PATTERN */
+export function eventsWanted(
+  patterns: readonly string[],
+  streamPrefix: string | undefined,
+): (stored: StoredEvent) => boolean {
+  const matchers = patterns.map(compilePattern);
+  return ({ event, stream }) =>
+    (streamPrefix === undefined || (stream?.startsWith(streamPrefix) ?? false)) &&
+    matchers.some((matches) => matches(event.type));
+}
+
+function refuse(where: string, option: string, value: unknown, allowed: string): never {
+  throw new CadreError("INVALID_OPTION", `${where}: "${option}" must be ${allowed}.`, {
     option,
     value,
   });
@@ -141,7 +163,7 @@ export function applyStored<State>(
   stored: StoredEvent,
 ): State {
   try {
-    return projection.apply(state, stored.event, stored);
+    return foldStored(projection, state, stored);
   } catch (error) {
     const { message } = describeError(error);
     throw new CadreError(
@@ -156,10 +178,10 @@ export function applyStored<State>(
 }
 
 export interface FoldPoint {
-  /** As of this position, inclusive. @default the head of the log */
-  readonly upTo?: LogPosition;
-  /** As of this instant: what was recorded at or before it, in Unix milliseconds. */
-  readonly at?: number;
+  /** As of this point in the log. @default its head */
+  readonly upTo?: LogPoint;
+  /** Uses nothing that is kept, to check it. @default false */
+  readonly fromStart?: boolean;
 }
 
 export interface Folded<State> {
@@ -169,30 +191,35 @@ export interface Folded<State> {
 }
 
 /**
- * The projection as of a point in the log: time travel. Reads from the checkpoint where that lies
- * before the point, and writes nothing.
+ * The projection as of a point in the log: time travel. Folds from the nearest checkpoint or
+ * snapshot before that point, which a running projection keeps, and writes nothing.
  *
  * @throws {CadreError} PROJECTION_FAILED
+ * @throws {CadreError} INVALID_OPTION, when `upTo` is no point
  */
 export async function foldProjection<State>(
   store: EventStore,
   projection: Projection<State>,
-  { upTo, at }: FoldPoint = {},
+  { upTo, fromStart = false }: FoldPoint = {},
 ): Promise<Folded<State>> {
-  const end = Math.min(upTo ?? Infinity, await store.head());
-  const checkpoint = at === undefined ? await readCheckpoint(store, projection) : undefined;
-  const usable = checkpoint && checkpoint.position <= end ? checkpoint : undefined;
-  let state = usable ? usable.state : initialState(projection);
-  const query = queryFor(projection, usable?.position ?? 0, end);
-  let reached = end;
-  for await (const stored of store.read(query)) {
-    if (at !== undefined && stored.recordedAt > at) {
-      reached = stored.position - 1;
-      break;
-    }
+  const end = await positionOf(store, upTo);
+  const start = fromStart ? undefined : await nearest(store, projection, end);
+  let state = start ? start.state : initialState(projection);
+  for await (const stored of store.read(queryFor(projection, start?.position ?? 0, end))) {
     if (projection.wants(stored)) state = applyStored(projection, state, stored);
   }
-  return { state, position: reached };
+  return { state, position: end };
+}
+
+/** The latest state that is kept and not later than `end`. */
+async function nearest<State>(
+  store: EventStore,
+  projection: Projection<State>,
+  end: LogPosition,
+): Promise<Checkpoint<State> | undefined> {
+  const checkpoint = await readCheckpoint(store, projection);
+  if (checkpoint && checkpoint.position <= end) return checkpoint;
+  return projectionSnapshots(store, projection).latest(({ at }) => at <= end);
 }
 
 /** Reads no more than it must: a store can narrow by one pattern. */

@@ -11,7 +11,7 @@ import {
   storeUnitOfWork,
 } from "cadre";
 import type { AgentEvent, Fold } from "cadre";
-import { snapshotSlot } from "#src/store/snapshot.ts";
+import { streamSnapshots } from "#src/store/snapshot.ts";
 
 const clock = new VirtualClock();
 const random = new SeededRandom(2);
@@ -119,52 +119,32 @@ test("a decision writes slots, streams and outbox with its events, or nothing", 
 
 test("a snapshot spares the events before it, and may be deleted at any time", async () => {
   const store = memoryStore();
-  const slot = snapshotSlot("s");
   for (let round = 0; round < 25; round += 1) {
-    await decide(store, "s", claim, () => [claimed(`${round}`)], { snapshotEvery: 10 });
+    await decide(store, "s", claim, () => [claimed(`${round}`)], { snapshot: { everyEvents: 10 } });
   }
   const counting = folds();
-  const loaded = await loadStream(store, "s", counting.fold, { snapshotEvery: 10 });
+  const loaded = await loadStream(store, "s", counting.fold, { snapshot: { everyEvents: 10 } });
   assert.deepEqual(loaded, { state: { claims: 25, owner: "24" }, version: 25 });
   assert.equal(counting.count, 5, "20 are in the snapshot");
-  await store.commit({ slots: [{ name: slot, expectedVersion: "any", value: undefined }] });
-  assert.deepEqual(await loadStream(store, "s", counting.fold, { snapshotEvery: 10 }), loaded);
+  await store.commit({ slots: await streamSnapshots(store, "s").removal() });
+  assert.deepEqual(
+    await loadStream(store, "s", counting.fold, { snapshot: { everyEvents: 10 } }),
+    loaded,
+  );
   assert.equal(counting.count, 30);
-});
-
-test("a snapshot that is corrupt, of another fold or of another past is ignored", async () => {
-  const store = memoryStore();
-  const events = Array.from({ length: 5 }, (_, index) => claimed(`${index}`));
-  await store.commit({ appends: [{ stream: "s", expectedVersion: 0, events }] });
-  const good = { fold: 1, version: 3, eventId: events[2]!.id, state: { claims: 100 } };
-  const values: readonly [string, string, number][] = [
-    ["the good one, to see that it would be used", JSON.stringify(good), 102],
-    ["cut off", JSON.stringify(good).slice(0, -5), 5],
-    ["no object", "null", 5],
-    ["another fold", JSON.stringify({ ...good, fold: 2 }), 5],
-    ["another event", JSON.stringify({ ...good, eventId: events[1]!.id }), 5],
-    ["ahead of the stream", JSON.stringify({ ...good, version: 9 }), 5],
-    ["no version", JSON.stringify({ ...good, version: "x" }), 5],
-    ["no state", JSON.stringify({ ...good, state: undefined }), 5],
-  ];
-  for (const [what, value, claims] of values) {
-    await store.commit({ slots: [{ name: snapshotSlot("s"), expectedVersion: "any", value }] });
-    const { state, version } = await loadStream(store, "s", claim, { snapshotEvery: 100 });
-    assert.deepEqual([state.claims, version], [claims, 5], what);
-  }
 });
 
 test("a stream is loaded as of a version and as of an instant", async () => {
   const storeClock = new VirtualClock(1_000);
   const store = memoryStore({ clock: storeClock });
   for (let index = 1; index <= 5; index += 1) {
-    await decide(store, "s", claim, () => [claimed(`${index}`)], { snapshotEvery: 2 });
+    await decide(store, "s", claim, () => [claimed(`${index}`)], { snapshot: { everyEvents: 2 } });
     await storeClock.advance(100);
   }
   for (let version = 0; version <= 5; version += 1) {
-    const asOf = { snapshotEvery: 2, upToVersion: version };
+    const asOf = { snapshot: { everyEvents: 2 }, upToVersion: version };
     assert.deepEqual((await loadStream(store, "s", claim, asOf)).version, version);
-    const then = await loadStream(store, "s", claim, { at: 999 + version * 100 });
+    const then = await loadStream(store, "s", claim, { upTo: new Date(999 + version * 100) });
     assert.deepEqual([then.version, then.state.claims], [version, version]);
   }
 });

@@ -161,14 +161,12 @@ test("time travel folds as of a position and as of an instant", async () => {
       });
       // The first event was recorded at 1,000, the next one 100 ms later, and so on.
       const at = 1_000 + upTo * 100;
-      assert.deepEqual(await foldProjection(store, counter, { at: at - 1 }), {
+      assert.deepEqual(await foldProjection(store, counter, { upTo: new Date(at - 1) }), {
         state: upTo,
         position: upTo,
       });
     }
     assert.equal((await foldProjection(store, counter, { upTo: 99 })).position, 10);
-    assert.equal((await foldProjection(store, counter, { upTo: 7, at: 1_350 })).state, 4);
-    assert.equal((await foldProjection(store, counter, { upTo: 3, at: 1_950 })).state, 3);
   };
   await check();
   await store.commit({

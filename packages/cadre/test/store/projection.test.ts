@@ -75,7 +75,7 @@ test("a projection catches up, then follows the log", async () => {
   await running.caughtUp();
   assert.deepEqual(running.state, { open: { a: "do a", b: "do b" }, done: 0 });
   assert.equal(running.position, 3);
-  assert.equal(await running.lag(), 0);
+  assert.equal((await running.status()).lag, 0);
   const position = await write(store, completed("a"));
   await running.caughtUp(position);
   assert.deepEqual(running.state, { open: { b: "do b" }, done: 1 });
