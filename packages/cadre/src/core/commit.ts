@@ -46,6 +46,12 @@ export interface Commit {
    * Events for the bus that belong to no stream: they enter the log and are published by the relay.
    */
   readonly outbox?: readonly AgentEvent[];
+  /**
+   * Positions whose events are taken out of the log, at most 1,000; those that aren't there are
+   * passed over. Streams keep their versions and no position is used again: what removes must also
+   * write an event, as its record. The ids of removed events are free again.
+   */
+  readonly removals?: readonly number[];
 }
 
 /** What a handler staged, and the delivery that it staged it for. */

@@ -63,6 +63,8 @@ export interface ErrorDetails {
   VERSION_CONFLICT: { readonly stream: string; readonly expected: number; readonly actual: number };
   /** An event with this id is in the log already, with other content or in another stream. */
   DUPLICATE_ID: { readonly id: string };
+  /** A row that is to be imported does not fit into the log. */
+  IMPORT_CONFLICT: { readonly position: number; readonly reason: string };
   /** The store's file is not what it should be. */
   STORE_CORRUPT: { readonly path: string; readonly reason: string };
   /** The store's file was written by a newer version of Cadre. */

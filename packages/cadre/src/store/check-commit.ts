@@ -7,6 +7,7 @@ import { assertTopic } from "../core/topic.ts";
 
 // characters of a stream's or slot's name: long enough for a path of ids, short enough for an index
 const maxNameLength = 256;
+const maxRemovals = 1_000; // rows; a transaction of some milliseconds
 
 /** A commit with nothing optional, whose events share nothing with what the caller holds. */
 export interface CheckedCommit {
@@ -14,6 +15,7 @@ export interface CheckedCommit {
   readonly slots: readonly SlotWrite[];
   readonly inbox: readonly InboxMark[];
   readonly outbox: readonly AgentEvent[];
+  readonly removals: readonly number[];
 }
 
 /**
@@ -43,7 +45,25 @@ export function checkCommit(commit: Commit): CheckedCommit {
     checkName(mark.eventId, `inbox[${index}].eventId`);
   }
   const outbox = (commit.outbox ?? []).map(checkEvent);
-  return { appends, slots, inbox: [...(commit.inbox ?? [])], outbox };
+  const removals = [...(commit.removals ?? [])];
+  checkRemovals(
+    removals,
+    outbox.length + appends.reduce((sum, { events }) => sum + events.length, 0),
+  );
+  return { appends, slots, inbox: [...(commit.inbox ?? [])], outbox, removals };
+}
+
+function checkRemovals(removals: readonly number[], events: number): void {
+  if (removals.length === 0) return;
+  if (removals.length > maxRemovals) {
+    refuse("removals", removals.length, `at most ${maxRemovals} positions`);
+  }
+  for (const [index, position] of removals.entries()) {
+    if (Number.isSafeInteger(position) && position > 0) continue;
+    refuse(`removals[${index}]`, position, "a position of the log");
+  }
+  // Behind the record, the log's end cannot go back to a position that was used before.
+  if (events === 0) refuse("removals", removals.length, "in a commit that writes their record");
 }
 
 function checkName(name: unknown, option: string): void {
@@ -61,7 +81,7 @@ function refuse(option: string, value: unknown, allowed: string): never {
 }
 
 /** A frozen copy of `event`, or the error that says what is wrong with it. */
-function checkEvent(event: AgentEvent): AgentEvent {
+export function checkEvent(event: AgentEvent): AgentEvent {
   for (const field of ["id", "source"] as const) {
     if (typeof event[field] !== "string" || event[field] === "") invalid(field, event[field]);
   }

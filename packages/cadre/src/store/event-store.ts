@@ -20,6 +20,8 @@ export interface StoredEvent {
   readonly version?: number;
   /** Kept from the bus. */
   readonly private?: boolean;
+  /** In the log for one consumer group alone, which has it as a delivery of its own. */
+  readonly directed?: boolean;
   /** Unix milliseconds by the store's clock; never goes back along the log. */
   readonly recordedAt: number;
 }
@@ -66,6 +68,63 @@ export interface Slot {
   readonly version: number;
 }
 
+/** Positions after `after`, exclusive, up to `upTo`, inclusive. */
+export interface LogRange {
+  readonly after?: LogPosition;
+  readonly upTo?: LogPosition;
+}
+
+/** One row of the log as an audit sees it. */
+export interface InspectedRow {
+  readonly position: LogPosition;
+  /** Absent when the row cannot be read as an event. */
+  readonly stored?: StoredEvent;
+  /**
+   * What is wrong with the row: it cannot be read, or its columns are not what the store writes for
+   * the event that is read from it.
+   */
+  readonly fault?: string;
+}
+
+/** What a reader that the store itself keeps (a consumer group) still needs of the log. */
+export interface Hold {
+  /** Who needs it: `group billing`. */
+  readonly by: string;
+  /** Everything after this position is needed. */
+  readonly after: LogPosition;
+  /** Needed before it. */
+  readonly positions: readonly LogPosition[];
+}
+
+export interface TypeUsage {
+  readonly type: string;
+  readonly events: number;
+  /** Of their payloads, as JSON. */
+  readonly payloadBytes: number;
+}
+
+/** How much there is, and what it takes. */
+export interface StoreUsage {
+  readonly head: LogPosition;
+  readonly events: number;
+  readonly streams: number;
+  readonly slots: number;
+  /** On disk, all in all. Absent where there is no disk. */
+  readonly bytes?: number;
+  /** Of these, the write-ahead log. */
+  readonly walBytes?: number;
+  /** Of these, free inside the file: used again before it grows, given back by `compact`. */
+  readonly freeBytes?: number;
+  /** By type, the most bytes first. Only when asked for: the whole log is read. */
+  readonly types?: readonly TypeUsage[];
+}
+
+export interface BackupResult {
+  /** The last position in the copy. */
+  readonly head: LogPosition;
+  readonly bytes: number;
+}
+
 export interface EventStore {
   readonly name: string;
   /**
@@ -77,7 +136,8 @@ export interface EventStore {
    * commit again. A commit all of whose events are there is skipped as a whole, its slots and marks
    * with it: they were written with the events. An append without events writes nothing and only
    * checks the version. Several appends to one stream, or writes to one slot, count one after the
-   * other. A slot that was deleted begins again at version 1.
+   * other. A slot that was deleted begins again at version 1. Removals come before everything else
+   * that the commit writes.
    *
    * @throws {CadreError} VERSION_CONFLICT, when a stream or slot is not at its expected version, or
    *   an inbox mark is there already: the same work must not take effect twice
@@ -106,6 +166,35 @@ export interface EventStore {
   marked(marks: readonly InboxMark[]): Promise<readonly InboxMark[]>;
   /** Drops inbox marks older than `olderThanMs` by the store's clock. Returns how many. */
   pruneInbox(olderThanMs: number): Promise<number>;
+  /**
+   * The rows of the log as they are kept, each compared with what the store would write for its
+   * event. Never rejects for a row that is damaged.
+   */
+  inspect(range?: LogRange): AsyncIterable<InspectedRow>;
+  /**
+   * Writes rows that another store has given, with their positions, versions and times, behind the
+   * end of the log, or nothing. A row that is there already, the same in everything, is passed
+   * over. Returns how many were written.
+   *
+   * @throws {CadreError} IMPORT_CONFLICT, when a row's position is taken or lies before the end of
+   *   the log, its version is not behind its stream's, or its id is at another position
+   * @throws {CadreError} INVALID_OPTION | INVALID_EVENT | INVALID_TOPIC | NOT_JSON
+   */
+  restore(rows: readonly StoredEvent[]): Promise<number>;
+  /** What the store's own readers still need. */
+  holds(): Promise<readonly Hold[]>;
+  usage(options?: { readonly byType?: boolean }): Promise<StoreUsage>;
+  /**
+   * Gives the room of what was removed back to the disk. Nobody can write meanwhile. Absent where
+   * the database does it by itself.
+   */
+  compact?(): Promise<void>;
+  /**
+   * Copies the log, as it is at one moment, into a new file, while others write. Absent where the
+   * carrier has tools of its own for it.
+   * @throws {CadreError} WRONG_STATE, when the file is there already
+   */
+  backup?(path: string): Promise<BackupResult>;
   /** Closing twice is allowed. */
   close(): Promise<void>;
 }

@@ -20,17 +20,35 @@ export interface LogCursor {
 
 /** The rows of a memory store and their indexes. The position of an event is its index + 1. */
 export class MemoryLog {
-  readonly #rows: StoredEvent[] = [];
+  /** Removed ones have left a hole. */
+  readonly #rows: (StoredEvent | undefined)[] = [];
   readonly #ids = new Map<string, LogPosition>();
   readonly #streams = new Map<string, LogPosition[]>();
+  readonly #versions = new Map<string, number>();
   readonly #correlations = new Map<string, LogPosition[]>();
+
+  #recordedAt = 0;
 
   get head(): LogPosition {
     return this.#rows.length;
   }
 
   version(stream: string): number {
-    return this.#streams.get(stream)?.length ?? 0;
+    return this.#versions.get(stream) ?? 0;
+  }
+
+  /** Events that are there. */
+  get size(): number {
+    return this.#ids.size;
+  }
+
+  get streams(): number {
+    return this.#versions.size;
+  }
+
+  /** When the last event was recorded; 0 when there is none. */
+  get recordedAt(): number {
+    return this.#recordedAt;
   }
 
   byId(id: string): StoredEvent | undefined {
@@ -64,11 +82,43 @@ export class MemoryLog {
 
   push(row: Omit<StoredEvent, "position" | "recordedAt">, now: number): void {
     const position = this.#rows.length + 1;
-    const recordedAt = Math.max(now, this.#rows.at(-1)?.recordedAt ?? now);
-    this.#rows.push(Object.freeze({ position, ...row, recordedAt }));
-    this.#ids.set(row.event.id, position);
-    if (row.stream !== undefined) addTo(this.#streams, row.stream, position);
-    addTo(this.#correlations, row.event.metadata.correlationId, position);
+    const recordedAt = Math.max(now, this.#recordedAt);
+    this.put(Object.freeze({ position, ...row, recordedAt }));
+  }
+
+  /** Writes a row at its own place, behind the end of the log. */
+  put(row: StoredEvent): void {
+    const { position, stream, event } = row;
+    this.#rows[position - 1] = row;
+    this.#recordedAt = row.recordedAt;
+    this.#ids.set(event.id, position);
+    if (stream !== undefined) {
+      addTo(this.#streams, stream, position);
+      this.#versions.set(stream, row.version ?? this.version(stream) + 1);
+    }
+    addTo(this.#correlations, event.metadata.correlationId, position);
+  }
+
+  /** Takes out what is there of `positions`. */
+  remove(positions: readonly LogPosition[]): void {
+    const streams = new Set<string>();
+    const correlations = new Set<string>();
+    for (const position of positions) {
+      const row = this.#rows[position - 1];
+      if (!row) continue;
+      this.#rows[position - 1] = undefined;
+      this.#ids.delete(row.event.id);
+      if (row.stream !== undefined) streams.add(row.stream);
+      correlations.add(row.event.metadata.correlationId);
+    }
+    for (const name of streams) this.#keepPresent(this.#streams, name);
+    for (const id of correlations) this.#keepPresent(this.#correlations, id);
+  }
+
+  #keepPresent(index: Map<string, LogPosition[]>, key: string): void {
+    const left = index.get(key)?.filter((position) => this.#rows[position - 1]) ?? [];
+    if (left.length > 0) index.set(key, left);
+    else index.delete(key);
   }
 
   cursor(query: StoreQuery): LogCursor {
@@ -80,7 +130,7 @@ export class MemoryLog {
         const positions = this.#candidates(query);
         const at = (index: number): LogPosition => (positions ? positions[index]! : index + 1);
         const size = positions?.length ?? this.#rows.length;
-        const least = Math.max(seek(at, size, query.after ?? 0), skippedVersions(query));
+        const least = Math.max(seek(at, size, query.after ?? 0), this.#skippedVersions(query));
         const most = seek(at, size, query.upTo ?? this.head);
         const from = query.backward
           ? (place === undefined ? most : seek(at, size, place - 1)) - 1
@@ -89,14 +139,22 @@ export class MemoryLog {
         let index = from;
         for (let looked = 0; index >= least && index < most; index += step) {
           if (events.length === max || looked === scanBudget) return { events, last: false };
-          const stored = this.#rows[at(index) - 1]!;
-          if (matches(stored)) events.push(stored);
-          place = stored.position;
+          const stored = this.#rows[at(index) - 1];
+          if (stored && matches(stored)) events.push(stored);
+          place = at(index);
           looked += 1;
         }
         return { events, last: true };
       },
     };
+  }
+
+  /** How many events of the stream come before the version that is asked for. */
+  #skippedVersions({ id, stream, fromVersion = 1 }: StoreQuery): number {
+    if (id !== undefined || stream === undefined || fromVersion <= 1) return 0;
+    const positions = this.#streams.get(stream) ?? [];
+    const versionAt = (index: number): number => this.#rows[positions[index]! - 1]?.version ?? 0;
+    return seek(versionAt, positions.length, fromVersion - 1);
   }
 
   /**
@@ -122,11 +180,6 @@ function addTo(index: Map<string, LogPosition[]>, key: string, position: LogPosi
   const positions = index.get(key);
   if (positions) positions.push(position);
   else index.set(key, [position]);
-}
-
-/** Versions have no gaps: version v of a stream is its index v - 1. */
-function skippedVersions({ id, stream, fromVersion = 1 }: StoreQuery): number {
-  return id === undefined && stream !== undefined ? Math.max(0, fromVersion - 1) : 0;
 }
 
 /**

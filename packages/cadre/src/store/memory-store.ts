@@ -13,13 +13,17 @@ import { systemClock, type Clock } from "../core/clock.ts";
 import type { Append, Commit, InboxMark, SlotWrite } from "../core/commit.ts";
 import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
+import { utf8Bytes } from "../core/json.ts";
 import { checkOptions, someObject, someText, wholeNumber } from "../core/options.ts";
 import { checkCommit, type CheckedCommit } from "./check-commit.ts";
 import { inboxConflict, versionConflict } from "./conflict.ts";
 import type { CommitResult, EventStore, LogPosition, Slot, StoredEvent } from "./event-store.ts";
-import type { StoreQuery } from "./event-store.ts";
+import type { Hold, InspectedRow, LogRange, StoreQuery, StoreUsage } from "./event-store.ts";
 import { MemoryLog } from "./memory-log.ts";
+import { RestorePlan } from "./restore-plan.ts";
+import { checkRow } from "./row-line.ts";
 import { checkQuery } from "./store-query.ts";
+import { byBytes } from "./type-usage.ts";
 import { Watchers } from "./watchers.ts";
 
 export interface MemoryStoreOptions {
@@ -86,6 +90,7 @@ class MemoryStore implements EventStore {
     const plan = this.#plan(checked, known.appends);
     const slots = this.#planSlots(checked.slots);
     this.#checkInbox(checked.inbox);
+    this.#log.remove(checked.removals);
     this.#write(plan.events, slots, checked.inbox);
     return { position: this.#log.head, versions: plan.versions, duplicate: false };
   }
@@ -148,6 +153,42 @@ class MemoryStore implements EventStore {
       if (marks.size === 0) this.#inbox.delete(subscription);
     }
     return dropped;
+  }
+
+  async *inspect(range: LogRange = {}): AsyncIterable<InspectedRow> {
+    for await (const stored of this.read(range)) yield { position: stored.position, stored };
+  }
+
+  async restore(rows: readonly StoredEvent[]): Promise<number> {
+    this.#assertOpen();
+    const checked = rows.map(checkRow);
+    const plan = new RestorePlan(this.#log.head, this.#log.recordedAt);
+    const fresh = checked.filter((row) => {
+      const there = this.#log.byId(row.event.id);
+      return plan.isNew(row, there, () => this.#log.version(row.stream ?? ""));
+    });
+    for (const row of fresh) this.#log.put(row);
+    if (fresh.length > 0) this.#watchers.wake();
+    return fresh.length;
+  }
+
+  async holds(): Promise<readonly Hold[]> {
+    this.#assertOpen();
+    return [];
+  }
+
+  async usage(options: { readonly byType?: boolean } = {}): Promise<StoreUsage> {
+    this.#assertOpen();
+    const { head, size, streams } = this.#log;
+    const usage = { head, events: size, streams, slots: this.#slots.size };
+    if (!options.byType) return usage;
+    const types = new Map<string, { events: number; payloadBytes: number }>();
+    for await (const { event } of this.read()) {
+      const { events = 0, payloadBytes = 0 } = types.get(event.type) ?? {};
+      const bytes = utf8Bytes(JSON.stringify(event.payload));
+      types.set(event.type, { events: events + 1, payloadBytes: payloadBytes + bytes });
+    }
+    return { ...usage, types: byBytes(types) };
   }
 
   async close(): Promise<void> {

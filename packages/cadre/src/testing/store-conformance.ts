@@ -8,6 +8,7 @@ import { appendChecks } from "./store-checks/append.ts";
 import { lifeChecks } from "./store-checks/life.ts";
 import { readChecks } from "./store-checks/read.ts";
 import { slotChecks } from "./store-checks/slots.ts";
+import { upkeepChecks } from "./store-checks/upkeep.ts";
 import { watchChecks } from "./store-checks/watch.ts";
 
 /** How the caller's test runner declares a test: `test` of node:test and of Vitest fit. */
@@ -34,6 +35,7 @@ export const storeChecks: readonly StoreCheck[] = [
   ...watchChecks,
   ...slotChecks,
   ...lifeChecks,
+  ...upkeepChecks,
 ];
 
 /**

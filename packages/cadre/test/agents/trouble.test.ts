@@ -21,6 +21,10 @@ function withCommit(store: EventStore, commit: EventStore["commit"]): EventStore
     slots: (prefix) => store.slots(prefix),
     marked: (marks) => store.marked(marks),
     pruneInbox: (olderThanMs) => store.pruneInbox(olderThanMs),
+    inspect: (range) => store.inspect(range),
+    restore: (rows) => store.restore(rows),
+    holds: () => store.holds(),
+    usage: (options) => store.usage(options),
     close: async () => {},
   };
   return changed;

@@ -166,6 +166,7 @@ const payloadIndex = 6;
 /** What few events have. */
 interface Rest {
   readonly isPrivate: boolean;
+  readonly isDirected: boolean;
   /** Further metadata. */
   readonly further: Readonly<Record<string, unknown>>;
 }
@@ -185,12 +186,16 @@ export function decodeStored(row: Row): StoredEvent {
   const type = String(row[3]);
   const event = lazyEvent(id, type, String(row[4]), Number(row[5]), payloadText(row), metadata);
   const stream = row[9]!;
-  if (!rest?.isPrivate) {
+  if (!rest?.isPrivate && !rest?.isDirected) {
     if (stream === null) return { position, event, recordedAt };
     return { position, event, stream: String(stream), version: Number(row[10]), recordedAt };
   }
   const within = stream === null ? {} : { stream: String(stream), version: Number(row[10]) };
-  return { position, event, ...within, private: true, recordedAt };
+  const flags = {
+    ...(rest.isPrivate ? { private: true } : {}),
+    ...(rest.isDirected ? { directed: true } : {}),
+  };
+  return { position, event, ...within, ...flags, recordedAt };
 }
 
 /**
@@ -230,7 +235,9 @@ function decodeRest(row: Row): Rest | undefined {
     priority: typeof rank === "number" ? priorities[rank] : undefined,
     deliverAt: deliverAt === "NULL" ? undefined : Number(deliverAt),
   };
-  return { isPrivate: (Number(flags ?? 0) & privateFlag) !== 0, further };
+  const bits = Number(flags ?? 0);
+  const isPrivate = (bits & privateFlag) !== 0;
+  return { isPrivate, isDirected: (bits & directedFlag) !== 0, further };
 }
 
 function decodeFurther(

@@ -1,11 +1,16 @@
 import type { Commit, InboxMark } from "../../core/commit.ts";
 import type {
+  BackupResult,
   CommitResult,
   EventStore,
+  Hold,
+  InspectedRow,
   LogPosition,
+  LogRange,
   Slot,
   StoredEvent,
   StoreQuery,
+  StoreUsage,
 } from "../../store/event-store.ts";
 import type { LogFile } from "./sqlite-log.ts";
 import { SqliteStore } from "./sqlite-store.ts";
@@ -71,6 +76,30 @@ export class LazyStore implements EventStore {
 
   async pruneInbox(olderThanMs: number): Promise<number> {
     return (await this.#opened()).pruneInbox(olderThanMs);
+  }
+
+  async *inspect(range?: LogRange): AsyncIterable<InspectedRow> {
+    yield* (await this.#opened()).inspect(range);
+  }
+
+  async restore(rows: readonly StoredEvent[]): Promise<number> {
+    return (await this.#opened()).restore(rows);
+  }
+
+  async holds(): Promise<readonly Hold[]> {
+    return (await this.#opened()).holds();
+  }
+
+  async usage(options?: { readonly byType?: boolean }): Promise<StoreUsage> {
+    return (await this.#opened()).usage(options);
+  }
+
+  async compact(): Promise<void> {
+    await (await this.#opened()).compact();
+  }
+
+  async backup(path: string): Promise<BackupResult> {
+    return (await this.#opened()).backup(path);
   }
 
   async close(): Promise<void> {

@@ -8,11 +8,12 @@
  */
 import { CadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
+import type { StoredEvent } from "../../store/event-store.ts";
 import { sameEvent } from "../../store/same-event.ts";
 import type { Connection } from "./connection.ts";
 import { EventInserter } from "./event-inserter.ts";
-import { decodeEvent, eventSelection, eventTables, type EncodedEvent } from "./event-rows.ts";
-import { packedIdSql, unpackId } from "./event-rows.ts";
+import { decodeEvent, decodeStored, eventSelection, eventTables } from "./event-rows.ts";
+import { packedIdSql, unpackId, type EncodedEvent } from "./event-rows.ts";
 
 /** An event that is in the log, or will be with this transaction. */
 export interface KnownEvent {
@@ -50,7 +51,10 @@ export class LogTransaction {
   readonly #inserter: EventInserter;
   readonly #known: Map<string, KnownEvent>;
   readonly #streams = new Map<string, StreamHead>();
-  readonly #lastRecordedAt: number;
+  /** What is appended now was recorded then. */
+  #recordedAt: number;
+  /** When the last event that is written was recorded. */
+  #tailRecordedAt: number;
   #head: number;
   #nextStream: number | undefined;
   /**
@@ -95,7 +99,8 @@ export class LogTransaction {
     this.#inserter = inserter;
     this.now = now;
     this.#head = tail.position;
-    this.#lastRecordedAt = Math.max(now, tail.recordedAt);
+    this.#recordedAt = Math.max(now, tail.recordedAt);
+    this.#tailRecordedAt = tail.recordedAt;
     this.#known = known;
   }
 
@@ -105,7 +110,7 @@ export class LogTransaction {
 
   /** Where the log ends now. */
   get tail(): LogTail {
-    return { position: this.#head, recordedAt: this.#lastRecordedAt };
+    return { position: this.#head, recordedAt: this.#tailRecordedAt };
   }
 
   get rows(): number {
@@ -149,7 +154,7 @@ export class LogTransaction {
     const position = this.#head + 1;
     const head = stream === undefined ? undefined : this.#stream(stream);
     const version = head ? head.version + 1 : 0;
-    const place = [position, this.#lastRecordedAt] as const;
+    const place = [position, this.#recordedAt] as const;
     if (!head && flags === 0 && !encoded.further) this.#inserter.addPlain(place, encoded);
     else {
       const within = [head?.no ?? null, head ? version : null, flags === 0 ? null : flags] as const;
@@ -160,9 +165,44 @@ export class LogTransaction {
       head.changed = true;
     }
     this.#head = position;
+    this.#tailRecordedAt = this.#recordedAt;
     this.#known.set(encoded.event.id, { position, stream, version, flags, event: encoded.event });
     this.isNews = true;
     return position;
+  }
+
+  /** Appends a row of another log at its own place, behind the end of this one. */
+  appendAt(row: StoredEvent, encoded: EncodedEvent, flags: number): void {
+    const { position, stream, version = 0, recordedAt, event } = row;
+    const head = stream === undefined ? undefined : this.#stream(stream);
+    const within = [head?.no ?? null, head ? version : null, flags === 0 ? null : flags] as const;
+    this.#inserter.add([position, recordedAt], within, encoded);
+    if (head) {
+      head.version = version;
+      head.changed = true;
+    }
+    this.#head = position;
+    this.#recordedAt = Math.max(this.#recordedAt, recordedAt);
+    this.#tailRecordedAt = recordedAt;
+    this.#known.set(event.id, { position, stream, version, flags, event });
+    this.isNews = true;
+  }
+
+  /** The row of an event of this transaction that is in the log. */
+  stored(id: string): StoredEvent | undefined {
+    const known = this.#known.get(id);
+    const row =
+      known &&
+      this.connection
+        .sql(`SELECT ${eventSelection} FROM ${eventTables} WHERE e.position = ?`)
+        .get(known.position);
+    return row && decodeStored(row);
+  }
+
+  /** Takes rows out of the log. */
+  remove(positions: readonly number[]): void {
+    const statement = this.connection.sql("DELETE FROM events WHERE position = ?");
+    for (const position of positions) statement.run(position);
   }
 
   /** Writes the events that wait, so that statements see them. */

@@ -163,6 +163,13 @@ export class LogFile {
     );
   }
 
+  /** Writes the whole file anew, without what is free in it. */
+  async compact(): Promise<void> {
+    const { clock, busyTimeoutMs } = this.settings;
+    await this.connection.patiently(clock, busyTimeoutMs, () => this.connection.exec("VACUUM"));
+    this.connection.sql("PRAGMA wal_checkpoint(TRUNCATE)").get();
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

@@ -1,18 +1,29 @@
 import type { Commit, InboxMark } from "../../core/commit.ts";
 import type {
+  BackupResult,
   CommitResult,
   EventStore,
+  Hold,
+  InspectedRow,
   LogPosition,
+  LogRange,
   Slot,
   StoredEvent,
   StoreQuery,
+  StoreUsage,
 } from "../../store/event-store.ts";
+import { checkRow } from "../../store/row-line.ts";
+import { checkQuery } from "../../store/store-query.ts";
+import { backUp } from "./backup.ts";
 import type { Row } from "./connection.ts";
 import { decodeStored, packId } from "./event-rows.ts";
+import { inspectPages } from "./inspect.ts";
 import { headOf, readRows } from "./log-reader.ts";
+import { prepareRow, restoreRows } from "./restore-request.ts";
 import { Paged } from "../../store/paged.ts";
 import type { LogFile } from "./sqlite-log.ts";
 import { planCommit, writeCommit } from "./store-request.ts";
+import { readHolds, readUsage } from "./usage.ts";
 
 /** The store's side of the file. */
 export class SqliteStore implements EventStore {
@@ -85,6 +96,46 @@ export class SqliteStore implements EventStore {
       events: [],
       run: ({ connection }) => connection.sql("DELETE FROM inbox WHERE marked_at < ?").run(before),
     });
+  }
+
+  inspect(range: LogRange = {}): AsyncIterable<InspectedRow> {
+    checkQuery(range);
+    const { connection, settings } = this.#file;
+    const assertOpen = (): void => this.#file.assertOpen();
+    return new Paged(inspectPages(connection, settings.clock, range, assertOpen), (row) => row);
+  }
+
+  async restore(rows: readonly StoredEvent[]): Promise<number> {
+    this.#file.assertOpen();
+    const prepared = rows.map((row) => prepareRow(checkRow(row)));
+    for (const { encoded } of prepared) this.#file.checkSize(encoded);
+    return this.#file.writer.write({
+      toDisk: true,
+      events: prepared.map(({ encoded }) => encoded),
+      run: (transaction) => restoreRows(prepared, transaction),
+    });
+  }
+
+  async holds(): Promise<readonly Hold[]> {
+    this.#file.assertOpen();
+    return readHolds(this.#file.connection);
+  }
+
+  async usage(options: { readonly byType?: boolean } = {}): Promise<StoreUsage> {
+    this.#file.assertOpen();
+    const { connection, settings } = this.#file;
+    const assertOpen = (): void => this.#file.assertOpen();
+    return readUsage(connection, settings.clock, options.byType ?? false, assertOpen);
+  }
+
+  async compact(): Promise<void> {
+    this.#file.assertOpen();
+    await this.#file.compact();
+  }
+
+  async backup(path: string): Promise<BackupResult> {
+    this.#file.assertOpen();
+    return backUp(this.#file.path, path);
   }
 
   async close(): Promise<void> {

@@ -16,6 +16,7 @@ export interface PreparedCommit {
   readonly outbox: readonly EncodedEvent[];
   readonly slots: readonly SlotWrite[];
   readonly inbox: readonly InboxMark[];
+  readonly removals: readonly number[];
   readonly events: readonly EncodedEvent[];
 }
 
@@ -26,7 +27,8 @@ export function prepareCommit(commit: CheckedCommit): PreparedCommit {
   }));
   const outbox = commit.outbox.map(encodeEvent);
   const events = [...appends.flatMap((append) => append.events), ...outbox];
-  return { appends, outbox, slots: commit.slots, inbox: commit.inbox, events };
+  const { slots, inbox, removals } = commit;
+  return { appends, outbox, slots, inbox, removals, events };
 }
 
 /** What is known about a commit once its checks have passed. */
@@ -65,6 +67,7 @@ export function writeCommit(
   transaction: LogTransaction,
 ): CommitResult {
   const versions: number[] = [];
+  if (!plan.duplicate) transaction.remove(commit.removals);
   for (const { append, events } of commit.appends) {
     if (!plan.duplicate && !plan.known.has(append)) {
       const flags = append.private ? privateFlag : 0;
