@@ -7,6 +7,7 @@ import type { AgentEvent } from "../core/event.ts";
 import type { BroadcastSubscription } from "./broadcast-subscription.ts";
 import type { ErrorChannel } from "./error-channel.ts";
 import type { Fairness } from "./fairness.ts";
+import { insideHandler } from "./handler-scope.ts";
 import { topicMatcher } from "./subscription-plan.ts";
 import type { Intake, Recorded } from "./transport.ts";
 
@@ -96,7 +97,7 @@ export class BroadcastFeed {
     }
     try {
       const admitted = admit(event);
-      if (passes(admitted)) subscription.offer(admitted);
+      if (passes(admitted)) insideHandler(offer, subscription, admitted);
       else subscription.counters.filtered += 1;
     } catch (error) {
       subscription.counters.failed += 1;
@@ -125,4 +126,8 @@ export class BroadcastFeed {
     });
     await clock.sleep(delayMs, signal).catch(() => {}); // rejects only when it closes
   }
+}
+
+function offer(subscription: BroadcastSubscription, event: AgentEvent): void {
+  subscription.offer(event);
 }

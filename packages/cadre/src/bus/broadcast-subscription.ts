@@ -18,13 +18,14 @@ import { createCounters, type Counters } from "./counters.ts";
 import { RunningDelivery, type DeliveryParts } from "./delivery.ts";
 import type { ErrorChannel } from "./error-channel.ts";
 import {
-  HandlerWatch,
   isPromise,
   startHandler,
   type HandlerFailure,
   type HandlerRunParts,
 } from "./handler-run.ts";
+import { insideHandler } from "./handler-scope.ts";
 import { Queue } from "./queue.ts";
+import { RunningHandlers } from "./running-handlers.ts";
 import type { SubscriptionPlan } from "./subscription-plan.ts";
 import { Wakeup } from "./wakeup.ts";
 import type { Fairness } from "./fairness.ts";
@@ -48,7 +49,7 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
   readonly counters: Counters = createCounters();
   readonly #parts: BroadcastParts;
   readonly #queue = new Queue<AgentEvent>();
-  readonly #running = new Set<HandlerWatch>();
+  readonly #running: RunningHandlers;
   /** At the deadline of a close: however a handler ends now, it is not the handler's failure. */
   #givenUp = false;
   readonly #idle = new Wakeup();
@@ -66,6 +67,7 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
   constructor(parts: BroadcastParts) {
     this.#parts = parts;
     this.plan = parts.plan;
+    this.#running = new RunningHandlers(parts, this.#onEnd);
     this.#concurrency = parts.plan.concurrency;
     this.#pressure = new Backpressure(parts.clock, (burst) => {
       const { name, overflow, maxQueued } = this.plan;
@@ -86,7 +88,10 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
     return this.#concurrency;
   }
 
-  /** Takes an event that the bus's filters let through. Never throws. */
+  /**
+   * Takes an event that the bus's filters let through. Never throws. To be called from inside a
+   * handler's scope, which is entered once for all who take the event.
+   */
   offer(event: AgentEvent): void {
     if (this.#closing) return;
     if (this.plan.matchesFilter?.(event) === false) {
@@ -164,7 +169,7 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
         ? undefined
         : clock.after(deadlineMs, () => {
             aborted = this.#running.size;
-            this.#abortAll();
+            this.#giveUp();
           });
     await this.idle();
     cancel?.();
@@ -173,15 +178,11 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
     return { finished: running - aborted, aborted, released };
   }
 
-  #abortAll(): void {
-    const reason = new CadreError("CLOSED", `Subscription "${this.name}" was closed.`, {
-      what: this.name,
-    });
+  #giveUp(): void {
     this.#givenUp = true;
-    for (const watch of this.#running) {
-      watch.delivery.abort(reason);
-      watch.abandon(reason);
-    }
+    this.#running.abandonAll(
+      new CadreError("CLOSED", `Subscription "${this.name}" was closed.`, { what: this.name }),
+    );
   }
 
   get #isFree(): boolean {
@@ -212,6 +213,12 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
   /** Starts what can be started. */
   pump(): void {
     if (this.#pumping) return;
+    if (this.#queue.size > 0) insideHandler(this.#startQueued);
+    if (this.#pumping) return;
+    if (this.#queue.size === 0 && this.#running.size === 0) this.#idle.ring();
+  }
+
+  readonly #startQueued = (): void => {
     this.#pumping = true;
     while (
       this.#queue.size > 0 &&
@@ -226,8 +233,7 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
       this.#afterTaking();
     }
     this.#pumping = false;
-    if (this.#queue.size === 0 && this.#running.size === 0) this.#idle.ring();
-  }
+  };
 
   async #pumpAfterTurn(): Promise<void> {
     await this.#parts.fairness.turn();
@@ -262,7 +268,7 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
     this.#syncRuns += 1;
     try {
       const running = startHandler(this.#parts, event, delivery);
-      if (isPromise(running)) this.#watch(running, delivery);
+      if (isPromise(running)) this.#running.watch(running, delivery);
       else this.#succeeded(delivery);
     } catch (error) {
       this.#failed(delivery, error);
@@ -271,19 +277,11 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
     }
   }
 
-  #watch(running: PromiseLike<unknown>, delivery: RunningDelivery): void {
-    const watch = new HandlerWatch(this.#parts, delivery, this.#onEnd);
-    this.#running.add(watch);
-    watch.follow(running);
-  }
-
   // One function for all runs: a closure and a promise for each cost more than a small handler.
-  readonly #onEnd = (watch: HandlerWatch, failure: HandlerFailure | undefined): void => {
-    const { delivery } = watch;
+  readonly #onEnd = (delivery: RunningDelivery, failure: HandlerFailure | undefined): void => {
     if (!failure) this.#succeeded(delivery);
     else if (this.#givenUp) delivery.end();
     else this.#failed(delivery, failure.error);
-    this.#running.delete(watch);
     this.pump();
   };
 

@@ -9,7 +9,7 @@ import type { AgentEvent } from "../core/event.ts";
 import { TopicTrie } from "../core/topic-trie.ts";
 import type { BroadcastSubscription } from "./broadcast-subscription.ts";
 import type { Fairness } from "./fairness.ts";
-import { callHandler } from "./handler-scope.ts";
+import { insideHandler } from "./handler-scope.ts";
 import type { Middleware } from "./middleware.ts";
 import { isInternal } from "./reply.ts";
 import type { Recorded, Transport } from "./transport.ts";
@@ -141,7 +141,7 @@ export class Broadcasts {
       onRefused(shown, error);
       return;
     }
-    if (middleware.passes(event) || isInternal(event.type)) callHandler(offerAll, event, routes);
+    if (middleware.passes(event) || isInternal(event.type)) insideHandler(offerAll, event, routes);
     else for (const subscription of routes) subscription.counters.filtered += 1;
   }
 

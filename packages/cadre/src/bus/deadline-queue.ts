@@ -1,25 +1,28 @@
 /**
  * Deadlines that are all equally long, in one list with one timer: a deadline costs no timer of its
- * own.
+ * own, and one that is over within its turn of the loop no reading of the clock either.
  *
- *   head (due first) ─▶ … ─▶ tail (added last)       one timer, set for the head
+ *   head (due first) ─▶ … ─▶ fresh (the first without a time) ─▶ … ─▶ tail (started last)
+ *
+ * The time runs from the end of the turn in which a deadline was started: then all that are fresh
+ * get their time, and the timer is set for the head.
  */
 import type { Clock } from "../core/clock.ts";
 
-/** One deadline in its queue. `cancel` forgets it; cancelling twice is allowed. */
+/** One deadline, to be started as often as its owner likes, but once at a time. */
 export class Deadline {
-  readonly dueAt: number;
   readonly expire: () => void;
-  queue: DeadlineQueue | undefined;
+  dueAt = 0;
+  queue: DeadlineQueue | undefined = undefined;
   previous: Deadline | undefined = undefined;
   next: Deadline | undefined = undefined;
 
-  constructor(queue: DeadlineQueue, dueAt: number, expire: () => void) {
-    this.queue = queue;
-    this.dueAt = dueAt;
+  /** @param expire is called once for each start, when the time has passed, unless cancelled */
+  constructor(expire: () => void) {
     this.expire = expire;
   }
 
+  /** Forgets the start; cancelling twice is allowed. */
   cancel(): void {
     this.queue?.remove(this);
   }
@@ -30,8 +33,9 @@ export class DeadlineQueue {
   readonly #timeoutMs: number;
   #head: Deadline | undefined;
   #tail: Deadline | undefined;
-  #armed: (() => void) | undefined;
-  #resting = false;
+  #fresh: Deadline | undefined;
+  #disarm: (() => void) | undefined;
+  #isTurning = false;
 
   constructor(clock: Clock, timeoutMs: number) {
     this.#clock = clock;
@@ -42,58 +46,68 @@ export class DeadlineQueue {
     return this.#head === undefined;
   }
 
-  /** Calls `expire` once, when the queue's time has passed, unless cancelled before. */
-  add(expire: () => void): Deadline {
-    const deadline = new Deadline(this, this.#clock.monotonic() + this.#timeoutMs, expire);
+  start(deadline: Deadline): void {
+    deadline.queue = this;
     deadline.previous = this.#tail;
     if (this.#tail) this.#tail.next = deadline;
     else this.#head = deadline;
     this.#tail = deadline;
-    if (!this.#armed) this.#arm();
-    return deadline;
+    this.#fresh ??= deadline;
+    if (!this.#isTurning) void this.#afterTurn();
   }
 
   remove(deadline: Deadline): void {
     if (deadline.queue !== this) return;
+    const { previous, next } = deadline;
+    if (this.#fresh === deadline) this.#fresh = next;
+    if (previous) previous.next = next;
+    else this.#head = next;
+    if (next) next.previous = previous;
+    else this.#tail = previous;
     deadline.queue = undefined;
-    if (deadline.previous) deadline.previous.next = deadline.next;
-    else this.#head = deadline.next;
-    if (deadline.next) deadline.next.previous = deadline.previous;
-    else this.#tail = deadline.previous;
     deadline.previous = undefined;
     deadline.next = undefined;
-    if (!this.#head && !this.#resting) void this.#restSoon();
+    if (!this.#head && this.#disarm && !this.#isTurning) void this.#afterTurn();
   }
 
-  /**
-   * Clears the timer when the loop comes round and nothing waits: one deadline after the other, as
-   * under load, would set and clear one for each.
-   */
-  async #restSoon(): Promise<void> {
-    this.#resting = true;
+  async #afterTurn(): Promise<void> {
+    this.#isTurning = true;
     await this.#clock.yield();
-    this.#resting = false;
-    if (this.#head) return;
-    this.#armed?.();
-    this.#armed = undefined;
+    this.#isTurning = false;
+    if (this.#head) {
+      this.#stampFresh();
+      if (!this.#disarm) this.#arm(this.#head);
+    } else {
+      this.#disarm?.();
+      this.#disarm = undefined;
+    }
   }
 
-  #arm(): void {
-    const head = this.#head;
-    if (!head) return;
+  #stampFresh(): void {
+    if (!this.#fresh) return;
+    const dueAt = this.#clock.monotonic() + this.#timeoutMs;
+    for (let each: Deadline | undefined = this.#fresh; each; each = each.next) each.dueAt = dueAt;
+    this.#fresh = undefined;
+  }
+
+  #arm(head: Deadline): void {
     // The timer stays set for a head that went in the meantime: setting it anew for every deadline
     // is what this list avoids.
-    this.#armed = this.#clock.after(head.dueAt - this.#clock.monotonic(), () => this.#sweep());
+    this.#disarm = this.#clock.after(head.dueAt - this.#clock.monotonic(), () => this.#sweep());
   }
 
   #sweep(): void {
-    this.#armed = undefined;
+    this.#disarm = undefined;
     const now = this.#clock.monotonic();
-    for (let head = this.#head; head && head.dueAt <= now; head = this.#head) {
+    for (
+      let head = this.#head;
+      head && head !== this.#fresh && head.dueAt <= now;
+      head = this.#head
+    ) {
       this.remove(head);
       head.expire();
     }
-    if (this.#head && !this.#armed) this.#arm();
+    if (this.#head && this.#head !== this.#fresh && !this.#disarm) this.#arm(this.#head);
   }
 }
 
@@ -106,14 +120,21 @@ export class Deadlines {
     this.#clock = clock;
   }
 
+  /** Starts a deadline that is used once. */
   add(timeoutMs: number, expire: () => void): Deadline {
+    const deadline = new Deadline(expire);
+    this.start(timeoutMs, deadline);
+    return deadline;
+  }
+
+  start(timeoutMs: number, deadline: Deadline): void {
     let queue = this.#queues.get(timeoutMs);
     if (!queue) {
       if (this.#queues.size >= maxQueues) this.#forgetEmpty();
       queue = new DeadlineQueue(this.#clock, timeoutMs);
       this.#queues.set(timeoutMs, queue);
     }
-    return queue.add(expire);
+    queue.start(deadline);
   }
 
   #forgetEmpty(): void {

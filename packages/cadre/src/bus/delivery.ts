@@ -24,16 +24,21 @@ type Ending = "running" | "ended";
 
 const none: readonly never[] = Object.freeze([]); // most handlers stage nothing, and need no arrays
 
+/** What only few handlers make use of, so that the delivery of all the others stays small. */
+interface Extras {
+  heldBack: AgentEvent[];
+  appends: readonly Append[];
+  slots: readonly SlotWrite[];
+  controller: AbortController | undefined;
+  abortedWith: { readonly reason: unknown } | undefined;
+}
+
 export class RunningDelivery implements Delivery {
   readonly attempt: number;
   readonly event: AgentEvent;
-  #heldBack: AgentEvent[] | undefined;
-  appends: readonly Append[] = none;
-  slots: readonly SlotWrite[] = none;
   readonly #parts: DeliveryParts;
   readonly #extend: ((ms: number) => Promise<void>) | undefined;
-  #controller: AbortController | undefined;
-  #abortedWith: { readonly reason: unknown } | undefined;
+  #extras: Extras | undefined;
   #state: Ending = "running";
 
   constructor(
@@ -50,7 +55,15 @@ export class RunningDelivery implements Delivery {
 
   /** Events that wait for the handler's success. */
   get heldBack(): readonly AgentEvent[] {
-    return this.#heldBack ?? none;
+    return this.#extras?.heldBack ?? none;
+  }
+
+  get appends(): readonly Append[] {
+    return this.#extras?.appends ?? none;
+  }
+
+  get slots(): readonly SlotWrite[] {
+    return this.#extras?.slots ?? none;
   }
 
   get redelivered(): boolean {
@@ -63,11 +76,12 @@ export class RunningDelivery implements Delivery {
 
   /** Made when it is first asked for: most handlers never look. */
   get signal(): AbortSignal {
-    if (!this.#controller) {
-      this.#controller = new AbortController();
-      if (this.#abortedWith) this.#controller.abort(this.#abortedWith.reason);
+    const extras = this.#more();
+    if (!extras.controller) {
+      extras.controller = new AbortController();
+      if (extras.abortedWith) extras.controller.abort(extras.abortedWith.reason);
     }
-    return this.#controller.signal;
+    return extras.controller.signal;
   }
 
   async publish(type: string, payload: unknown, options: IsolatedPublish = {}): Promise<never> {
@@ -88,7 +102,7 @@ export class RunningDelivery implements Delivery {
   async #hold(event: AgentEvent): Promise<void> {
     const passed = await this.#parts.publisher.pass(event);
     this.#assertRunning("publish");
-    if (passed) (this.#heldBack ??= []).push(passed);
+    if (passed) this.#more().heldBack.push(passed);
   }
 
   stage(effects: {
@@ -106,9 +120,10 @@ export class RunningDelivery implements Delivery {
         { feature: "stage", by: this.subscription },
       );
     }
-    this.appends = [...this.appends, ...(effects.appends ?? none)];
-    this.slots = [...this.slots, ...(effects.slots ?? none)];
-    if (effects.outbox) (this.#heldBack ??= []).push(...effects.outbox);
+    const extras = this.#more();
+    extras.appends = [...extras.appends, ...(effects.appends ?? none)];
+    extras.slots = [...extras.slots, ...(effects.slots ?? none)];
+    if (effects.outbox) extras.heldBack.push(...effects.outbox);
   }
 
   async extend(ms: number): Promise<void> {
@@ -116,14 +131,26 @@ export class RunningDelivery implements Delivery {
   }
 
   abort(reason: unknown): void {
-    if (this.#abortedWith) return;
-    this.#abortedWith = { reason };
-    this.#controller?.abort(reason);
+    const extras = this.#more();
+    if (extras.abortedWith) return;
+    extras.abortedWith = { reason };
+    extras.controller?.abort(reason);
   }
 
   /** Nothing more is taken in this attempt's name. */
   end(): void {
     this.#state = "ended";
+  }
+
+  #more(): Extras {
+    this.#extras ??= {
+      heldBack: [],
+      appends: none,
+      slots: none,
+      controller: undefined,
+      abortedWith: undefined,
+    };
+    return this.#extras;
   }
 
   #assertRunning(doing: string): void {

@@ -12,6 +12,7 @@ import { describeError, type Severity } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { Logger } from "../core/logger.ts";
 import type { BusError } from "./bus.ts";
+import { outsideHandler } from "./handler-scope.ts";
 
 /** An error as it is raised; what is missing is filled in. */
 export interface RaisedError {
@@ -91,6 +92,11 @@ export class ErrorChannel {
       eventType: error.event?.type,
       attempt: error.attempt,
     });
+    // A handler does not wait for whoever listens, so a listener's publishes may wait.
+    if (this.#listeners.size > 0) outsideHandler(this.#tellListeners, error);
+  }
+
+  readonly #tellListeners = (error: BusError): void => {
     for (const listener of this.#listeners) {
       try {
         listener(error);
@@ -100,7 +106,7 @@ export class ErrorChannel {
         });
       }
     }
-  }
+  };
 
   #mayPublish(): boolean {
     const now = this.#clock.monotonic();

@@ -7,9 +7,8 @@
 import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { Handler } from "./bus.ts";
-import type { Deadline, Deadlines } from "./deadline-queue.ts";
+import { Deadline, type Deadlines } from "./deadline-queue.ts";
 import type { RunningDelivery } from "./delivery.ts";
-import { callHandler, insideHandler } from "./handler-scope.ts";
 import type { Middleware } from "./middleware.ts";
 
 export interface HandlerRunParts {
@@ -20,17 +19,18 @@ export interface HandlerRunParts {
   readonly subscription: string;
 }
 
-/** Calls the handler. What it returns may be a promise; what it throws is thrown. */
+/**
+ * Calls the handler, from inside a handler's scope. What it returns may be a promise; what it
+ * throws is thrown.
+ */
 export function startHandler(
   parts: HandlerRunParts,
   event: AgentEvent,
   delivery: RunningDelivery,
 ): unknown {
   const { handler, middleware } = parts;
-  if (!middleware.observesHandling) return callHandler(handler, event, delivery);
-  return insideHandler(() =>
-    middleware.aroundHandle(event, delivery, () => handler(event, delivery)),
-  );
+  if (!middleware.observesHandling) return handler(event, delivery);
+  return middleware.aroundHandle(event, delivery, () => handler(event, delivery));
 }
 
 export function isPromise(value: unknown): value is PromiseLike<unknown> {
@@ -47,57 +47,72 @@ export interface HandlerFailure {
   readonly error: unknown;
 }
 
+type OnEnd = (watch: HandlerWatch, failure: HandlerFailure | undefined) => void;
+
+const follow = Promise.prototype.then; // not a subclass's own: that might call back twice
+
 /**
  * Watches a handler that has been started, at most its time, and tells `onEnd` once how it ended. A
  * handler that goes on after that is ignored, whatever it does.
+ *
+ *   idle ──start──▶ watching ──the promise is settled──▶ idle, for the next run
+ *                       └──────timed out, abandoned────▶ over for good: its promise may still come
  */
 export class HandlerWatch {
-  readonly delivery: RunningDelivery;
-  readonly #onEnd: (watch: HandlerWatch, failure: HandlerFailure | undefined) => void;
-  #deadline: Deadline | undefined;
+  delivery: RunningDelivery | undefined;
+  /** Its place among the watches of its owner. */
+  place = -1;
+  readonly #parts: HandlerRunParts;
+  readonly #onEnd: OnEnd;
+  readonly #deadline: Deadline = new Deadline(() => this.#expire());
   #isOver = false;
 
-  constructor(
-    parts: HandlerRunParts,
-    delivery: RunningDelivery,
-    onEnd: (watch: HandlerWatch, failure: HandlerFailure | undefined) => void,
-  ) {
-    const { timeoutMs, deadlines } = parts;
-    this.delivery = delivery;
+  constructor(parts: HandlerRunParts, onEnd: OnEnd) {
+    this.#parts = parts;
     this.#onEnd = onEnd;
-    if (timeoutMs !== 0) this.#deadline = deadlines.add(timeoutMs, () => this.#expire(parts));
   }
 
-  follow(running: PromiseLike<unknown>): void {
-    try {
-      running.then(
-        () => this.#end(undefined),
-        (error: unknown) => this.#end({ error }),
-      );
-    } catch (error) {
-      this.#end({ error });
-    }
+  /** Whether it may watch another run, after the end of one. */
+  get isReusable(): boolean {
+    return !this.#isOver;
+  }
+
+  start(running: PromiseLike<unknown>, delivery: RunningDelivery): void {
+    const { timeoutMs, deadlines } = this.#parts;
+    this.delivery = delivery;
+    if (timeoutMs !== 0) deadlines.start(timeoutMs, this.#deadline);
+    void follow.call(Promise.resolve(running), this.#onFulfilled, this.#onRejected);
   }
 
   /** Ends the watch at once, with an error. */
   abandon(error: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     this.#end({ error });
   }
 
-  #expire({ subscription, timeoutMs }: HandlerRunParts): void {
+  // Made once a watch, and a watch serves many runs: two closures for each cost more than a handler.
+  readonly #onFulfilled = (): void => {
+    if (!this.#isOver) this.#end(undefined);
+  };
+
+  readonly #onRejected = (error: unknown): void => {
+    if (!this.#isOver) this.#end({ error });
+  };
+
+  #expire(): void {
+    const { subscription, timeoutMs } = this.#parts;
     const error = new CadreError(
       "TIMEOUT",
       `The handler of "${subscription}" took longer than ${timeoutMs} ms.`,
       { what: `handler of ${subscription}`, timeoutMs },
     );
-    this.delivery.abort(error);
-    this.#end({ error });
+    this.delivery?.abort(error);
+    this.abandon(error);
   }
 
   #end(failure: HandlerFailure | undefined): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#deadline?.cancel();
+    this.#deadline.cancel();
     this.#onEnd(this, failure);
   }
 }
@@ -110,11 +125,11 @@ export function finishHandler(
   onAbandon: (abandon: (reason: unknown) => void) => void,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const watch = new HandlerWatch(parts, delivery, (_watch, failure) => {
+    const watch = new HandlerWatch(parts, (_watch, failure) => {
       if (failure) reject(failure.error);
       else resolve();
     });
     onAbandon((reason) => watch.abandon(reason));
-    watch.follow(running);
+    watch.start(running, delivery);
   });
 }

@@ -31,6 +31,7 @@ import { RunningDelivery, type DeliveryParts } from "./delivery.ts";
 import type { ErrorChannel } from "./error-channel.ts";
 import type { FailureMemory } from "./failure-memory.ts";
 import { finishHandler, isPromise, startHandler, type HandlerRunParts } from "./handler-run.ts";
+import { insideHandler } from "./handler-scope.ts";
 import type { HeldLease } from "./held-lease.ts";
 import type { Publisher } from "./publisher.ts";
 import { InvalidEvent, type RetryPolicy } from "./retry-policy.ts";
@@ -150,7 +151,7 @@ export class Pipeline {
   async #call(held: HeldLease, event: AgentEvent, delivery: RunningDelivery): Promise<void> {
     const { breaker } = this.#parts;
     try {
-      const running = startHandler(this.#parts, event, delivery);
+      const running = insideHandler(startHandler, this.#parts, event, delivery);
       if (isPromise(running)) {
         await finishHandler(this.#parts, running, delivery, (abandon) => {
           held.abandon = abandon;

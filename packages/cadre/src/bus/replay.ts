@@ -13,7 +13,7 @@ import { checkOptions, someFunction, someObject, someSignal } from "../core/opti
 import type { Handler, ReplayOptions } from "./bus.ts";
 import { RunningDelivery } from "./delivery.ts";
 import type { Fairness } from "./fairness.ts";
-import { callHandler } from "./handler-scope.ts";
+import { insideHandler } from "./handler-scope.ts";
 import type { Publisher } from "./publisher.ts";
 import type { ReadQuery, Transport } from "./transport.ts";
 
@@ -54,7 +54,7 @@ export class Replay {
       const stop = (): void => delivery.abort(signal?.reason);
       signal?.addEventListener("abort", stop, { once: true });
       try {
-        await callHandler(options.to, event, delivery);
+        await insideHandler(options.to, event, delivery);
       } finally {
         signal?.removeEventListener("abort", stop);
         delivery.end();
