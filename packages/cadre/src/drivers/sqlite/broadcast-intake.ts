@@ -81,16 +81,17 @@ export class BroadcastIntake implements Intake {
     while (leases.length < max) {
       const position = this.#queue.shift();
       if (position === undefined) break;
-      const recorded = recordedAt(this.#file.connection, position);
+      const recorded = recordedAt(this.#file, position);
       leases.push({ recorded, attempt: 1, settle: answerOk, extend: answerOk });
     }
     return leases;
   }
 
   async #look(): Promise<void> {
-    const { connection, settings } = this.#file;
+    const { connection, recent, settings } = this.#file;
     for (let more = true; more && !this.#closed && !this.#file.closed;) {
-      more = !this.#ahead.fill(connection, Infinity, scanRows);
+      const isThere = this.#ahead.fillFrom(recent);
+      more = !isThere && !this.#ahead.fill(connection, Infinity, scanRows);
       this.#enqueue();
       if (more) await settings.clock.yield();
     }

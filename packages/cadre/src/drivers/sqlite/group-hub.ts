@@ -134,12 +134,12 @@ export class GroupHub {
 
   /** Whether a claim would find anything. Reads only. */
   async #lookForWork(): Promise<"some" | "none" | "gone"> {
-    const { connection, settings, time } = this.#file;
+    const { connection, recent, settings, time } = this.#file;
     const cursor = cursorOf(connection, this.group.no);
     if (cursor === undefined) return "gone";
     this.#ahead.passTo(cursor);
     if (this.#nextDue() <= time || this.#watch.hasExpired()) return "some";
-    while (!this.#ahead.fill(connection, 1, scanRows)) {
+    while (!this.#ahead.fillFrom(recent) && !this.#ahead.fill(connection, 1, scanRows)) {
       await settings.clock.yield();
       if (this.#file.closed) return "none";
     }
@@ -193,7 +193,7 @@ export class GroupHub {
   #toLease(claimed: Claimed, leaseMs: number): Lease {
     const { position, copy, token, attempt } = claimed;
     this.#watch.hold(position, copy, token, 0, leaseMs);
-    const recorded = recordedAt(this.#file.connection, position, claimed.event);
+    const recorded = recordedAt(this.#file, position, claimed.event);
     return new SqliteLease(
       this,
       { group: this.group.no, position, copy, token },

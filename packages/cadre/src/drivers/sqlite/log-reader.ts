@@ -7,11 +7,12 @@
  * costs many short statements, never one long one.
  */
 import type { SQLInputValue } from "node:sqlite";
-import type { Clock } from "../../core/clock.ts";
 import { compilePattern, literalPrefix } from "../../core/pattern.ts";
-import type { StoreQuery } from "../../store/event-store.ts";
+import type { StoredEvent, StoreQuery } from "../../store/event-store.ts";
 import { checkQuery } from "../../store/store-query.ts";
 import type { Connection, Row } from "./connection.ts";
+import type { RecentEvent } from "./recent-events.ts";
+import type { LogFile } from "./sqlite-log.ts";
 import {
   directedFlag,
   eventSelection,
@@ -30,8 +31,13 @@ export interface LogQuery extends StoreQuery {
 const windowRows = 8_192; // rows walked in one statement: some 5 ms
 const pageRows = 512; // rows handed out from one statement
 
-/** One matching row, of `eventSelection`. */
-export type LogRow = Row;
+/** One matching row, of `eventSelection`, or the event itself where it is in memory. */
+export type LogRow = Row | StoredEvent;
+
+/** Whether it is a row. */
+export function isRow(item: LogRow): item is Row {
+  return Array.isArray(item);
+}
 
 interface Conditions {
   readonly sql: readonly string[];
@@ -50,8 +56,7 @@ interface Conditions {
  * @throws {CadreError} INVALID_OPTION
  */
 export async function* readRows(
-  connection: Connection,
-  clock: Clock,
+  { connection, recent, settings: { clock } }: LogFile,
   query: LogQuery,
   assertOpen: () => void,
 ): AsyncIterable<readonly LogRow[]> {
@@ -67,6 +72,16 @@ export async function* readRows(
   }
   while (left > 0) {
     assertOpen();
+    const fresh = conditions.windowed && !query.backward ? recent.after(low, pageRows) : undefined;
+    if (fresh) {
+      const page = matching(fresh, query, matches);
+      if (page.length > 0) yield page.length > left ? page.slice(0, left) : page;
+      if (fresh.length < pageRows || page.length >= left) return;
+      left -= page.length;
+      low = fresh.at(-1)!.stored.position;
+      await clock.yield();
+      continue;
+    }
     const head = conditions.windowed ? Math.min(high, headOf(connection)) : high;
     if (low >= head) return;
     // The window in which this page looks: ]from, to].
@@ -87,6 +102,28 @@ export async function* readRows(
   }
 }
 
+function matching(
+  events: readonly RecentEvent[],
+  query: LogQuery,
+  matches: ((type: string) => boolean) | undefined,
+): readonly StoredEvent[] {
+  const { upTo = Infinity, streamPrefix, source, since = -Infinity, until = Infinity } = query;
+  const found: StoredEvent[] = [];
+  for (const { stored, flags } of events) {
+    const { event } = stored;
+    const isMatch =
+      stored.position <= upTo &&
+      (streamPrefix === undefined || (stored.stream?.startsWith(streamPrefix) ?? false)) &&
+      (matches === undefined || matches(event.type)) &&
+      (source === undefined || event.source === source) &&
+      event.timestamp >= since &&
+      event.timestamp < until &&
+      (!query.publicOnly || (flags & (privateFlag | directedFlag)) === 0);
+    if (isMatch) found.push(stored);
+  }
+  return found;
+}
+
 export function headOf(connection: Connection): number {
   return Number(connection.sql("SELECT max(position) FROM events").get()?.[0] ?? 0);
 }
@@ -95,7 +132,7 @@ function readPage(
   connection: Connection,
   { sql, values, key }: Conditions,
   range: { readonly from: number; readonly to: number; readonly backward: boolean },
-): readonly LogRow[] {
+): readonly Row[] {
   const where = [`e.${key} > ?`, `e.${key} <= ?`, ...sql].join(" AND ");
   const text =
     `SELECT ${eventSelection} FROM ${eventTables} WHERE ${where} ` +

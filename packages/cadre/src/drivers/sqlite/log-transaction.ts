@@ -13,7 +13,14 @@ import { sameEvent } from "../../store/same-event.ts";
 import type { Connection } from "./connection.ts";
 import { EventInserter } from "./event-inserter.ts";
 import { decodeEvent, decodeStored, eventSelection, eventTables } from "./event-rows.ts";
-import { packedIdSql, unpackId, type EncodedEvent } from "./event-rows.ts";
+import {
+  directedFlag,
+  packedIdSql,
+  privateFlag,
+  unpackId,
+  type EncodedEvent,
+} from "./event-rows.ts";
+import type { Appended, RecentEvent } from "./recent-events.ts";
 
 /** An event that is in the log, or will be with this transaction. */
 export interface KnownEvent {
@@ -45,7 +52,7 @@ const knownSelection = `SELECT ${packedIdSql("e.id")}, e.position, s.name, e.ver
 const manyKnownSql = `${knownSelection}(?${", ?".repeat(idsPerLookup - 1)})`;
 const oneKnownSql = `${knownSelection}(?)`;
 
-export class LogTransaction {
+export class LogTransaction implements Appended {
   readonly connection: Connection;
   readonly now: number;
   readonly #inserter: EventInserter;
@@ -55,6 +62,10 @@ export class LogTransaction {
   #recordedAt: number;
   /** When the last event that is written was recorded. */
   #tailRecordedAt: number;
+  /** Where the log ended before. */
+  readonly after: number;
+  readonly events: RecentEvent[] = [];
+  isGapless = true;
   #head: number;
   #nextStream: number | undefined;
   /**
@@ -98,6 +109,7 @@ export class LogTransaction {
     this.connection = connection;
     this.#inserter = inserter;
     this.now = now;
+    this.after = tail.position;
     this.#head = tail.position;
     this.#recordedAt = Math.max(now, tail.recordedAt);
     this.#tailRecordedAt = tail.recordedAt;
@@ -166,7 +178,18 @@ export class LogTransaction {
     }
     this.#head = position;
     this.#tailRecordedAt = this.#recordedAt;
-    this.#known.set(encoded.event.id, { position, stream, version, flags, event: encoded.event });
+    const { event, bytes } = encoded;
+    this.#known.set(event.id, { position, stream, version, flags, event });
+    const recordedAt = this.#recordedAt;
+    const stored = {
+      position,
+      event,
+      ...(stream === undefined ? {} : { stream, version }),
+      ...((flags & privateFlag) === 0 ? {} : { private: true }),
+      ...((flags & directedFlag) === 0 ? {} : { directed: true }),
+      recordedAt,
+    };
+    this.events.push({ stored, flags, bytes });
     this.isNews = true;
     return position;
   }
@@ -182,6 +205,7 @@ export class LogTransaction {
       head.changed = true;
     }
     this.#head = position;
+    this.isGapless = false;
     this.#recordedAt = Math.max(this.#recordedAt, recordedAt);
     this.#tailRecordedAt = recordedAt;
     this.#known.set(event.id, { position, stream, version, flags, event });
@@ -203,6 +227,7 @@ export class LogTransaction {
   remove(positions: readonly number[]): void {
     const statement = this.connection.sql("DELETE FROM events WHERE position = ?");
     for (const position of positions) statement.run(position);
+    if (positions.length > 0) this.isGapless = false;
   }
 
   /** Writes the events that wait, so that statements see them. */

@@ -1,8 +1,10 @@
+import { priorityRank } from "../../core/event.ts";
 import { compilePattern } from "../../core/pattern.ts";
 import { Queue } from "../../bus/queue.ts";
 import type { Connection } from "./connection.ts";
 import { normalRank } from "./delivery-row.ts";
 import { directedFlag, privateFlag } from "./event-rows.ts";
+import type { RecentEvents } from "./recent-events.ts";
 
 /** An event that a group's cursor has not passed yet and that its patterns match. */
 export interface Candidate {
@@ -73,10 +75,32 @@ export class Lookahead {
     return matches;
   }
 
+  #add(candidate: Candidate): void {
+    if (candidate.rank !== normalRank) this.#ranked += 1;
+    this.#candidates.push(candidate);
+  }
+
   /** Forgets what another member has passed. */
   passTo(cursor: number): void {
     while ((this.peek()?.position ?? Infinity) <= cursor) this.shift();
     this.#scannedTo = Math.max(this.#scannedTo, cursor);
+  }
+
+  /**
+   * Looks as far as the log goes, if what lies ahead is in memory.
+   * @returns false when it is not
+   */
+  fillFrom(recent: RecentEvents): boolean {
+    const events = recent.after(this.#scannedTo, Infinity);
+    if (!events) return false;
+    for (const { stored, flags } of events) {
+      const { position, event, recordedAt } = stored;
+      this.#scannedTo = position;
+      if ((flags & (privateFlag | directedFlag)) !== 0 || !this.matches(event.type)) continue;
+      const { key = null, deliverAt = null } = event.metadata;
+      this.#add({ position, recordedAt, key, rank: priorityRank(event), deliverAt });
+    }
+    return true;
   }
 
   /**
@@ -95,15 +119,13 @@ export class Lookahead {
         this.#scannedTo = Number(position);
         if ((Number(flags ?? 0) & (privateFlag | directedFlag)) !== 0) continue;
         if (!this.matches(String(type))) continue;
-        const candidate = {
+        this.#add({
           position: Number(position),
           recordedAt: Number(recordedAt),
           key: key === null ? null : String(key),
           rank: Number(rank ?? normalRank),
           deliverAt: deliverAt === null ? null : Number(deliverAt),
-        };
-        if (candidate.rank !== normalRank) this.#ranked += 1;
-        this.#candidates.push(candidate);
+        });
       }
       if (rows.length < pageRows) return true;
     }

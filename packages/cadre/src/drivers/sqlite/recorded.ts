@@ -2,8 +2,10 @@ import type { Recorded } from "../../bus/transport.ts";
 import { CadreError, isCadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import { freezeJson } from "../../core/json.ts";
-import type { Connection, Row } from "./connection.ts";
+import type { StoredEvent } from "../../store/event-store.ts";
+import type { Row } from "./connection.ts";
 import { decodeEvent, eventSelection, eventTables, payloadText } from "./event-rows.ts";
+import type { LogFile } from "./sqlite-log.ts";
 
 const digits = 16; // as many as the largest safe integer has: positions compare as strings, too
 
@@ -35,12 +37,18 @@ export function toRecorded(row: Row): Recorded {
   }
 }
 
+export function fromStored({ position, recordedAt: recorded, event }: StoredEvent): Recorded {
+  return { position: toPosition(position), recordedAt: recorded, event };
+}
+
 /**
  * What is at `position`; `override` is the event in its place, as JSON, where the log's is not what
  * was sent.
  */
-export function recordedAt(connection: Connection, position: number, override?: string): Recorded {
-  const row = connection
+export function recordedAt(file: LogFile, position: number, override?: string): Recorded {
+  const recent = override === undefined ? file.recent.at(position) : undefined;
+  if (recent) return fromStored(recent);
+  const row = file.connection
     .sql(`SELECT ${eventSelection} FROM ${eventTables} WHERE e.position = ?`)
     .get(position);
   if (!row) {

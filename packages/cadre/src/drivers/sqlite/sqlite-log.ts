@@ -10,6 +10,7 @@ import { Checkpointer } from "./checkpointer.ts";
 import { Connection } from "./connection.ts";
 import type { EncodedEvent } from "./event-rows.ts";
 import type { LogTransaction } from "./log-transaction.ts";
+import { RecentEvents } from "./recent-events.ts";
 import { addMember, isGone, listMembers, removeMember } from "./members.ts";
 import { prepareFile } from "./schema.ts";
 import { prepareCommit, type PreparedCommit } from "./store-request.ts";
@@ -86,6 +87,7 @@ export class LogFile {
   readonly connection: Connection;
   readonly writer: Writer;
   readonly wake: Wake;
+  readonly recent: RecentEvents;
   readonly settings: Settings;
   /** This connection's number among those of the file. */
   readonly member: number;
@@ -102,12 +104,13 @@ export class LogFile {
     this.member = member;
     this.#timeOffset = settings.clock.now() - settings.clock.monotonic();
     this.wake = new Wake(connection, settings.clock, settings.pollMs);
+    this.recent = new RecentEvents(connection);
     this.#checkpointer = new Checkpointer(connection, settings.logger);
     this.writer = new Writer(connection, {
       clock: settings.clock,
       busyTimeoutMs: settings.busyTimeoutMs,
       toDisk: settings.durability === "disk",
-      onCommit: (transaction) => this.#onCommit(transaction),
+      onCommit: (transaction, dataVersion) => this.#onCommit(transaction, dataVersion),
     });
   }
 
@@ -199,7 +202,8 @@ export class LogFile {
     this.connection.close();
   }
 
-  #onCommit(transaction: LogTransaction): void {
+  #onCommit(transaction: LogTransaction, dataVersion: number): void {
+    this.recent.add(transaction, dataVersion);
     if (transaction.isNews) this.wake.announce();
     this.#checkpointer.onCommit(transaction.rows);
   }

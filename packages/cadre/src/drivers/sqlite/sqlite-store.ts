@@ -18,7 +18,7 @@ import { backUp } from "./backup.ts";
 import type { Row } from "./connection.ts";
 import { decodeStored, packId } from "./event-rows.ts";
 import { inspectPages } from "./inspect.ts";
-import { headOf, readRows } from "./log-reader.ts";
+import { headOf, isRow, readRows } from "./log-reader.ts";
 import { prepareRow, restoreRows } from "./restore-request.ts";
 import { Paged } from "../../store/paged.ts";
 import type { LogFile } from "./sqlite-log.ts";
@@ -45,9 +45,9 @@ export class SqliteStore implements EventStore {
   }
 
   read(query: StoreQuery = {}): AsyncIterable<StoredEvent> {
-    const { connection, settings } = this.#file;
     const assertOpen = (): void => this.#file.assertOpen();
-    return new Paged(readRows(connection, settings.clock, query, assertOpen), decodeStored);
+    const pages = readRows(this.#file, query, assertOpen);
+    return new Paged(pages, (item) => (isRow(item) ? decodeStored(item) : item));
   }
 
   async version(stream: string): Promise<number> {

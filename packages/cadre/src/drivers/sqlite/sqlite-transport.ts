@@ -20,10 +20,10 @@ import { encodeEvent } from "./event-rows.ts";
 import { GroupHub } from "./group-hub.ts";
 import { GroupIntake } from "./group-intake.ts";
 import { assertSameGroup, dropGroup, findGroup, joinGroup, type Group } from "./group-table.ts";
-import { headOf, readRows } from "./log-reader.ts";
+import { headOf, isRow, readRows } from "./log-reader.ts";
 import { Paged } from "../../store/paged.ts";
 import { publishItem, type Item } from "./publish-request.ts";
-import { fromPosition, toRecorded } from "./recorded.ts";
+import { fromPosition, fromStored, toRecorded } from "./recorded.ts";
 import { giveBackAll } from "./settle.ts";
 import type { LogFile, Settings } from "./sqlite-log.ts";
 import { startPosition } from "./start-position.ts";
@@ -106,7 +106,6 @@ export class SqliteTransport implements Transport {
   read(query: ReadQuery): AsyncIterable<Recorded> {
     this.#assertOpen();
     const { after, before, ...rest } = query;
-    const { connection, settings } = this.#file;
     const logQuery = {
       ...rest,
       publicOnly: true,
@@ -114,7 +113,8 @@ export class SqliteTransport implements Transport {
       ...(before === undefined ? {} : { upTo: Math.max(0, fromPosition(before) - 1) }),
     };
     const assertOpen = (): void => this.#assertOpen();
-    return new Paged(readRows(connection, settings.clock, logQuery, assertOpen), toRecorded);
+    const pages = readRows(this.#file, logQuery, assertOpen);
+    return new Paged(pages, (item) => (isRow(item) ? toRecorded(item) : fromStored(item)));
   }
 
   async deleteGroup(name: string): Promise<void> {

@@ -40,8 +40,11 @@ export interface WriterOptions {
   readonly busyTimeoutMs: number;
   /** False: nothing waits for the disk. */
   readonly toDisk: boolean;
-  /** Called after each transaction, before its answers are given. */
-  readonly onCommit: (transaction: LogTransaction) => void;
+  /**
+   * Called after each transaction, before its answers are given, with the file's change counter
+   * from when nobody else could write.
+   */
+  readonly onCommit: (transaction: LogTransaction, dataVersion: number) => void;
 }
 
 // events in one transaction: about 5 ms of work with its answers, so that timers are not late
@@ -174,30 +177,37 @@ export class Writer {
     const now = this.#options.clock.now();
     const events = batch.flatMap(({ request }) => request.events);
     const answers: (() => void)[] = [];
+    let dataVersion = 0;
     const transaction = connection.transaction(toDisk, () => {
+      dataVersion = connection.dataVersion();
       const begun = LogTransaction.begin(connection, this.#inserter, now, events);
       for (const queued of batch) answers.push(this.#runOne(queued, begun));
       begun.flush();
       return begun;
     });
-    this.#committed(transaction, answers);
+    this.#committed(transaction, dataVersion, answers);
   }
 
   /** The shortest way for events alone: no statement but the insert. */
   #appendBatch(batch: readonly Queued[], tail: LogTail, toDisk: boolean): void {
     const connection = this.#connection;
     const now = this.#options.clock.now();
+    const dataVersion = connection.dataVersion();
     const transaction = LogTransaction.guess(connection, this.#inserter, now, tail);
     const answers = batch.map((queued) => this.#runOne(queued, transaction));
     // One row is one statement, which is a transaction of its own.
     if (this.#inserter.size === 1) connection.alone(toDisk, () => this.#inserter.flush());
     else connection.transaction(toDisk, () => this.#inserter.flush());
-    this.#committed(transaction, answers);
+    this.#committed(transaction, dataVersion, answers);
   }
 
-  #committed(transaction: LogTransaction, answers: readonly (() => void)[]): void {
+  #committed(
+    transaction: LogTransaction,
+    dataVersion: number,
+    answers: readonly (() => void)[],
+  ): void {
     this.#tail = transaction.tail;
-    this.#options.onCommit(transaction);
+    this.#options.onCommit(transaction, dataVersion);
     for (const answer of answers) answer();
   }
 
