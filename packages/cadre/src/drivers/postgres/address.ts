@@ -19,7 +19,7 @@ export interface Address {
 export function parseAddress(text: string): Address {
   const url = typeof text === "string" ? URL.parse(text) : null;
   if (!url || !["postgres:", "postgresql:"].includes(url.protocol) || !hasServer(url, text)) {
-    const value = `${text}`.replace(/\/\/[^@/]*@/, "//…@"); // what precedes the host is secret
+    const value = hideCredentials(text);
     throw new CadreError(
       "INVALID_OPTION",
       `"${value}" is no address of a PostgreSQL database. ` +
@@ -40,4 +40,9 @@ export function parseAddress(text: string): Address {
 
 function hasServer(url: URL, text: string): boolean {
   return /^postgres(ql)?:\/\//i.test(text) && (url.hostname !== "" || url.search !== "");
+}
+
+/** What stands in front of the host is secret. */
+function hideCredentials(text: unknown): string {
+  return typeof text === "string" ? text.replace(/\/\/[^@/]*@/, "//…@") : typeof text;
 }
