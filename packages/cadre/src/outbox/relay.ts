@@ -22,11 +22,12 @@
 import type { Bus } from "../bus/bus.ts";
 import type { Transport } from "../bus/transport.ts";
 import { systemClock, type Clock } from "../core/clock.ts";
-import { CadreError, describeError, isCadreError, type ErrorCode } from "../core/errors.ts";
+import { CadreError, describeError } from "../core/errors.ts";
 import { silentLogger, type Logger } from "../core/logger.ts";
 import { checkOptions, someObject, someText, wholeNumber } from "../core/options.ts";
 import { secureRandom, type Random } from "../core/random.ts";
 import type { EventStore, LogPosition } from "../store/event-store.ts";
+import { isRefusedForEver } from "./refusal.ts";
 import { RelayRun } from "./relay-run.ts";
 import type { SetAside } from "./relay-record.ts";
 
@@ -115,24 +116,6 @@ export interface Relay {
    */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
-}
-
-/** These will be said again however often one asks. */
-const poisonous: readonly ErrorCode[] = [
-  "TOO_LARGE",
-  "INVALID_TOPIC",
-  "INVALID_EVENT",
-  "INVALID_PAYLOAD",
-  "UNKNOWN_TYPE",
-  "UNKNOWN_VERSION",
-  "NOT_JSON",
-  "UNDECODABLE",
-  "UNSUPPORTED",
-  "TERMINAL",
-];
-
-function isRefusedForEver(error: unknown): boolean {
-  return isCadreError(error) && poisonous.includes(error.code);
 }
 
 /** What a run needs, with nothing optional. */

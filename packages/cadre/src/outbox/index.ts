@@ -1,0 +1,11 @@
+/**
+ * The outbox and the inbox in the user's own database: `cadre/outbox`. The adapters for database
+ * clients (`sqliteClient`, `pgClient`, `mysqlClient`) are in `cadre`.
+ */
+export { createOutbox } from "./outbox.ts";
+export type { Outbox, OutboxInput, OutboxItem, OutboxOptions } from "./outbox.ts";
+export type { OutboxBacklog, OutboxEntry, OutboxQuery } from "./outbox-backlog.ts";
+export { startOutboxRelay } from "./outbox-relay.ts";
+export type { OutboxRelay, OutboxRelayOptions, OutboxRelayStatus } from "./outbox-relay.ts";
+export { createInbox, type Inbox, type InboxOptions, type Once, type OnceEach } from "./inbox.ts";
+export { inboxMigration, outboxMigration, type OutboxState } from "./outbox-table.ts";
