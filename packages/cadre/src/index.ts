@@ -144,12 +144,29 @@ export type {
   Projection,
   ProjectionOptions,
 } from "./store/projection.ts";
+export type { LogPoint } from "./store/log-point.ts";
 export { startProjection } from "./store/running-projection.ts";
+export type { FollowerStatus } from "./store/log-follower.ts";
 export type {
   ProjectionStatus,
   RunningProjection,
   StartProjectionOptions,
 } from "./store/running-projection.ts";
+export { readRowCheckpoints, type RowCheckpoint } from "./store/row-checkpoint.ts";
+export { defineRowProjection } from "./store/row-projection.ts";
+export type {
+  ApplyRows,
+  ApplyRowsByType,
+  RowProjection,
+  RowProjectionOptions,
+} from "./store/row-projection.ts";
+export { startRowProjection } from "./store/running-row-projection.ts";
+export type {
+  RowProjectionStatus,
+  RunningRowProjection,
+  StartRowProjectionOptions,
+} from "./store/running-row-projection.ts";
+export type { SnapshotPolicy } from "./store/snapshot-policy.ts";
 export { loadStream, type LoadedStream, type LoadOptions } from "./store/snapshot.ts";
 export { storeUnitOfWork } from "./store/unit-of-work.ts";
 

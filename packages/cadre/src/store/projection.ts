@@ -81,9 +81,7 @@ export function defineProjection<State, Events extends EventMap = EventMap>(
     const allowed = "a function where the fold changes its state in place";
     refuse("defineProjection", "initial", initial, allowed);
   }
-  const applies = typeof options.apply === "function" ? undefined : compileApplies(options.apply);
-  const patterns = options.patterns ?? applies?.patterns ?? ["#"];
-  const apply = applies?.apply ?? (options.apply as Fold<State>["apply"]);
+  const { patterns, apply } = reactionsOf(options);
   return Object.freeze({
     name,
     version,
@@ -95,6 +93,23 @@ export function defineProjection<State, Events extends EventMap = EventMap>(
     apply: inPlace ? apply : frozen(apply),
     wants: eventsWanted(patterns, streamPrefix),
   });
+}
+
+function reactionsOf<State, Events extends EventMap>(
+  options: ProjectionOptions<State, Events>,
+): { readonly patterns: readonly string[]; readonly apply: Fold<State>["apply"] } {
+  type Apply = Fold<State>["apply"];
+  const { apply, patterns } = options;
+  if (typeof apply === "function") return { patterns: patterns ?? ["#"], apply };
+  // Each entry gets the events that its own key stands for.
+  const table = reactionsByType(apply as Readonly<Record<string, Apply | undefined>>);
+  return {
+    patterns: patterns ?? table.patterns,
+    apply: (state, event, stored) => {
+      const reaction = table.find(event.type);
+      return reaction ? reaction(state, event, stored) : state;
+    },
+  };
 }
 
 /** @throws {CadreError} INVALID_OPTION */
@@ -131,26 +146,23 @@ function frozen<State>(apply: Fold<State>["apply"]): Fold<State>["apply"] {
   return (state, event, stored) => freezeJson(apply(freezeJson(state), event, stored));
 }
 
-function compileApplies<State, Events extends EventMap>(
-  table: ApplyByType<State, Events>,
-): { readonly patterns: readonly string[]; readonly apply: Fold<State>["apply"] } {
-  type Apply = Fold<State>["apply"];
-  const exact = new Map<string, Apply>();
-  const families: { readonly matches: (type: string) => boolean; readonly apply: Apply }[] = [];
-  const entries = Object.entries(table) as [string, Apply][];
-  for (const [pattern, apply] of entries) {
+/** @throws {CadreError} INVALID_PATTERN */
+export function reactionsByType<Reaction>(table: Readonly<Record<string, Reaction | undefined>>): {
+  readonly patterns: readonly string[];
+  readonly find: (type: string) => Reaction | undefined;
+} {
+  const exact = new Map<string, Reaction>();
+  const families: { readonly matches: (type: string) => boolean; readonly reaction: Reaction }[] =
+    [];
+  for (const [pattern, reaction] of Object.entries(table)) {
+    if (reaction === undefined) continue;
     const matches = compilePattern(pattern);
-    if (matches(pattern) && !/[*#]/.test(pattern)) exact.set(pattern, apply);
-    else families.push({ matches, apply });
+    if (matches(pattern) && !/[*#]/.test(pattern)) exact.set(pattern, reaction);
+    else families.push({ matches, reaction });
   }
-  return {
-    patterns: entries.map(([pattern]) => pattern),
-    apply: (state, event, stored) => {
-      const apply =
-        exact.get(event.type) ?? families.find(({ matches }) => matches(event.type))?.apply;
-      return apply ? apply(state, event, stored) : state;
-    },
-  };
+  const find = (type: string): Reaction | undefined =>
+    exact.get(type) ?? families.find(({ matches }) => matches(type))?.reaction;
+  return { patterns: Object.keys(table), find };
 }
 
 /**
@@ -165,16 +177,23 @@ export function applyStored<State>(
   try {
     return foldStored(projection, state, stored);
   } catch (error) {
-    const { message } = describeError(error);
-    throw new CadreError(
-      "PROJECTION_FAILED",
-      `The projection "${projection.name}" failed at position ${stored.position} ` +
-        `(${stored.event.type}, ${stored.event.id}): ${message}. ` +
-        "Mend the fold, then rebuild or start it again.",
-      { projection: projection.name, position: String(stored.position) },
-      error,
-    );
+    throw projectionFailed(projection.name, stored, error);
   }
+}
+
+/** The error that stops a projection at one event. */
+export function projectionFailed(
+  name: string,
+  { position, event }: StoredEvent,
+  cause: unknown,
+): CadreError<"PROJECTION_FAILED"> {
+  return new CadreError(
+    "PROJECTION_FAILED",
+    `The projection "${name}" failed at position ${position} (${event.type}, ${event.id}): ` +
+      `${describeError(cause).message}. Mend it, then rebuild or start it again.`,
+    { projection: name, position: String(position) },
+    cause,
+  );
 }
 
 export interface FoldPoint {
