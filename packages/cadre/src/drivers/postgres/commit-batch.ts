@@ -4,7 +4,8 @@ import { inboxConflict, versionConflict } from "../../store/conflict.ts";
 import { plainArray, textArray } from "./array-literal.ts";
 import type { Parameter } from "./client.ts";
 import { commitParameters, type CommitParameter } from "./commit-function.ts";
-import { packId, richColumns, type EncodedEvent } from "./event-rows.ts";
+import { eventArrays } from "./event-arrays.ts";
+import { packId, type EncodedEvent } from "./event-rows.ts";
 import { toStoredText } from "./stored-text.ts";
 import { eventsOf, type WriteOutcome, type WriteRequest } from "./write-request.ts";
 
@@ -206,16 +207,8 @@ export class CommitBatch {
   #eventParameters(): Partial<Record<CommitParameter, Parameter>> {
     const events = this.#events;
     if (events.length === 0) return {};
-    const rich = events.some(({ isRich }) => isRich) ? richParameters(events) : {};
     return {
-      ids: plainArray(events.map(({ id }) => id)),
-      types: textArray(events.map(({ event }) => toStoredText(event.type))),
-      sources: textArray(events.map(({ event }) => toStoredText(event.source))),
-      timestamps: plainArray(events.map(({ event }) => event.timestamp)),
-      correlations: plainArray(events.map(({ correlation }) => correlation)),
-      causations: plainArray(events.map(({ causation }) => causation)),
-      payloads: textArray(events.map(({ payload }) => payload)),
-      ...rich,
+      ...eventArrays(events),
       flags: this.#flags.some(Boolean)
         ? plainArray(this.#flags.map((flags) => (flags === 0 ? null : flags)))
         : null,
@@ -256,18 +249,4 @@ export class CommitBatch {
     }
     return values;
   }
-}
-
-/** The columns that few events have. */
-function richParameters(
-  events: readonly EncodedEvent[],
-): Partial<Record<CommitParameter, Parameter>> {
-  const columns = events.map(({ event }) => richColumns(event));
-  return {
-    deliver_ats: plainArray(columns.map(({ deliverAt }) => deliverAt)),
-    keys: textArray(columns.map(({ key }) => key)),
-    ranks: plainArray(columns.map(({ rank }) => rank)),
-    schemas: textArray(columns.map(({ schema }) => schema)),
-    extras: textArray(events.map(({ extra }) => extra)),
-  };
 }

@@ -97,7 +97,7 @@ DECLARE
   l_writes integer := coalesce(cardinality(p_write_requests), 0);
   l_guards integer := coalesce(cardinality(p_guard_requests), 0);
   l_head bigint;
-  l_at bigint;
+  l_at double precision;
   l_base bigint;
   l_ok boolean[] := array_fill(true, ARRAY[p_requests]);
   l_failed boolean := false;

@@ -2,11 +2,13 @@
  * The log in a PostgreSQL database: the event store and the transport of several processes and
  * hosts. Public as `cadre/postgres`.
  */
+import type { Transport } from "../../bus/transport.ts";
 import type { EventStore } from "../../store/event-store.ts";
 import type { PostgresPool } from "./client.ts";
 import { logOf } from "./postgres-log.ts";
 import type { PostgresOptions } from "./postgres-options.ts";
 import { PostgresStore } from "./postgres-store.ts";
+import { PostgresTransport } from "./postgres-transport.ts";
 
 export type { PostgresClient, PostgresNotification, PostgresPool, Query } from "./client.ts";
 export type { PostgresOptions } from "./postgres-options.ts";
@@ -16,6 +18,7 @@ export interface PostgresLog {
   /** Where it is, without credentials. */
   readonly url: string;
   readonly store: EventStore;
+  readonly transport: Transport;
   /**
    * Ends subscriptions, gives back what they hold, answers the writes that were taken, ends the
    * connections that it has opened. Closing twice is allowed.
@@ -46,7 +49,12 @@ export async function openPostgres(
     await log.close();
     throw error;
   }
-  return { url: log.shown, store: new PostgresStore(log), close: () => log.close() };
+  return {
+    url: log.shown,
+    store: new PostgresStore(log),
+    transport: new PostgresTransport(log, false),
+    close: () => log.close(),
+  };
 }
 
 /**
@@ -61,4 +69,22 @@ export function postgresStore(
 ): EventStore {
   if (typeof connection === "object" && "store" in connection) return connection.store;
   return new PostgresStore(logOf("postgresStore", connection, options));
+}
+
+/**
+ * The transport in a database, or of an open log. A URL is connected to when the transport is first
+ * used; closing the transport closes what it opened.
+ *
+ * Events are kept for ever: a group may start anywhere in the past. A publish resolves when the
+ * event is on the server's disk; all that is published in one turn of the loop shares one wait for
+ * it. Leases, delays and schedules go by the server's clock, so that those of hosts don't matter.
+ *
+ * @throws {CadreError} INVALID_OPTION
+ */
+export function postgres(
+  connection: string | PostgresPool | PostgresLog,
+  options: PostgresOptions = {},
+): Transport {
+  if (typeof connection === "object" && "transport" in connection) return connection.transport;
+  return new PostgresTransport(logOf("postgres", connection, options), true);
 }

@@ -18,7 +18,7 @@ CREATE TABLE ${schema}.meta (
 
 CREATE TABLE ${schema}.events (
   position bigint NOT NULL,
-  recorded_at bigint NOT NULL,
+  recorded_at double precision NOT NULL,
   timestamp double precision NOT NULL,
   deliver_at double precision,
   stream bigint,

@@ -2,19 +2,28 @@ import type { Commit, InboxMark } from "../../core/commit.ts";
 import type {
   CommitResult,
   EventStore,
+  Hold,
+  InspectedRow,
   LogPosition,
+  LogRange,
   Slot,
   StoredEvent,
   StoreQuery,
+  StoreUsage,
 } from "../../store/event-store.ts";
 import { Paged } from "../../store/paged.ts";
+import { checkRow } from "../../store/row-line.ts";
+import { checkQuery } from "../../store/store-query.ts";
 import { plainArray, textArray } from "./array-literal.ts";
 import type { Row } from "./client.ts";
 import { commitPrepared, versionOf } from "./commit.ts";
 import { decodeStored, packId } from "./event-rows.ts";
+import { inspectPages } from "./inspect.ts";
 import { headOf, readRows } from "./log-reader.ts";
 import type { Log } from "./postgres-log.ts";
+import { restoreRows } from "./restore.ts";
 import { fromStoredText, toStoredText } from "./stored-text.ts";
+import { readHolds, readUsage } from "./usage.ts";
 
 /** The store's side of the log. */
 export class PostgresStore implements EventStore {
@@ -96,6 +105,26 @@ export class PostgresStore implements EventStore {
     return Number(rows[0]![0]);
   }
 
+  inspect(range: LogRange = {}): AsyncIterable<InspectedRow> {
+    checkQuery(range);
+    return new Paged(this.#inspectPages(range), (row) => row);
+  }
+
+  async restore(rows: readonly StoredEvent[]): Promise<number> {
+    this.#log.assertOpen();
+    return restoreRows(this.#log, rows.map(checkRow));
+  }
+
+  async holds(): Promise<readonly Hold[]> {
+    await this.#log.ready();
+    return readHolds(this.#log.connection);
+  }
+
+  async usage(options: { readonly byType?: boolean } = {}): Promise<StoreUsage> {
+    await this.#log.ready();
+    return readUsage(this.#log.connection, options.byType ?? false);
+  }
+
   close(): Promise<void> {
     return this.#log.close();
   }
@@ -109,5 +138,10 @@ export class PostgresStore implements EventStore {
   async *#readPages(query: StoreQuery): AsyncIterable<readonly Row[]> {
     await this.#log.ready();
     yield* readRows(this.#log.connection, query);
+  }
+
+  async *#inspectPages(range: LogRange): AsyncIterable<readonly InspectedRow[]> {
+    await this.#log.ready();
+    yield* inspectPages(this.#log.connection, range);
   }
 }

@@ -20,6 +20,7 @@ const mostPauseMs = 5_000;
 export class Wake {
   readonly #connection: Connection;
   readonly #watchers = new Watchers();
+  readonly #noticed = new Set<(notice: string) => void>();
   readonly #channel: string;
   readonly #look: string;
   #listening = 0;
@@ -54,6 +55,15 @@ export class Wake {
       this.#listening -= 1;
       if (this.#listening === 0) this.#stop();
     };
+  }
+
+  /**
+   * Also hears what the server says of other things than commits, while somebody listens. A notice
+   * may get lost.
+   */
+  notice(listener: (notice: string) => void): () => void {
+    this.#noticed.add(listener);
+    return () => this.#noticed.delete(listener);
   }
 
   /** This connection has committed something. */
@@ -106,8 +116,10 @@ export class Wake {
   async #openListener(): Promise<void> {
     const kept = await this.#connection.keep();
     const { client, session } = kept;
-    const hear = ({ channel }: PostgresNotification): void => {
-      if (channel === this.#channel) this.#watchers.wake();
+    const hear = ({ channel, payload }: PostgresNotification): void => {
+      if (channel !== this.#channel) return;
+      if (!payload) this.#watchers.wake();
+      else for (const listener of this.#noticed) listener(payload);
     };
     const onError = (): void => {
       if (this.#kept !== kept) return;
