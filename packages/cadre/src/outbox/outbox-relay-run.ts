@@ -37,7 +37,10 @@ export class OutboxRelayRun implements OutboxRelay {
   #refused = 0;
   #lost = 0;
   #cleaned = 0;
-  #error: unknown;
+  /** What the bus said last, until it takes an event again. */
+  #refusal: unknown;
+  /** Why the last look at the database failed. */
+  #failure: unknown;
   #cleanAt = 0;
   /** A claim that could not be given back yet. */
   #owed: Claim | undefined;
@@ -59,7 +62,7 @@ export class OutboxRelayRun implements OutboxRelay {
 
   async status(): Promise<OutboxRelayStatus> {
     const { client, outbox } = this.#context;
-    let error = this.#error;
+    let error = this.#failure ?? this.#refusal;
     const backlog = await readBacklog(client, outbox.table).catch((failure: unknown) => {
       error = failure;
       return undefined;
@@ -117,13 +120,13 @@ export class OutboxRelayRun implements OutboxRelay {
       this.#woken = false;
       try {
         const progress = await this.#turn();
+        this.#failure = undefined;
         if (progress === "refused") {
           // The bus takes nothing: every other row would only be refused as well.
           await this.#pause(troubleMs);
           troubleMs = Math.min(2 * troubleMs, maxRetryMs, pollMs);
           continue;
         }
-        this.#error = undefined;
         troubleMs = minRetryMs;
         if (progress === "some") idleMs = minPollMs;
         else if (await this.#untilWoken(idleMs)) idleMs = minPollMs;
@@ -177,6 +180,7 @@ export class OutboxRelayRun implements OutboxRelay {
       const sent = wave.filter(({ error }) => error === undefined).map(({ row }) => row);
       const kept = await this.#rows.published(claim.token, sent);
       this.#published += sent.length;
+      if (sent.length > 0) this.#refusal = undefined;
       this.#lost += sent.length - kept;
       for (const row of sent) left.delete(row.position);
       // What can never be published says nothing about the bus.
@@ -234,7 +238,7 @@ export class OutboxRelayRun implements OutboxRelay {
     const { raise, logger, isPoison, onPoison } = this.#context;
     const [first] = refused;
     if (!first) return;
-    this.#error = first.error;
+    this.#refusal = first.error;
     const told = refused.filter(({ row, error }, index) => {
       const attempts = row.attempts + 1;
       return index === 0 || attempts === stuckAfter || isPoison(error, attempts);
@@ -290,7 +294,7 @@ export class OutboxRelayRun implements OutboxRelay {
   }
 
   #trouble(error: unknown): void {
-    this.#error = error;
+    this.#failure = error;
     const fields = { error: describeError(error).message };
     this.#context.logger.warn("the outbox's relay cannot use the database", fields);
   }

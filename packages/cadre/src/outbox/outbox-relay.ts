@@ -94,7 +94,10 @@ export interface OutboxRelayStatus {
   readonly cleaned: number;
   /** Of the whole outbox; absent while the database cannot be read. */
   readonly backlog?: OutboxBacklog;
-  /** Why the bus takes nothing, or the database cannot be used, just now. */
+  /**
+   * Why the database cannot be used just now, or what the bus said last, until it takes an event
+   * again.
+   */
   readonly error?: unknown;
 }
 
@@ -130,7 +133,8 @@ export interface OutboxRelayContext extends Required<
  *
  * @throws {CadreError} INVALID_OPTION
  */
-export function startOutboxRelay(options: OutboxRelayOptions): Promise<OutboxRelay> {
+// oxlint-disable-next-line require-await -- what is refused is to be a rejection
+export async function startOutboxRelay(options: OutboxRelayOptions): Promise<OutboxRelay> {
   checkOptions("startOutboxRelay", options, {
     outbox: someObject,
     client: someObject,
@@ -163,7 +167,7 @@ export function startOutboxRelay(options: OutboxRelayOptions): Promise<OutboxRel
     raise: (error) => bus?.raise(error),
   });
   run.start();
-  return Promise.resolve(run);
+  return run;
 }
 
 function publisherOf(

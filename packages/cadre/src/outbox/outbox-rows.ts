@@ -112,10 +112,11 @@ export class OutboxRows {
   ): Promise<void> {
     const outcome = refusal.aside
       ? `state = 'aside', done_at = ${this.#now()}`
-      : `due_at = ${this.#now()} + ${refusal.pauseMs}, claimed_until = 0`;
+      : `due_at = ${this.#now()} + ${refusal.pauseMs}`;
     await this.#run(
       this.#db,
-      `UPDATE ${this.#table} SET ${outcome}, claim = NULL, attempts = attempts + 1, error = ?
+      `UPDATE ${this.#table} SET ${outcome}, claim = NULL, claimed_until = 0,
+          attempts = attempts + 1, error = ?
         WHERE claim = ? AND state = 'waiting' AND position = ?`,
       [refusal.error, token, position],
     );
