@@ -167,6 +167,8 @@ export type {
   StartRowProjectionOptions,
 } from "./store/running-row-projection.ts";
 export type { SnapshotPolicy } from "./store/snapshot-policy.ts";
+export { differenceOf, type StateChange } from "./store/state-difference.ts";
+export { diffProjection, type LogSpan, type StateDifference } from "./store/time-travel.ts";
 export { loadStream, type LoadedStream, type LoadOptions } from "./store/snapshot.ts";
 export { storeUnitOfWork } from "./store/unit-of-work.ts";
 

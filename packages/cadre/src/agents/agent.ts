@@ -8,6 +8,7 @@ import type { FilterDocument } from "../core/filter.ts";
 import type { JsonValue } from "../core/json.ts";
 import type { Logger } from "../core/logger.ts";
 import type { RetryOptions } from "../bus/bus.ts";
+import type { SnapshotPolicy } from "../store/snapshot-policy.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 
 /**
@@ -132,6 +133,10 @@ export interface AgentOptions<State = undefined> {
   readonly state?: {
     readonly initial: State;
     readonly apply: (state: State, event: AgentEvent) => State;
+    /** Version of the fold's code: snapshots of another one are ignored. @default 1 */
+    readonly version?: number;
+    /** Keeps snapshots, so that a start and a look back needn't fold everything. @default none */
+    readonly snapshot?: SnapshotPolicy;
   };
 }
 

@@ -9,6 +9,7 @@ import type { EventStore } from "../store/event-store.ts";
 import type { AnyAgent } from "./agent.ts";
 import type { Directory } from "./directory.ts";
 import type { FeatureHandle, FeaturePlan } from "./feature.ts";
+import type { Reconstructable, Reconstructed, ReconstructOptions } from "./reconstruct.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 
 export interface CadreOptions {
@@ -89,6 +90,15 @@ export interface Cadre {
     create(plan: FeaturePlan): Promise<FeatureHandle>;
     get(id: string): Promise<FeatureHandle | undefined>;
   };
+  /**
+   * An agent's state as of a position or an instant, by the agent's name or definition.
+   * @throws {CadreError} NOT_FOUND, when no agent of the team has that name
+   * @throws {CadreError} WRONG_STATE, when the agent is defined without a state
+   */
+  reconstruct<State = unknown>(
+    agent: Reconstructable<State> | string,
+    options?: ReconstructOptions,
+  ): Promise<Reconstructed<State>>;
   stats(): CadreStats;
   /**
    * Drains in order: no new tasks, running ones finish or are given back at the deadline, agents

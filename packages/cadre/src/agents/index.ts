@@ -26,6 +26,13 @@ export type {
   FeatureStatus,
   PlannedTask,
 } from "./feature.ts";
+export { diffAgent, reconstruct } from "./reconstruct.ts";
+export type {
+  PastEvents,
+  Reconstructable,
+  Reconstructed,
+  ReconstructOptions,
+} from "./reconstruct.ts";
 export { startCadre } from "./start-cadre.ts";
 export type {
   TaskDefinition,

@@ -14,6 +14,12 @@ import { FeatureDesk } from "./feature-desk.ts";
 import { startOrchestrator, type Orchestrator } from "./orchestrator.ts";
 import { PresenceObserver } from "./presence.ts";
 import { announcePresence, ProcessCard, processProbe } from "./process-card.ts";
+import {
+  reconstruct,
+  type Reconstructable,
+  type Reconstructed,
+  type ReconstructOptions,
+} from "./reconstruct.ts";
 import { TaskBoard } from "./task-board.ts";
 import { TaskDesk } from "./task-desk.ts";
 import { TaskSweeper } from "./task-sweeper.ts";
@@ -79,7 +85,7 @@ export class RunningTeam implements Cadre {
     const states = new Map(
       parts.agents.map((agent) => [
         agent.name,
-        new AgentState<unknown>(context.store, agent.name, agent.state),
+        new AgentState<unknown>(context.store, agent.name, agent.state, parts.registry),
       ]),
     );
     const taken = new Set<string>();
@@ -147,6 +153,19 @@ export class RunningTeam implements Cadre {
       if (this.#closing) throw new CadreError("CLOSED", "The team was closed.", { what: "team" });
       await step();
     }
+  }
+
+  async reconstruct<State = unknown>(
+    agent: Reconstructable<State> | string,
+    options: ReconstructOptions = {},
+  ): Promise<Reconstructed<State>> {
+    const events = this.#parts.registry;
+    const past = { ...options, ...(events ? { events } : {}) };
+    if (typeof agent !== "string") return reconstruct(this.store, agent, past);
+    const known = this.#parts.agents.find(({ name }) => name === agent);
+    if (known) return reconstruct<State>(this.store, known, past);
+    const message = `No agent of this team is named "${agent}". Give its definition instead.`;
+    throw new CadreError("NOT_FOUND", message, { what: "agent", id: agent });
   }
 
   stats(): CadreStats {
