@@ -64,15 +64,12 @@ export interface ReaderOptions {
 export function reader({ name, kind, extractor, read, onWork }: ReaderOptions): AgentDefinition {
   const extract = async (chunk: ChunkReference, context: TaskContext): Promise<Extraction> => {
     const text = referencedText(await read(chunk.documentId), chunk);
-    return context.step(
-      "extract",
-      () => {
-        onWork?.(context.task.id);
-        const mentions = extractor.extract(text);
-        return { extractor: extractor.name, version: extractor.version, mentions };
-      },
-      { input: { hash: chunk.hash, extractor: extractor.name, version: extractor.version } },
-    );
+    const input = { hash: chunk.hash, extractor: extractor.name, version: extractor.version };
+    return context.step("extract", input, () => {
+      onWork?.(context.task.id);
+      const mentions = extractor.extract(text);
+      return { extractor: extractor.name, version: extractor.version, mentions };
+    });
   };
   return defineAgent({ name }).does(extractTasks[kind], extract);
 }
@@ -88,15 +85,11 @@ export function checker(read: ReadDocument): AgentDefinition {
     const text = referencedText(await read(chunk.documentId), chunk);
     const compare = (): Check => checkExtractions(text, [first, second]);
     let checked: Check | undefined;
-    const outcome = await context.step(
-      "compare",
-      () => {
-        checked = compare();
-        const { accepted, disagreements } = checked;
-        return { accepted: accepted.length, disagreements: disagreements.length };
-      },
-      { input: { hash: chunk.hash } },
-    );
+    const outcome = await context.step("compare", { hash: chunk.hash }, () => {
+      checked = compare();
+      const { accepted, disagreements } = checked;
+      return { accepted: accepted.length, disagreements: disagreements.length };
+    });
     // The journal keeps the figures alone: comparing is pure, and an attempt that found the figures
     // there compares again.
     checked ??= compare();

@@ -5,18 +5,20 @@
  * The steps of a handler are journaled by group and event over all attempts. Its effects commit
  * with the delivery.
  */
-import { CadreError, isCadreError } from "../core/errors.ts";
+import { CadreError, isCadreError, TerminalError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import { compileFilter, type CompiledFilter } from "../core/filter.ts";
 import { compilePattern } from "../core/pattern.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import type { Bus, Delivery, SubscribeOptions } from "../bus/bus.ts";
 import type { Subscription } from "../bus/subscription.ts";
-import type { AnyAgent, EventWork } from "./agent.ts";
+import type { AnyAgent, EventWork, SagaCorrelation } from "./agent.ts";
 import type { AgentState } from "./agent-state.ts";
+import { sagaId } from "./define-saga.ts";
 import { HandlerContext } from "./handler-context.ts";
 import { throughTrouble } from "./passing-trouble.ts";
 import { StepJournal } from "./step-journal.ts";
+import type { TaskDesk } from "./task-desk.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
 
 export interface AgentListenerPort {
@@ -24,6 +26,7 @@ export interface AgentListenerPort {
   readonly registry: EventRegistry | undefined;
   readonly agent: AnyAgent;
   readonly state: AgentState<unknown>;
+  readonly desk: TaskDesk;
 }
 
 interface Ear {
@@ -140,9 +143,32 @@ export class AgentListener {
         cause: () => event,
         withoutSlot: (wait) => wait(),
       });
-      await ear.work.run(event, common.make());
+      const { correlation } = ear.work;
+      if (correlation) await this.#correlate(correlation, event);
+      else await ear.work.run(event, common.make());
       await journal.flush();
       await this.#emit(common, delivery, ear);
+    }
+  }
+
+  /** Begins the saga that the event is about, or sees to it that it is there. */
+  async #correlate(correlation: SagaCorrelation, event: AgentEvent): Promise<void> {
+    const { desk } = this.#port;
+    const { saga, unknown, input } = correlation;
+    const key = correlation.key(event);
+    if (key === undefined) {
+      if (unknown === "ignore") return;
+      throw new TerminalError(
+        `Event ${event.id} (${event.type}) has no key for saga ${saga.name}.`,
+      );
+    }
+    const id = sagaId(saga, key);
+    if (input) {
+      await desk.create(saga, input(event), { id, cause: event });
+    } else if (unknown === "refuse" && !(await desk.get(id))) {
+      // Its beginning may be on the way: it is looked for again before this is a dead letter.
+      const message = `Event ${event.id} (${event.type}) belongs to saga ${id}, which is not there.`;
+      throw new CadreError("NOT_FOUND", message, { what: "saga", id });
     }
   }
 
@@ -174,6 +200,8 @@ export class AgentListener {
     return new StepJournal({
       key: `${group}/${event.id}`,
       clock: context.clock,
+      drift: "fail",
+      allowsUndo: false,
       // Also at a first attempt: a carrier may bring one event twice, each as a delivery of its
       // own.
       history: async () => {

@@ -9,6 +9,7 @@ import type { JsonValue } from "../core/json.ts";
 import type { Logger } from "../core/logger.ts";
 import type { RetryOptions } from "../bus/bus.ts";
 import type { SnapshotPolicy } from "../store/snapshot-policy.ts";
+import type { SagaDefinition } from "./define-saga.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 
 /**
@@ -17,17 +18,60 @@ import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.
  */
 export type DoubtPolicy = "retry" | "check" | "ask" | "skip";
 
-export interface StepOptions<Result> {
-  /** Reverses the step; its presence changes the preset of `after` to "ask". */
-  readonly undo?: (result: Result) => Promise<void> | void;
+/** Tries of a step, or of its undo, within one attempt of its handler. */
+export interface StepRetry {
+  readonly maxAttempts?: number;
+  /** Before the second try; doubles with each. @default 100, for an undo 200 */
+  readonly delayMs?: number;
+  /** @default 60_000 */
+  readonly maxDelayMs?: number;
+}
+
+/** What an undo is given. */
+export interface StepToUndo<Result, Input = undefined> {
+  /** The key that the step had. */
+  readonly key: string;
+  readonly input: Input;
+  /**
+   * `undefined` where the step was in doubt and its policy is "retry": it may not have happened,
+   * and the undo must find out by the key.
+   */
+  readonly result: Result | undefined;
+}
+
+export interface StepOptions<Result, Input = undefined> {
+  /**
+   * Takes the step's effect back when the task fails or is cancelled. Runs at least once, so it
+   * must be idempotent by the key; its presence changes the preset of `after` to "ask". Its result
+   * is of no use.
+   */
+  readonly undo?: (step: StepToUndo<Result, Input>) => unknown;
   /**
    * What to do about a step that has an intent and no receipt. @default "retry", with an undo "ask"
    */
   readonly after?: DoubtPolicy;
   /** For `after: "check"`: the result, if the effect has happened, or `undefined`. */
-  readonly check?: (stepKey: string) => Promise<Result | undefined> | Result | undefined;
-  /** Attempts of this step within one attempt of its handler. @default 1 */
-  readonly maxAttempts?: number;
+  readonly check?: (
+    stepKey: string,
+    input: Input,
+  ) => Promise<Result | undefined> | Result | undefined;
+  /** When it is done, the task only goes forward: it is tried again until it succeeds. */
+  readonly pivot?: boolean;
+  /** @default one try */
+  readonly retry?: StepRetry;
+  /** Then the undo is stuck. @default 10 tries */
+  readonly undoRetry?: StepRetry;
+  /** Bounds each try of the step, and each of its undo. */
+  readonly timeoutMs?: number;
+}
+
+/** What a handler waits for, beside the pattern. */
+export interface SignalOptions {
+  /** The journal's name for the wait; unique in its handler. @default the pattern */
+  readonly name?: string;
+  /** Which of the events that match. */
+  readonly where?: FilterDocument;
+  /** Durable: after a crash only the rest is waited for. @default none */
   readonly timeoutMs?: number;
 }
 
@@ -65,15 +109,23 @@ export interface AgentContext<State = unknown> {
   /**
    * Runs `run` once over all attempts: after a crash the handler runs again from the top, and
    * finished steps return their recorded results, matched by name and input. `run` gets a key that
-   * is the same in every attempt, for effects that take one.
+   * is the same in every attempt, for effects that take one. A `run` that throws a `TerminalError`
+   * says that it certainly had no effect; what else it throws leaves the step in doubt.
    *
    * @throws {CadreError} STEP_DRIFT, when this name was journaled with another input
-   * @throws {CadreError} STEP_IN_DOUBT, when the policy is to ask
+   * @throws {CadreError} STEP_IN_DOUBT, when the policy is to ask: a task waits for a person
    */
   step<Result>(
     name: string,
     run: (stepKey: string) => Promise<Result> | Result,
-    options?: StepOptions<Result> & { readonly input?: unknown },
+    options?: StepOptions<Result>,
+  ): Promise<Result>;
+  /** With an input, which must be the same in every attempt. */
+  step<Input, Result>(
+    name: string,
+    input: Input,
+    run: (stepKey: string, input: Input) => Promise<Result> | Result,
+    options?: StepOptions<Result, Input>,
   ): Promise<Result>;
   /** Durable: after a crash only the rest of the time is waited for. Gives the slot back. */
   sleep(name: string, ms: number): Promise<void>;
@@ -82,6 +134,12 @@ export interface AgentContext<State = unknown> {
 export interface TaskContext<State = unknown> extends AgentContext<State> {
   readonly task: TaskState;
   readonly epoch: number;
+  /**
+   * Waits for an event of the bus, and gives the slot back meanwhile. None that is published after
+   * the task was created is missed, also over restarts; each is taken once by this task. Resolves
+   * with `undefined` when nothing came within `timeoutMs`.
+   */
+  waitFor(pattern: string, options?: SignalOptions): Promise<AgentEvent | undefined>;
   /** Says how far it is, 0 to 1; never held back, at most one a second reaches the log. */
   progress(fraction: number, note?: string): Promise<void>;
   /**
@@ -150,8 +208,18 @@ export interface TaskWork<State = unknown> {
   readonly run: (input: unknown, context: TaskContext<State>) => unknown;
 }
 
+/** What the events of a pattern are to a saga: its beginning, or expected by an instance. */
+export interface SagaCorrelation {
+  readonly saga: TaskDefinition;
+  readonly key: (event: AgentEvent) => string | undefined;
+  readonly input?: (event: AgentEvent) => unknown;
+  readonly unknown: "ignore" | "refuse";
+}
+
 export interface EventWork<State = unknown> {
   readonly pattern: string;
+  /** Instead of a handler. */
+  readonly correlation?: SagaCorrelation;
   readonly options: OnOptions;
   readonly run: (event: AgentEvent, context: AgentContext<State>) => unknown;
 }
@@ -170,6 +238,8 @@ export interface AgentDefinition<State = undefined> {
     definition: TaskDefinition<Input, Output>,
     run: (input: Input, context: TaskContext<State>) => Promise<Output> | Output,
   ): AgentDefinition<State>;
+  /** A saga, and the events that begin it. */
+  does<Input, Output>(saga: SagaDefinition<Input, Output>): AgentDefinition<State>;
   /** A fact: all who listen hear it; the agents of one name share one durable group. */
   on(
     pattern: string,

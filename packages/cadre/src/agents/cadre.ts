@@ -7,10 +7,14 @@ import type { Random } from "../core/random.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import type { EventStore } from "../store/event-store.ts";
 import type { AnyAgent } from "./agent.ts";
+import type { SagaDefinition } from "./define-saga.ts";
 import type { Directory } from "./directory.ts";
 import type { FeatureHandle, FeaturePlan } from "./feature.ts";
 import type { Reconstructable, Reconstructed, ReconstructOptions } from "./reconstruct.ts";
+import type { SagaQuery, SagaState, StartSagaOptions } from "./saga-desk.ts";
+import type { StepResolution } from "./step-resolution.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
+import type { StrandedWork } from "./work-version.ts";
 
 export interface CadreOptions {
   readonly agents?: readonly AnyAgent[];
@@ -28,6 +32,11 @@ export interface CadreOptions {
    * does at a time; at least one must be able to. @default true
    */
   readonly relay?: boolean;
+  /**
+   * When open tasks are of versions that no agent here can go on with, though it knows their names:
+   * say so in the log, or refuse to start. @default "warn"
+   */
+  readonly stranded?: "warn" | "refuse";
   /** @default 2_000 */
   readonly heartbeatMs?: number;
   /** Silence after which an agent is suspected. @default 10_000 */
@@ -99,6 +108,32 @@ export interface Cadre {
     agent: Reconstructable<State> | string,
     options?: ReconstructOptions,
   ): Promise<Reconstructed<State>>;
+  readonly sagas: {
+    /**
+     * Begins the instance of this key, or finds it: however often it is asked for, there is one.
+     * @throws {CadreError} INVALID_PAYLOAD, when the input does not fit
+     */
+    start<Input, Output>(
+      saga: SagaDefinition<Input, Output>,
+      input: Input,
+      options: StartSagaOptions,
+    ): Promise<TaskHandle<Output>>;
+    /** Sagas, and tasks that have steps with undos. */
+    list(query?: SagaQuery): Promise<readonly TaskState[]>;
+    /** A task with the state of each of its steps. */
+    get(id: string): Promise<SagaState | undefined>;
+  };
+  /**
+   * A person's decision about a step in doubt, or about an undo that is stuck. It is on record, and
+   * the task goes on with it, here or elsewhere.
+   *
+   * @throws {CadreError} NOT_FOUND, when there is no such task
+   * @throws {CadreError} WRONG_STATE, when it does not wait for a decision about this step, or the
+   * action does not fit
+   */
+  resolveStep(taskId: string, step: string, resolution: StepResolution): Promise<TaskState>;
+  /** Open tasks that the agents here know by name, in versions that none of them takes. */
+  stranded(): readonly StrandedWork[];
   stats(): CadreStats;
   /**
    * Drains in order: no new tasks, running ones finish or are given back at the deadline, agents

@@ -1,6 +1,8 @@
 import { CadreError } from "../core/errors.ts";
 import { anything, checkOptions, someObject, trueOrFalse, wholeNumber } from "../core/options.ts";
 import { assertPattern } from "../core/pattern.ts";
+import type { SagaDefinition } from "./define-saga.ts";
+import type { TaskDefinition } from "./task.ts";
 import type { AgentDefinition, AgentOptions, EventWork, OnOptions, TaskWork } from "./agent.ts";
 
 const namePattern = /^[a-z0-9_-]{1,64}$/;
@@ -62,6 +64,33 @@ function checkOn<State>(
   }
 }
 
+function assertNewTask(
+  agent: string,
+  { name, version }: TaskDefinition,
+  tasks: readonly TaskWork<never>[],
+): void {
+  const same = ({ definition }: TaskWork<never>): boolean =>
+    definition.name === name && definition.version === version;
+  if (!tasks.some(same)) return;
+  throw new CadreError(
+    "INVALID_OPTION",
+    `Agent "${agent}" does task "${name}" ${version} already. Give one handler for each version.`,
+    { option: "does", value: name },
+  );
+}
+
+/** What an agent that does the saga hears for it. */
+function sagaEvents<State>(saga: SagaDefinition<unknown, unknown>): readonly EventWork<State>[] {
+  return [...saga.starts, ...saga.expects].map(
+    ({ pattern, filter, unknown = "refuse", ...rest }) => ({
+      pattern,
+      options: filter === undefined ? {} : { filter },
+      correlation: { saga, unknown, ...rest },
+      run: () => undefined,
+    }),
+  );
+}
+
 function build<State>(
   options: AgentOptions<State>,
   capacity: number,
@@ -80,17 +109,14 @@ function build<State>(
     tasks,
     events,
     ...(options.state === undefined ? {} : { state: options.state }),
-    does(task, run) {
-      if (tasks.some((work) => work.definition.name === task.name)) {
-        throw new CadreError(
-          "INVALID_OPTION",
-          `Agent "${options.name}" does task "${task.name}" already. Give one handler for each task.`,
-          { option: "does", value: task.name },
-        );
-      }
+    does(task: TaskDefinition, given?: unknown) {
+      assertNewTask(options.name, task, tasks);
+      const saga = "runSteps" in task ? (task as SagaDefinition<unknown, unknown>) : undefined;
+      const run = given ?? saga?.runSteps;
       // The handler's types belong to the definition beside it, which checks what goes in and out.
       const work = { definition: task, run } as unknown as TaskWork<State>;
-      return build(options, capacity, [...tasks, work], events);
+      const heard = saga && !given ? sagaEvents<State>(saga) : [];
+      return build(options, capacity, [...tasks, work], [...events, ...heard]);
     },
     on(
       pattern: string,

@@ -1,9 +1,9 @@
 import { CadreError } from "../core/errors.ts";
 import type { PayloadType, StandardSchema } from "../core/event-definition.ts";
 import { toFrozenJson, type JsonValue } from "../core/json.ts";
-import { anything, checkOptions, someText, wholeNumber } from "../core/options.ts";
+import { anything, checkOptions, oneOf, someText, wholeNumber } from "../core/options.ts";
 import { isStandardSchema, payloadCheck } from "../core/payload-check.ts";
-import type { TaskDefinition } from "./task.ts";
+import type { DriftPolicy, TaskDefinition } from "./task.ts";
 
 /**
  * What says the type of a task's input or output: `type<T>()`, which may carry a JSON Schema, or a
@@ -24,9 +24,14 @@ export interface TaskOptionsOf<Input, Output> {
   readonly maxAttempts?: number;
   readonly deadlineMs?: number;
   readonly timeoutMs?: number;
+  /** Other versions whose running work this code can go on with. @default none */
+  readonly resumes?: readonly string[];
+  /** What a handler that asks for other steps than its journal holds comes to. @default "fail" */
+  readonly drift?: DriftPolicy;
 }
 
 const namePattern = /^[a-z0-9_-]{1,64}(\.[a-z0-9_-]{1,64}){0,7}$/;
+const someVersions = { expected: "a list of versions", accepts: Array.isArray };
 const someName = {
   expected: "one to eight words of [a-z0-9_-], separated by dots",
   accepts: (value: unknown): boolean => typeof value === "string" && namePattern.test(value),
@@ -49,6 +54,8 @@ export function defineTask<Input, Output>(
     maxAttempts: wholeNumber(1),
     deadlineMs: wholeNumber(1),
     timeoutMs: wholeNumber(1),
+    resumes: someVersions,
+    drift: oneOf("fail", "warn"),
   });
   const { name, capability = name, maxAttempts = 3 } = options;
   return Object.freeze({
@@ -58,6 +65,8 @@ export function defineTask<Input, Output>(
     maxAttempts,
     ...(options.deadlineMs === undefined ? {} : { deadlineMs: options.deadlineMs }),
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+    ...(options.resumes === undefined ? {} : { resumes: options.resumes }),
+    ...(options.drift === undefined ? {} : { drift: options.drift }),
     checkInput: checker(options.input, `${name}'s input`),
     checkOutput: checker(options.output, `${name}'s output`),
   });

@@ -9,8 +9,9 @@ import type { EventRegistry } from "../core/registry.ts";
 import type { JsonValue } from "../core/json.ts";
 import type { AgentContext, StepOptions } from "./agent.ts";
 import { agentStream } from "./agent-state.ts";
-import type { StepJournal } from "./step-journal.ts";
+import type { StepCall, StepJournal } from "./step-journal.ts";
 import type { TeamContext } from "./team-context.ts";
+import { never } from "./within-time.ts";
 
 export interface HandlerScope<State> {
   readonly context: TeamContext;
@@ -20,6 +21,8 @@ export interface HandlerScope<State> {
   readonly signal: AbortSignal;
   readonly state: State;
   readonly journal: StepJournal;
+  /** The handler runs only to learn its undos: it has no effect. */
+  readonly replays?: boolean;
   /** What the handler's own events are caused by. */
   cause(): AgentEvent;
   /** Throws when this attempt may have no effect any more. */
@@ -65,14 +68,11 @@ export class HandlerContext<State> {
       publish: (type, payload, options) => this.#publish(type, payload, options),
       record: (type, payload) => void this.#records.push(this.#event(type, payload, {})),
       ask: (type, payload, options) => this.#ask(type, payload, options),
-      step: <Result>(
-        name: string,
-        run: (stepKey: string) => Promise<Result> | Result,
-        options: StepOptions<Result> & { readonly input?: unknown } = {},
-      ) => {
+      // One function behind both overloads.
+      step: ((name: string, ...rest: StepArguments) => {
         scope.assertOwned();
-        return journal.step(name, run, options);
-      },
+        return journal.step(stepCall(name, rest));
+      }) as AgentContext<State>["step"],
       sleep: (name, ms) => this.#sleep(name, ms),
     };
   }
@@ -85,8 +85,8 @@ export class HandlerContext<State> {
     const { isolated, ...rest } = options;
     this.#scope.assertOwned();
     const event = this.#event(type, payload, rest);
-    if (isolated) await this.#scope.context.bus.publishEvent(event);
-    else this.#heldBack.push(event);
+    if (isolated && !this.#scope.replays) await this.#scope.context.bus.publishEvent(event);
+    else if (!isolated) this.#heldBack.push(event);
     return event;
   }
 
@@ -126,6 +126,23 @@ export class HandlerContext<State> {
     this.#scope.assertOwned();
     const dueAt = await journal.timer(name, ms);
     const leftMs = dueAt - context.clock.now();
+    if (leftMs > 0 && this.#scope.replays) return never();
     if (leftMs > 0) await this.#scope.withoutSlot(() => context.clock.sleep(leftMs, signal));
   }
+}
+
+type Run = (stepKey: string, input: unknown) => unknown;
+type Options = StepOptions<unknown, unknown>;
+type StepArguments = readonly [run: Run, options?: Options] | readonly [unknown, Run, Options?];
+
+/** The call with or without an input: an input is no function, for it must be JSON. */
+function stepCall(name: string, rest: StepArguments): StepCall {
+  const [first] = rest;
+  if (typeof first === "function") {
+    // The public overloads say which of the arguments are there.
+    const [run, options = {}] = rest as readonly [Run, Options?];
+    return { name, input: undefined, run: (stepKey) => run(stepKey, undefined), options };
+  }
+  const [input, run, options = {}] = rest as readonly [unknown, Run, Options?];
+  return { name, input, run: (stepKey) => run(stepKey, input), options };
 }

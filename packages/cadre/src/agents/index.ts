@@ -6,11 +6,22 @@ export type {
   AgentOptions,
   DoubtPolicy,
   OnOptions,
+  SignalOptions,
   StepOptions,
+  StepRetry,
+  StepToUndo,
   TaskContext,
 } from "./agent.ts";
 export type { Cadre, CadreOptions, CadreStats, TaskQuery } from "./cadre.ts";
 export { defineAgent } from "./define-agent.ts";
+export {
+  defineSaga,
+  sagaId,
+  type SagaDefinition,
+  type SagaExpectation,
+  type SagaOptions,
+  type SagaStart,
+} from "./define-saga.ts";
 export { defineTask, type TaskOptionsOf, type TaskSchema } from "./define-task.ts";
 export type {
   AgentCard,
@@ -33,12 +44,26 @@ export type {
   Reconstructed,
   ReconstructOptions,
 } from "./reconstruct.ts";
-export { startCadre } from "./start-cadre.ts";
+export type { SagaPhase, SagaQuery, SagaState, StartSagaOptions } from "./saga-desk.ts";
 export type {
+  SagaScope,
+  SagaStepOptions,
+  SagaSteps,
+  SagaUndoScope,
+  SagaWaitOptions,
+} from "./saga-steps.ts";
+export { startCadre } from "./start-cadre.ts";
+export type { StepState, StepStatus } from "./step-fold.ts";
+export type { StepAction, StepResolution } from "./step-resolution.ts";
+export type {
+  DriftPolicy,
   TaskDefinition,
   TaskHandle,
   TaskOptions,
   TaskOwner,
+  TaskQuestion,
   TaskState,
   TaskStatus,
+  TaskUndoing,
 } from "./task.ts";
+export type { StrandedWork } from "./work-version.ts";

@@ -14,17 +14,22 @@ import { FeatureDesk } from "./feature-desk.ts";
 import { startOrchestrator, type Orchestrator } from "./orchestrator.ts";
 import { PresenceObserver } from "./presence.ts";
 import { announcePresence, ProcessCard, processProbe } from "./process-card.ts";
+import { SagaDesk } from "./saga-desk.ts";
+import { SignalHub } from "./signal-hub.ts";
 import {
   reconstruct,
   type Reconstructable,
   type Reconstructed,
   type ReconstructOptions,
 } from "./reconstruct.ts";
+import { resolveStep, type StepResolution } from "./step-resolution.ts";
 import { TaskBoard } from "./task-board.ts";
 import { TaskDesk } from "./task-desk.ts";
 import { TaskSweeper } from "./task-sweeper.ts";
 import { TaskWorker } from "./task-worker.ts";
+import type { TaskState } from "./task.ts";
 import type { TeamContext } from "./team-context.ts";
+import { strandedWork, type StrandedWork } from "./work-version.ts";
 
 export interface TeamParts {
   readonly agents: readonly AnyAgent[];
@@ -32,6 +37,7 @@ export interface TeamParts {
   /** Whether the store's log must be told to the bus. */
   readonly relays: boolean;
   readonly orchestrates: boolean;
+  readonly stranded: "warn" | "refuse";
   closeHomes(): Promise<void>;
 }
 
@@ -45,6 +51,7 @@ export class RunningTeam implements Cadre {
   readonly directory: Directory;
   readonly tasks: Cadre["tasks"];
   readonly features: FeatureDesk;
+  readonly sagas: SagaDesk;
   readonly closed: Promise<void>;
   readonly #context: TeamContext;
   readonly #parts: TeamParts;
@@ -55,6 +62,7 @@ export class RunningTeam implements Cadre {
   readonly #listeners: readonly AgentListener[];
   readonly #process: ProcessCard;
   readonly #desk: TaskDesk;
+  readonly #signals: SignalHub;
   #relay: Relay | undefined;
   #orchestrator: Orchestrator | undefined;
   #subscriptions: Subscription[] = [];
@@ -74,7 +82,9 @@ export class RunningTeam implements Cadre {
     this.#presence = new PresenceObserver(context, processProbe);
     this.directory = this.#presence;
     this.#desk = new TaskDesk(context, this.#board);
+    this.#signals = new SignalHub(context);
     this.tasks = this.#desk;
+    this.sagas = new SagaDesk(context, this.#desk);
     this.features = new FeatureDesk(context, this.#desk);
     this.#sweeper = new TaskSweeper({
       context,
@@ -100,6 +110,7 @@ export class RunningTeam implements Cadre {
           registry: parts.registry,
           agent,
           state: states.get(agent.name)!,
+          desk: this.#desk,
         }),
     );
     this.closed = new Promise((resolve) => {
@@ -113,6 +124,7 @@ export class RunningTeam implements Cadre {
       agent,
       state,
       desk: this.#desk,
+      signals: this.#signals,
       board: this.#board,
       directory: this.#presence,
       taken,
@@ -134,6 +146,7 @@ export class RunningTeam implements Cadre {
     const steps: readonly (() => Promise<unknown> | void)[] = [
       ...this.#listeners.map((listener) => () => listener.declare()),
       () => this.#board.start(),
+      () => this.#lookForStranded(),
       () => this.#presence.look(),
       ...this.#workers.map((worker) => () => worker.start()),
       ...this.#listeners.map((listener) => () => listener.start()),
@@ -166,6 +179,28 @@ export class RunningTeam implements Cadre {
     if (known) return reconstruct<State>(this.store, known, past);
     const message = `No agent of this team is named "${agent}". Give its definition instead.`;
     throw new CadreError("NOT_FOUND", message, { what: "agent", id: agent });
+  }
+
+  resolveStep(taskId: string, step: string, resolution: StepResolution): Promise<TaskState> {
+    return resolveStep(this.#context, taskId, step, resolution);
+  }
+
+  stranded(): readonly StrandedWork[] {
+    const open = [...this.#board.entries()].map(({ state }) => state);
+    return strandedWork(this.#parts.agents, open);
+  }
+
+  #lookForStranded(): void {
+    const stranded = this.stranded();
+    if (stranded.length === 0) return;
+    const list = stranded.map(({ name, version, count }) => `${count} of ${name} ${version}`);
+    const message =
+      `Open tasks are of versions that no agent here takes: ${list.join(", ")}. ` +
+      "Let the code that began them finish them, or name the version in `resumes`.";
+    if (this.#parts.stranded === "refuse") {
+      throw new CadreError("WRONG_STATE", message, { what: "team", state: "stranded work" });
+    }
+    this.#context.logger.warn(message, { stranded });
   }
 
   stats(): CadreStats {

@@ -14,7 +14,14 @@ import { combineRegistries } from "../core/combined-registry.ts";
 import { systemClock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
 import { silentLogger } from "../core/logger.ts";
-import { anything, checkOptions, someText, trueOrFalse, wholeNumber } from "../core/options.ts";
+import {
+  anything,
+  checkOptions,
+  oneOf,
+  someText,
+  trueOrFalse,
+  wholeNumber,
+} from "../core/options.ts";
 import { secureRandom } from "../core/random.ts";
 import { storeUnitOfWork } from "../store/unit-of-work.ts";
 import type { AgentDefinition } from "./agent.ts";
@@ -89,6 +96,7 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
     incarnation: random.id(clock.now()),
     store,
     bus,
+    sameLog,
     clock,
     random,
     logger,
@@ -101,6 +109,7 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
     registry: events,
     relays: !sameLog && (options.relay ?? true),
     orchestrates: options.orchestrator ?? true,
+    stranded: options.stranded ?? "warn",
     closeHomes: () => opened.close(),
   });
   return team;
@@ -147,6 +156,7 @@ function checkCadreOptions(options: CadreOptions): void {
     events: anything,
     orchestrator: trueOrFalse,
     relay: trueOrFalse,
+    stranded: oneOf("warn", "refuse"),
     heartbeatMs: wholeNumber(1),
     suspectAfterMs: wholeNumber(1),
     leaseMs: wholeNumber(1),

@@ -7,27 +7,29 @@
  * Records are events of the handler's stream, so that a fenced-off owner cannot add any. A receipt
  * is durable before the next step runs, before the handler's success commits, and otherwise within
  * one turn of the loop; so a handler whose last step ends with it pays one commit for both.
+ *
+ * A journal that is sealed lets no step begin any more: its handler waits for ever, and is left.
+ * One that replays gives recorded results only, to learn the handler's undos.
  */
-import { createHash } from "node:crypto";
-
-import type { AgentEvent } from "../core/event.ts";
-import { CadreError, describeError } from "../core/errors.ts";
-import { toFrozenJson, type JsonValue } from "../core/json.ts";
 import type { Clock } from "../core/clock.ts";
+import { CadreError, describeError, isCadreError, TerminalError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
+import { toFrozenJson } from "../core/json.ts";
 import type { StepOptions } from "./agent.ts";
-import { text } from "./task-fold.ts";
-
-interface Recorded {
-  readonly inputHash: string;
-  readonly done: boolean;
-  readonly result?: JsonValue;
-}
+import { hashInput } from "./stable-hash.ts";
+import { isOwedUndo, StepStates, type StepState } from "./step-fold.ts";
+import type { DriftPolicy } from "./task.ts";
+import { WaitRecords, type RecordedSignal } from "./wait-records.ts";
+import { atMost, never, withinTime } from "./within-time.ts";
 
 /** Where the journal writes. */
 export interface JournalSink {
   /** Stable over all attempts: the task's id, or the group and the event's id. */
   readonly key: string;
   readonly clock: Clock;
+  readonly drift: DriftPolicy;
+  /** Whether the handler can go backwards, and wait for a person. */
+  readonly allowsUndo: boolean;
   /** The records of earlier attempts; asked for once, before the first step. */
   history(): Promise<readonly AgentEvent[]>;
   /** Throws when this attempt may have no effect any more: its lease is over, or it was aborted. */
@@ -37,71 +39,131 @@ export interface JournalSink {
    * Appends to the handler's stream; rejects with LEASE_LOST when it is no longer this attempt's.
    */
   append(events: readonly AgentEvent[]): Promise<unknown>;
+  /** Is called when a step has its receipt on record; the handler goes on when it resolves. */
+  readonly afterReceipt?: (step: string) => Promise<void>;
+}
+
+/** One step as the handler asks for it. */
+export interface StepCall<Result = unknown> {
+  readonly name: string;
+  readonly input: unknown;
+  readonly run: (stepKey: string) => Promise<Result> | Result;
+  readonly options: StepOptions<Result, unknown>;
 }
 
 export class StepJournal {
   readonly #sink: JournalSink;
-  readonly #records = new Map<string, Recorded>();
-  readonly #timers = new Map<string, number>();
-  readonly #seen = new Set<string>();
+  readonly #steps = new StepStates();
+  readonly #waits = new WaitRecords();
+  readonly #asked = new Map<string, string>();
+  readonly #calls = new Map<string, StepCall>();
+  readonly #inFlight = new Set<Promise<unknown>>();
   #pending: AgentEvent[] = [];
   #writing: Promise<void> = Promise.resolve();
   #flushDue = false;
   #loading: Promise<void> | undefined;
+  #mode: "forward" | "replay" | "sealed" = "forward";
+  #onReplayed: () => void = () => {};
+  #doubt: CadreError<"STEP_IN_DOUBT"> | undefined;
 
   constructor(sink: JournalSink) {
     this.#sink = sink;
   }
 
+  /** The step that a person must decide about, once one was found. */
+  get doubt(): string | undefined {
+    return this.#doubt?.details.step;
+  }
+
+  /** The steps that this handler has asked for, in order, with the hashes of their inputs. */
+  get asked(): ReadonlyMap<string, string> {
+    return this.#asked;
+  }
+
+  stateOf(name: string): StepState | undefined {
+    return this.#steps.get(name);
+  }
+
+  /** How many steps are in this state. */
+  count(status: StepState["status"]): number {
+    return this.#steps.all().filter((step) => step.status === status).length;
+  }
+
+  /** The next step to undo, as far as this journal has read and written. */
+  lastToUndo(): StepState | undefined {
+    return this.#steps.lastToUndo();
+  }
+
+  /** The step as the handler asked for it, in this attempt or in its replay. */
+  callOf(name: string): StepCall | undefined {
+    return this.#calls.get(name);
+  }
+
   /** See `AgentContext.step`. */
-  async step<Result>(
-    name: string,
-    run: (stepKey: string) => Promise<Result> | Result,
-    options: StepOptions<Result> & { readonly input?: unknown },
-  ): Promise<Result> {
-    this.#claimName(name);
-    await this.#loaded();
-    const inputHash = hashInput(options.input);
-    const recorded = this.#records.get(name);
-    if (recorded && recorded.inputHash !== inputHash) {
-      throw new CadreError(
-        "STEP_DRIFT",
-        `Step "${name}" was journaled with another input. ` +
-          "Give the step another name, or the input it had.",
-        { step: name, expected: recorded.inputHash, actual: inputHash },
-      );
+  async step<Result>(call: StepCall<Result>): Promise<Result> {
+    const { name, input } = call;
+    this.#assertPossible(call);
+    if (this.#mode === "sealed") return never();
+    const inputHash = hashInput(input);
+    this.#claimName(name, inputHash);
+    // The types of a call belong together; here it is one of many.
+    this.#calls.set(name, call as StepCall);
+    await this.load();
+    if (this.#mode === "replay" && this.hasAllUndos()) this.#onReplayed();
+    const known = this.#steps.get(name);
+    if (known && known.inputHash !== inputHash) this.#drifted(known, inputHash);
+    if (known?.status === "refused" && this.#mode === "forward") {
+      throw new TerminalError(known.error?.message ?? `Step "${name}" was refused.`);
     }
-    if (recorded?.done) return recorded.result as Result;
+    if (known && known.status !== "begun" && known.status !== "refused") {
+      return (known.status === "skipped" ? (known.result ?? null) : known.result) as Result;
+    }
+    if (this.#mode !== "forward") return never();
     await this.flush();
-    const stepKey = `${this.#sink.key}/${name}`;
-    const policy = options.after ?? (options.undo ? "ask" : "retry");
-    if (policy === "check" && !options.check) {
-      const message = `Step "${name}" has after: "check" and no check. Give it one.`;
-      throw new CadreError("INVALID_OPTION", message, { option: "check" });
-    }
-    if (recorded) {
-      const settled = await this.#resolveDoubt(name, stepKey, policy, options);
-      if (settled) return this.#receipt(name, stepKey, inputHash, settled.result);
-    } else if (policy !== "retry") {
-      await this.#intent(name, stepKey, inputHash);
-    }
-    const result = await this.#attempts(name, run, stepKey, options);
-    return this.#receipt(name, stepKey, inputHash, result);
+    const running = this.#run(call, inputHash, known).finally(() => this.#inFlight.delete(running));
+    this.#inFlight.add(running);
+    return running;
   }
 
   /** Milliseconds of wall time at which the named sleep ends; the first call journals it. */
   async timer(name: string, ms: number): Promise<number> {
-    this.#claimName(name);
-    await this.#loaded();
-    const known = this.#timers.get(name);
+    await this.#claimWait(name);
+    return this.timeWithin(name, ms);
+  }
+
+  /** What a wait of an earlier attempt has come to, if it has ended. */
+  async signal(name: string): Promise<RecordedSignal | undefined> {
+    await this.#claimWait(name);
+    const known = this.#waits.signal(name);
+    return known || this.#mode === "forward" ? known : never();
+  }
+
+  /** The end of the time that a wait of this name is given; the first call journals it. */
+  async timeWithin(name: string, ms: number): Promise<number> {
+    const known = this.#waits.dueAt(name);
     if (known !== undefined) return known;
+    if (this.#mode !== "forward") return never();
     const dueAt = this.#sink.clock.now() + ms;
     await this.flush();
-    await this.#sink.append([
-      this.#sink.makeEvent("step.timer", { step: name, key: `${this.#sink.key}/${name}`, dueAt }),
-    ]);
-    this.#timers.set(name, dueAt);
+    await this.#sink.append([this.make("step.timer", { ...this.#named(name), dueAt })]);
     return dueAt;
+  }
+
+  /** Whether a wait of this handler has taken this event. */
+  hasTaken(eventId: string): boolean {
+    return this.#waits.hasTaken(eventId);
+  }
+
+  /**
+   * Makes durable what a wait has come to: an event, or nothing in time. False when another wait of
+   * this handler has taken the event.
+   */
+  async takeSignal(name: string, event: AgentEvent | undefined): Promise<boolean> {
+    if (event && !this.#waits.take(event.id)) return false;
+    const found = event ? { eventId: event.id, value: event } : { timedOut: true };
+    await this.flush();
+    await this.#sink.append([this.make("step.signal", { ...this.#named(name), ...found })]);
+    return true;
   }
 
   /** Makes all receipts durable. Rejects with LEASE_LOST when the handler was fenced off. */
@@ -121,6 +183,220 @@ export class StepJournal {
     return events;
   }
 
+  /** Lets no step begin any more, and waits for those that run, but no longer than `ms`. */
+  async seal(ms: number): Promise<void> {
+    this.#mode = "sealed";
+    if (this.#inFlight.size === 0) return;
+    await atMost(this.#sink.clock, ms, Promise.allSettled(this.#inFlight));
+  }
+
+  /**
+   * Recorded steps that the handler has ended without. What this means is the task's policy: the
+   * drift is on record in either case.
+   *
+   * @throws {CadreError} STEP_DRIFT
+   */
+  async assertAllAsked(): Promise<void> {
+    await this.load();
+    for (const { name, status, inputHash, key } of this.#steps.all()) {
+      if (status === "begun" || status === "refused" || this.#asked.has(name)) continue;
+      const { drift } = this.#sink;
+      const details = { step: name, expected: inputHash || name, actual: "nothing" };
+      this.#push("step.drift", { ...details, key, kind: "missing", policy: drift });
+      if (drift === "warn") continue;
+      throw new CadreError(
+        "STEP_DRIFT",
+        `Step "${name}" is in the journal, and the handler ended without asking for it. ` +
+          "Give changed code another version, or the task a drift policy of its own.",
+        details,
+      );
+    }
+  }
+
+  /** Whether the handler has asked for every step that is to be undone. */
+  hasAllUndos(): boolean {
+    const owed = this.#steps.all().filter(isOwedUndo);
+    return owed.every(({ name }) => this.#calls.get(name)?.options.undo !== undefined);
+  }
+
+  /**
+   * Runs the handler on its records alone, until it has asked for every step that is to be undone.
+   * A handler that waits for something else is left after `ms`.
+   */
+  async replay(handler: () => Promise<unknown>, ms: number): Promise<void> {
+    await this.load();
+    this.#mode = "replay";
+    const ended = new Promise<void>((resolve) => {
+      this.#onReplayed = resolve;
+      // How it ends is of no interest: its undos are.
+      if (this.hasAllUndos()) resolve();
+      else
+        handler().then(
+          () => resolve(),
+          () => resolve(),
+        );
+    });
+    await atMost(this.#sink.clock, ms, ended);
+    this.#mode = "sealed";
+  }
+
+  /** Reads the records of earlier attempts, once. */
+  load(): Promise<void> {
+    this.#loading ??= this.#sink.history().then((history) => {
+      for (const event of history) this.#apply(event);
+    });
+    return this.#loading;
+  }
+
+  /** Makes a record, which counts as written from here on. */
+  make(type: string, payload: object): AgentEvent {
+    const event = this.#sink.makeEvent(type, { ...payload });
+    this.#apply(event);
+    return event;
+  }
+
+  #assertPossible<Result>({ name, options }: StepCall<Result>): void {
+    if (options.after === "check" && !options.check) {
+      const message = `Step "${name}" has after: "check" and no check. Give it one.`;
+      throw new CadreError("INVALID_OPTION", message, { option: "check" });
+    }
+    if (this.#sink.allowsUndo || !(options.undo || options.pivot)) return;
+    const message =
+      `Step "${name}" has ${options.undo ? "an undo" : "a pivot"}, and a handler of an event only ` +
+      "goes forward. Start a saga from the event, or publish the event that takes this one back.";
+    throw new CadreError("UNSUPPORTED", message, { feature: "undo", by: "on()" });
+  }
+
+  #named(name: string): { readonly step: string; readonly key: string } {
+    return { step: name, key: `${this.#sink.key}/${name}` };
+  }
+
+  async #claimWait(name: string): Promise<void> {
+    if (this.#mode === "sealed") return never();
+    this.#claimName(name, "");
+    await this.load();
+  }
+
+  #claimName(name: string, inputHash: string): void {
+    if (this.#asked.has(name)) {
+      throw new CadreError(
+        "STEP_DRIFT",
+        `Step "${name}" ran already in this handler. ` +
+          "Names are unique; in a loop, put the item's key into the name.",
+        { step: name, expected: "a new name", actual: name },
+      );
+    }
+    this.#asked.set(name, inputHash);
+  }
+
+  #drifted(known: StepState, actual: string): void {
+    const { name, inputHash: expected, key } = known;
+    const { drift } = this.#sink;
+    if (this.#mode === "replay") return;
+    this.#push("step.drift", { step: name, key, kind: "input", expected, actual, policy: drift });
+    this.#flushSoon();
+    if (drift === "warn") return;
+    throw new CadreError(
+      "STEP_DRIFT",
+      `Step "${name}" was journaled with another input. ` +
+        "Give the step another name, or the input it had.",
+      { step: name, expected, actual },
+    );
+  }
+
+  /** Everything between a step that has no result and its receipt. */
+  async #run<Result>(
+    call: StepCall<Result>,
+    inputHash: string,
+    known: StepState | undefined,
+  ): Promise<Result> {
+    const { options } = call;
+    const policy = options.after ?? (options.undo ? "ask" : "retry");
+    if (known?.status === "begun" && !known.mayRepeat) {
+      const settled = await this.#resolveDoubt(call, policy);
+      if (settled) return this.#receipt(call, inputHash, settled);
+    } else if (policy !== "retry" || options.undo || options.pivot) {
+      await this.#sink.append([this.make("step.intent", this.#fieldsOf(call, inputHash))]);
+    }
+    const result = await this.#attempts(call, inputHash);
+    return this.#receipt(call, inputHash, { result });
+  }
+
+  #fieldsOf<Result>({ name, options }: StepCall<Result>, inputHash: string): object {
+    return {
+      ...this.#named(name),
+      inputHash,
+      ...(options.undo ? { undo: true } : {}),
+      ...(options.pivot ? { pivot: true } : {}),
+    };
+  }
+
+  async #attempts<Result>(call: StepCall<Result>, inputHash: string): Promise<Result> {
+    const { name, run, options } = call;
+    const { key } = this.#named(name);
+    const { maxAttempts = 1, delayMs = stepRetryMs, maxDelayMs = maxRetryMs } = options.retry ?? {};
+    for (let attempt = 1; ; attempt += 1) {
+      // Asked last before each effect: a process that froze after its intent must not go on.
+      this.#sink.assertOwned();
+      try {
+        return await withinTime(this.#sink.clock, options.timeoutMs, `step ${name}`, () =>
+          run(key),
+        );
+      } catch (error) {
+        const refused = isCadreError(error, "TERMINAL");
+        if (!refused && attempt >= maxAttempts) throw error;
+        const { name: kind, message, code } = describeError(error);
+        const kept = { name: kind, message, ...(code === undefined ? {} : { code }) };
+        const fields = { step: name, key, inputHash, attempt, error: kept };
+        this.#push("step.failed", refused ? { ...fields, refused } : fields);
+        if (refused) throw error;
+        await this.#sink.clock.sleep(Math.min(maxDelayMs, delayMs * 2 ** (attempt - 1)));
+      }
+    }
+  }
+
+  async #resolveDoubt<Result>(
+    { name, options, input }: StepCall<Result>,
+    policy: string,
+  ): Promise<{ readonly result: Result; readonly skipped?: true } | undefined> {
+    if (policy === "retry") return undefined;
+    if (policy === "skip") return { result: null as Result, skipped: true };
+    if (policy === "check" && options.check) {
+      const found = await options.check(this.#named(name).key, input);
+      return found === undefined ? undefined : { result: found };
+    }
+    this.#doubt = new CadreError(
+      "STEP_IN_DOUBT",
+      `Step "${name}" was begun and has no receipt: its effect may have happened. ` +
+        'A person must decide, or give the step `after: "retry"`, "skip", or "check" with a check.',
+      { step: name },
+    );
+    throw this.#doubt;
+  }
+
+  async #receipt<Result>(
+    call: StepCall<Result>,
+    inputHash: string,
+    outcome: { readonly result: Result; readonly skipped?: true },
+  ): Promise<Result> {
+    const { result, skipped } = outcome;
+    // What the first run returns is what every later attempt gets back; nothing stays nothing.
+    const kept = result === undefined ? {} : { result: toFrozenJson(result) };
+    const fields = this.#fieldsOf(call, inputHash);
+    this.#push("step.receipt", { ...fields, ...kept, ...(skipped ? { skipped } : {}) });
+    if (this.#sink.afterReceipt) {
+      await this.flush();
+      await this.#sink.afterReceipt(call.name);
+    } else {
+      this.#flushSoon();
+    }
+    return kept.result as Result;
+  }
+
+  #push(type: string, payload: object): void {
+    this.#pending.push(this.make(type, payload));
+  }
+
   #writePending(): void {
     const events = this.#pending;
     if (events.length === 0) return;
@@ -129,111 +405,6 @@ export class StepJournal {
     this.#writing = before.then(async () => void (await this.#sink.append(events)));
     // Who waits for the journal sees the failure; nobody else has to.
     this.#writing.catch(() => undefined);
-  }
-
-  #loaded(): Promise<void> {
-    this.#loading ??= this.#sink.history().then((history) => {
-      for (const event of history) this.#load(event);
-    });
-    return this.#loading;
-  }
-
-  #claimName(name: string): void {
-    if (this.#seen.has(name)) {
-      throw new CadreError(
-        "STEP_DRIFT",
-        `Step "${name}" ran already in this handler. ` +
-          "Names are unique; in a loop, put the item's key into the name.",
-        { step: name, expected: "a new name", actual: name },
-      );
-    }
-    this.#seen.add(name);
-  }
-
-  async #intent(name: string, stepKey: string, inputHash: string): Promise<void> {
-    await this.#sink.append([
-      this.#sink.makeEvent("step.intent", { step: name, key: stepKey, inputHash }),
-    ]);
-    this.#records.set(name, { inputHash, done: false });
-  }
-
-  async #attempts<Result>(
-    name: string,
-    run: (stepKey: string) => Promise<Result> | Result,
-    stepKey: string,
-    options: StepOptions<Result>,
-  ): Promise<Result> {
-    const maxAttempts = options.maxAttempts ?? 1;
-    for (let attempt = 1; ; attempt += 1) {
-      // Asked last before each effect: a process that froze after its intent must not go on.
-      this.#sink.assertOwned();
-      try {
-        return await this.#bounded(name, run, stepKey, options.timeoutMs);
-      } catch (error) {
-        if (attempt >= maxAttempts) throw error;
-        this.#pending.push(
-          this.#sink.makeEvent("step.failed", {
-            step: name,
-            key: stepKey,
-            attempt,
-            error: { ...describeError(error), stack: undefined },
-          }),
-        );
-        await this.#sink.clock.sleep(stepRetryMs * 2 ** (attempt - 1));
-      }
-    }
-  }
-
-  async #bounded<Result>(
-    name: string,
-    run: (stepKey: string) => Promise<Result> | Result,
-    stepKey: string,
-    timeoutMs: number | undefined,
-  ): Promise<Result> {
-    if (timeoutMs === undefined) return run(stepKey);
-    let cancel = (): void => {};
-    const timeout = new Promise<never>((_resolve, reject) => {
-      cancel = this.#sink.clock.after(timeoutMs, () => {
-        const message = `Step "${name}" took longer than ${timeoutMs} ms.`;
-        reject(new CadreError("TIMEOUT", message, { what: `step ${name}`, timeoutMs }));
-      });
-    });
-    try {
-      return await Promise.race([run(stepKey), timeout]);
-    } finally {
-      cancel();
-    }
-  }
-
-  async #resolveDoubt<Result>(
-    name: string,
-    stepKey: string,
-    policy: string,
-    options: StepOptions<Result>,
-  ): Promise<{ readonly result: Result } | undefined> {
-    if (policy === "retry") return undefined;
-    if (policy === "skip") return { result: null as Result };
-    if (policy === "check" && options.check) {
-      const found = await options.check(stepKey);
-      return found === undefined ? undefined : { result: found };
-    }
-    throw new CadreError(
-      "STEP_IN_DOUBT",
-      `Step "${name}" was begun and has no receipt: its effect may have happened. ` +
-        'Find out, then give the step `after: "retry"`, "skip", or "check" with a check.',
-      { step: name },
-    );
-  }
-
-  #receipt<Result>(name: string, stepKey: string, inputHash: string, result: Result): Result {
-    // What the first run returns is what every later attempt gets back; nothing stays nothing.
-    const kept = result === undefined ? {} : { result: toFrozenJson(result) };
-    this.#records.set(name, { inputHash, done: true, ...kept });
-    this.#pending.push(
-      this.#sink.makeEvent("step.receipt", { step: name, key: stepKey, inputHash, ...kept }),
-    );
-    this.#flushSoon();
-    return kept.result as Result;
   }
 
   #flushSoon(): void {
@@ -245,39 +416,11 @@ export class StepJournal {
     });
   }
 
-  #load(event: AgentEvent): void {
-    const fields = event.payload as Readonly<Record<string, JsonValue>>;
-    const name = text(fields["step"]);
-    const inputHash = text(fields["inputHash"]);
-    if (event.type === "step.intent" && !this.#records.get(name)?.done) {
-      this.#records.set(name, { inputHash, done: false });
-    } else if (event.type === "step.receipt") {
-      const kept = "result" in fields ? { result: fields["result"] } : {};
-      this.#records.set(name, { inputHash, done: true, ...kept });
-    } else if (event.type === "step.timer") {
-      this.#timers.set(name, Number(fields["dueAt"]));
-    }
+  #apply(event: AgentEvent): void {
+    this.#steps.apply(event);
+    this.#waits.apply(event);
   }
 }
 
 const stepRetryMs = 100; // doubles with each attempt of the step
-
-function hashInput(input: unknown): string {
-  if (input === undefined) return "";
-  return createHash("sha256")
-    .update(stableText(toFrozenJson(input)))
-    .digest("hex")
-    .slice(0, 32);
-}
-
-/**
- * JSON with sorted keys: two inputs that are equal hash equally, whatever order their members were
- * set in.
- */
-function stableText(value: JsonValue): string {
-  if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(stableText).join(",")}]`;
-  const members = Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1));
-  const texts = members.map(([key, member]) => `${JSON.stringify(key)}:${stableText(member)}`);
-  return `{${texts.join(",")}}`;
-}
+const maxRetryMs = 60_000;

@@ -13,6 +13,7 @@ import {
 import type { CommitResult } from "../store/event-store.ts";
 import type { TaskQuery } from "./cadre.ts";
 import { throughTrouble } from "./passing-trouble.ts";
+import { endTask, sagaStarted } from "./saga-events.ts";
 import { loadTask, type BoardEntry, type TaskBoard } from "./task-board.ts";
 import { taskAssigned, taskChanged, taskCreated } from "./task-events.ts";
 import {
@@ -148,16 +149,19 @@ export class TaskDesk {
     return [...states.values()].filter(fits).slice(0, limit);
   }
 
-  /** False when there is no such task, or it has ended. */
+  /** False when there is no such task, when it has ended, or when it only goes forward. */
   async cancel(id: string, reason: string): Promise<boolean> {
+    const { store, name } = this.#context;
     for (;;) {
-      const entry = await loadTask(this.#context.store, id);
-      if (!entry || isFinal(entry.state.status)) return false;
-      const type = isOwned(entry.state.status) ? "task.cancel_requested" : "task.cancelled";
-      if (type === "task.cancel_requested" && entry.state.cancelRequested !== undefined)
-        return true;
-      const event = taskChanged(this.#context, this.#context.name, entry, { type, reason });
-      if (await this.transition(entry, [event])) break;
+      const entry = await loadTask(store, id);
+      if (!entry || isFinal(entry.state.status) || entry.state.pivot !== undefined) return false;
+      const { undoing, status, cancelRequested } = entry.state;
+      if (undoing) return undoing.outcome === "cancelled";
+      if (isOwned(status) && cancelRequested !== undefined) return true;
+      const events = isOwned(status)
+        ? [taskChanged(this.#context, name, entry, { type: "task.cancel_requested", reason })]
+        : endTask(this.#context, name, entry, { outcome: "cancelled", reason });
+      if (await this.transition(entry, events)) break;
     }
     for (const child of this.#board.entries()) {
       if (child.state.parent === id)
@@ -204,9 +208,11 @@ export class TaskDesk {
         : { parentDeadlineAt: options.parentDeadlineAt }),
     });
     const entry = fold([created]);
-    if (options.assignTo === undefined) return { events: [created], entry };
-    const events = [created, taskAssigned(this.#context, name, entry, options.assignTo)];
-    return { events, entry: fold(events) };
+    const events = [created];
+    if (definition.isSaga) events.push(sagaStarted(this.#context, name, entry));
+    if (options.assignTo !== undefined)
+      events.push(taskAssigned(this.#context, name, entry, options.assignTo));
+    return { events, entry: events.length === 1 ? entry : fold(events) };
   }
 
   #claim(entry: BoardEntry, options: TaskOptions): ReturnType<LocalClaimer["claimNew"]> {

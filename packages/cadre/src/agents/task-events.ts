@@ -40,6 +40,7 @@ export function taskCreated(context: Making, task: NewTask): AgentEvent {
       version: definition.version,
       input: task.input,
       maxAttempts: options.maxAttempts ?? definition.maxAttempts,
+      ...(definition.isSaga ? { saga: true } : {}),
       ...(options.dependsOn?.length ? { dependsOn: options.dependsOn } : {}),
       ...(options.feature === undefined ? {} : { feature: options.feature }),
       ...(task.parent === undefined ? {} : { parent: task.parent }),
@@ -225,7 +226,8 @@ export function taskChanged(
   });
 }
 
-function plainError(error: unknown): {
+/** What is kept of an error. */
+export function plainError(error: unknown): {
   readonly name: string;
   readonly message: string;
   readonly code?: string;

@@ -4,7 +4,7 @@
  */
 import type { AgentEvent, Priority } from "../core/event.ts";
 import type { JsonValue } from "../core/json.ts";
-import type { TaskState, TaskStatus } from "./task.ts";
+import type { TaskState, TaskStatus, TaskUndoing } from "./task.ts";
 
 /** Name of the stream of a task. */
 export const taskStream = (id: string): string => `task/${id}`;
@@ -26,6 +26,11 @@ export function isOwned(status: TaskStatus): boolean {
 /** Whether the task may be claimed, `notBefore` aside. */
 export function isOpen(status: TaskStatus): boolean {
   return status === "offered" || status === "assigned" || status === "delayed";
+}
+
+/** Whether a person has to decide before it goes on. */
+export function isParked(status: TaskStatus): boolean {
+  return status === "in_doubt" || status === "stuck";
 }
 
 type Fields = Readonly<Record<string, JsonValue | undefined>>;
@@ -75,7 +80,75 @@ const changes: Readonly<Record<string, Change>> = {
     status: "cancelled",
     cancelRequested: text(fields["reason"]),
   }),
+  "step.intent": owed,
+  "step.receipt": (state, fields) =>
+    fields["skipped"] === true ? settled(state, fields) : owed(state, fields),
+  "step.failed": (state, fields) => (fields["refused"] === true ? settled(state, fields) : state),
+  "step.undo_receipt": settled,
+  "step.in_doubt": (state, fields) => parked(state, fields, "in_doubt"),
+  "saga.undo_stuck": (state, fields) => parked(state, fields, "stuck"),
+  "step.resolved": resolved,
+  "saga.undo_started": undoStarted,
 };
+
+/** A step has begun: it may have to be undone, or nothing may be undone from here on. */
+function owed(state: TaskState, fields: Fields): TaskState {
+  const step = text(fields["step"]);
+  const next = fields["pivot"] === true ? { ...state, pivot: step } : state;
+  if (fields["undo"] !== true) return next;
+  const { undoable = [] } = next;
+  return undoable.includes(step) ? next : { ...next, undoable: [...undoable, step] };
+}
+
+/** Nothing is left to undo of this step. */
+function settled(before: TaskState, fields: Fields): TaskState {
+  const step = text(fields["step"]);
+  const { pivot, ...withoutPivot } = before;
+  const state = pivot === step ? withoutPivot : before;
+  if (!state.undoable?.includes(step)) return state;
+  const { undoable, ...rest } = state;
+  const left = undoable.filter((name) => name !== step);
+  return left.length === 0 ? rest : { ...rest, undoable: left };
+}
+
+/** Its owner lets go of it; to wait for a person uses no attempt up. */
+function parked(state: TaskState, fields: Fields, status: "in_doubt" | "stuck"): TaskState {
+  const phase = status === "stuck" || fields["phase"] === "undo" ? "undo" : "step";
+  return {
+    ...withoutOwner(state),
+    status,
+    epoch: Number(fields["nextEpoch"] ?? state.epoch),
+    attempt: Math.max(0, state.attempt - 1),
+    lost: 0,
+    question: { step: text(fields["step"]), phase },
+  };
+}
+
+/** A person's word: `retry` and `done` leave the step to be undone, the others do not. */
+function resolved(state: TaskState, fields: Fields): TaskState {
+  if (!isParked(state.status)) return state;
+  const { question: _question, ...rest } = state;
+  const offered: TaskState = { ...rest, status: "offered" };
+  const action = text(fields["action"]);
+  if (action === "retry" || (action === "done" && state.status === "in_doubt")) return offered;
+  const without = settled(offered, fields);
+  if (action !== "fail" || without.undoing) return without;
+  const reason = text(fields["reason"]) || `a person failed step ${text(fields["step"])}`;
+  const error = { name: "TerminalError", message: reason, code: "TERMINAL" };
+  return { ...without, undoing: { outcome: "failed", reason, error } };
+}
+
+function undoStarted(state: TaskState, fields: Fields): TaskState {
+  const undoing: TaskUndoing = {
+    outcome: fields["outcome"] === "cancelled" ? "cancelled" : "failed",
+    reason: text(fields["reason"]),
+    ...(fields["error"] === undefined ? {} : { error: errorOf(fields["error"]) }),
+  };
+  if (fields["nextEpoch"] === undefined) return { ...state, undoing };
+  // Over its owner's head, or without one: whoever takes it next goes backwards.
+  if (isParked(state.status)) return { ...state, undoing };
+  return { ...reoffer(state, fields), lost: 0, undoing };
+}
 
 /**
  * The state after one more event of the stream; `undefined` before `task.created`. Events of other
@@ -97,6 +170,7 @@ function created(fields: Fields, event: AgentEvent): TaskState {
     parent: fields["parent"],
     deadlineAt: fields["deadlineAt"],
     key: event.metadata.key,
+    isSaga: fields["saga"] === true ? true : undefined,
   };
   return {
     id: text(fields["taskId"]),
@@ -117,7 +191,7 @@ function created(fields: Fields, event: AgentEvent): TaskState {
     createdBy: event.source,
     ...(Object.fromEntries(
       Object.entries(optional).filter(([, value]) => value !== undefined),
-    ) as Pick<TaskState, "feature" | "parent" | "deadlineAt" | "key">),
+    ) as Pick<TaskState, "feature" | "parent" | "deadlineAt" | "key" | "isSaga">),
   };
 }
 

@@ -2,34 +2,39 @@
  * One attempt at one task by its owner.
  *
  *   claimed ──handler returns──▶ completed      result, receipts, held-back events in one commit
- *      ├──────handler throws───▶ retry | failed
+ *      ├──────handler throws───▶ retry, or the way back, or failed
+ *      ├──────cancelled────────▶ the way back, or cancelled
+ *      ├──────step in doubt────▶ in_doubt       a person decides
  *      ├──────lease lost───────▶ (nothing; a result that comes all the same is rejected)
- *      ├──────cancelled────────▶ cancelled
  *      └──────runtime closing──▶ given back, attempt not counted
+ *
+ * The way back runs the undos of what was done (`undo-run.ts`), and ends failed, cancelled or stuck.
  */
 import { CadreError, isCadreError, type ErrorCode } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { EventRegistry } from "../core/registry.ts";
-import type { AnyAgent, TaskContext, TaskWork } from "./agent.ts";
+import type { AnyAgent, TaskWork } from "./agent.ts";
 import type { AgentState } from "./agent-state.ts";
-import { HandlerContext } from "./handler-context.ts";
-import { StepJournal } from "./step-journal.ts";
+import {
+  endTask,
+  sagaCompleted,
+  stepInDoubt,
+  undoneTask,
+  undoStuck,
+  type TaskEnd,
+} from "./saga-events.ts";
+import type { SignalHub } from "./signal-hub.ts";
+import type { StepJournal } from "./step-journal.ts";
 import { loadTask, type BoardEntry } from "./task-board.ts";
 import type { TaskDesk } from "./task-desk.ts";
-import {
-  leaseExpired,
-  resultRejected,
-  taskChanged,
-  taskCompleted,
-  taskFailed,
-  taskProgress,
-  taskRetry,
-} from "./task-events.ts";
-import { isFinal, taskStream } from "./task-fold.ts";
+import { leaseLost, TaskEntry } from "./task-entry.ts";
+import { leaseExpired, resultRejected, taskCompleted, taskRetry } from "./task-events.ts";
+import { applyTask, isFinal, isOwned, taskStream } from "./task-fold.ts";
 import type { SlotHold } from "./task-slots.ts";
 import { TaskWriter } from "./task-writer.ts";
-import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
-import { teamEvent, type TeamContext } from "./team-context.ts";
+import type { TaskState } from "./task.ts";
+import type { TeamContext } from "./team-context.ts";
+import { UndoRun, type UndoOutcome } from "./undo-run.ts";
 
 export interface TaskRunPort {
   readonly context: TeamContext;
@@ -38,20 +43,19 @@ export interface TaskRunPort {
   readonly state: AgentState<unknown>;
   readonly slot: SlotHold;
   readonly desk: TaskDesk;
+  readonly signals: SignalHub;
   /** Whether the owner may count on its lease now. */
   isAlive(): boolean;
 }
 
-// reports in between are merged: a loop that reports each item must not fill the log
 /** What no other attempt can mend: only a person, or another version of the code. */
 const hopeless: ReadonlySet<ErrorCode> = new Set([
   "TERMINAL",
   "INVALID_PAYLOAD",
   "INVALID_OPTION",
   "STEP_DRIFT",
-  "STEP_IN_DOUBT",
+  "UNSUPPORTED",
 ]);
-const progressEveryMs = 1_000;
 const maxRetryDelayMs = 60_000;
 const minRetryDelayMs = 200;
 
@@ -59,16 +63,17 @@ export class TaskRun {
   readonly #port: TaskRunPort;
   readonly #work: TaskWork;
   readonly #writer: TaskWriter;
-  readonly #abort = new AbortController();
+  readonly #started: AgentEvent;
   readonly #cancels: (() => void)[] = [];
-  #journal: StepJournal | undefined;
-  #lastProgressAt = -Infinity;
+  #abort = new AbortController();
+  #entry: TaskEntry | undefined;
   #handler: Promise<unknown> | undefined;
 
   constructor(port: TaskRunPort, work: TaskWork, entry: BoardEntry) {
     this.#port = port;
     this.#work = work;
     this.#writer = new TaskWriter(port.context, entry);
+    this.#started = entry.last;
   }
 
   get state(): TaskState {
@@ -90,7 +95,7 @@ export class TaskRun {
         `Task ${mine.id} is at epoch ${state.epoch} (${state.status}); ` +
         `this was epoch ${mine.epoch}.`;
       this.abort(new CadreError("LEASE_LOST", message, { what: `task ${mine.id}` }));
-    } else if (state.cancelRequested !== undefined) {
+    } else if (state.cancelRequested !== undefined && canStop(state) && canStop(mine)) {
       const message = `Task ${mine.id} was cancelled: ${state.cancelRequested}`;
       this.abort(new CadreError("CANCELLED", message, { what: `task ${mine.id}` }));
     }
@@ -98,32 +103,17 @@ export class TaskRun {
 
   /** Runs the attempt to its end. Rejects only when the store refuses the end to be written. */
   async run(): Promise<void> {
-    const started = this.#writer.entry.last;
-    this.#armTimers();
     try {
-      const agentState = await this.#port.state.current();
-      const journal = new StepJournal(this.#journalSink());
-      this.#journal = journal;
-      const common = new HandlerContext({
-        context: this.#port.context,
-        registry: this.#port.registry,
-        agent: this.#port.agent.name,
-        attempt: this.state.attempt,
-        signal: this.#abort.signal,
-        state: agentState,
-        journal,
-        assertOwned: () => this.#assertOwned(),
-        cause: () => started,
-        withoutSlot: (wait) => this.#port.slot.without(wait),
-      });
-      const input = this.#work.definition.checkInput(this.state.input);
-      const context = this.#taskContext(common);
-      const output = await this.#untilAborted(() => this.#work.run(input, context));
-      await this.#complete(output, common, journal);
+      if (this.state.undoing) return await this.#goBack(undefined);
+      this.#armTimers();
+      const entry = await this.#enter(false);
+      this.#entry = entry;
+      const output = await this.#untilAborted(() => entry.run());
+      await this.#complete(output, entry);
     } catch (error) {
       await this.#failed(error);
     } finally {
-      for (const cancel of this.#cancels) cancel();
+      this.#disarm();
     }
   }
 
@@ -139,7 +129,31 @@ export class TaskRun {
       this.#cancels.push(clock.after(afterMs, () => this.abort(error)));
     };
     if (timeoutMs !== undefined) expire(timeoutMs, `its ${timeoutMs} ms for one attempt`);
-    if (deadlineAt !== undefined) expire(deadlineAt - clock.now(), "its deadline");
+    if (deadlineAt === undefined || !canStop(this.state)) return;
+    expire(deadlineAt - clock.now(), "its deadline");
+  }
+
+  #disarm(): void {
+    for (const cancel of this.#cancels.splice(0)) cancel();
+  }
+
+  async #enter(replays: boolean): Promise<TaskEntry> {
+    const { state, isAlive: _isAlive, ...port } = this.#port;
+    return new TaskEntry({
+      ...port,
+      work: this.#work,
+      writer: this.#writer,
+      signal: this.#abort.signal,
+      agentState: await state.current(),
+      started: this.#started,
+      replays,
+      assertOwned: () => this.#assertAlive(),
+    });
+  }
+
+  /** By the clock too: in a process that has just thawed, no timer may have told it yet. */
+  #assertAlive(): void {
+    if (!this.#port.isAlive()) throw leaseLost(this.state.id);
   }
 
   /**
@@ -157,105 +171,18 @@ export class TaskRun {
     });
   }
 
-  /** By the clock too: in a process that has just thawed, no timer may have told it yet. */
-  #assertOwned(): void {
-    this.#abort.signal.throwIfAborted();
-    if (this.#port.isAlive()) return;
-    const { id } = this.state;
-    const message = `The lease on task ${id} could not be renewed in time.`;
-    throw new CadreError("LEASE_LOST", message, { what: `task ${id}` });
-  }
-
-  async #history(): Promise<readonly AgentEvent[]> {
-    const { epoch, attempt, id } = this.state;
-    if (epoch === 1 && attempt === 1) return [];
-    const events: AgentEvent[] = [];
-    for await (const { event } of this.#port.context.store.read({ stream: taskStream(id) })) {
-      if (event.type.startsWith("step.")) events.push(event);
-    }
-    return events;
-  }
-
-  #journalSink(): ConstructorParameters<typeof StepJournal>[0] {
+  async #complete(output: unknown, { journal, common }: TaskEntry): Promise<void> {
+    // A step in doubt is not settled by a handler that looks away.
+    if (journal.doubt !== undefined) return this.#failed(undefined);
     const { context, agent } = this.#port;
-    return {
-      key: this.state.id,
-      clock: context.clock,
-      history: () => this.#history(),
-      assertOwned: () => this.#assertOwned(),
-      makeEvent: (type, payload) =>
-        teamEvent(
-          context,
-          agent.name,
-          type,
-          {
-            taskId: this.state.id,
-            epoch: this.state.epoch,
-            attempt: this.state.attempt,
-            ...payload,
-          },
-          { cause: this.#writer.entry.last },
-        ),
-      append: (events) => this.#writer.append(events),
-    };
-  }
-
-  #taskContext(common: HandlerContext<unknown>): TaskContext {
-    const base = common.make();
-    const { desk, slot } = this.#port;
-    const spawn = async <Input, Output>(
-      name: string,
-      definition: TaskDefinition<Input, Output>,
-      input: Input,
-      options: TaskOptions = {},
-    ): Promise<TaskHandle<Output>> => {
-      const { id, deadlineAt } = this.state;
-      this.#assertOwned();
-      // The child's id follows from the parent and the name: a second attempt finds the child of
-      // the first.
-      const childId = options.id ?? `${id}.${name}`;
-      await this.#journal?.flush();
-      return desk.create(definition, input, {
-        ...options,
-        id: childId,
-        parent: id,
-        cause: this.#writer.entry.last,
-        ...(deadlineAt === undefined ? {} : { parentDeadlineAt: deadlineAt }),
-      });
-    };
-    return {
-      ...base,
-      task: this.state,
-      epoch: this.state.epoch,
-      progress: (fraction, note) => this.#progress(fraction, note),
-      spawn,
-      call: async (name, definition, input, options) => {
-        const handle = await spawn(name, definition, input, options);
-        return slot.without(() => handle.result({ signal: this.#abort.signal }));
-      },
-    };
-  }
-
-  async #progress(fraction: number, note: string | undefined): Promise<void> {
-    this.#assertOwned();
-    const now = this.#port.context.clock.monotonic();
-    if (now - this.#lastProgressAt < progressEveryMs) return;
-    this.#lastProgressAt = now;
-    await this.#writer.append([
-      taskProgress(this.#port.context, this.#writer.entry, fraction, note),
-    ]);
-  }
-
-  async #complete(
-    output: unknown,
-    common: HandlerContext<unknown>,
-    journal: StepJournal,
-  ): Promise<void> {
-    const result = this.#work.definition.checkOutput(output);
+    await journal.assertAllAsked();
+    const result = this.#work.definition.checkOutput(output) ?? null;
     const receipts = await journal.finish();
-    const completed = taskCompleted(this.#port.context, this.#writer.entry, result ?? null);
+    const { entry } = this.#writer;
+    const completed = taskCompleted(context, entry, result);
+    const saga = entry.state.isSaga ? [sagaCompleted(context, agent.name, entry, result)] : [];
     try {
-      await this.#writer.append([...receipts, completed], {
+      await this.#writer.append([...receipts, ...saga, completed], {
         appends: common.appends,
         outbox: common.heldBack,
       });
@@ -273,20 +200,31 @@ export class TaskRun {
     // What stopped the attempt decides, not how the handler took it; and an error of the handler's
     // own that looks like one of ours (of a lease or a task of its own) is an error like any other.
     const error: unknown = signal.aborted ? signal.reason : thrown;
-    const isStopped = signal.aborted || this.#writer.isLost || !this.#port.isAlive();
-    if (isStopped && (this.#writer.isLost || isCadreError(error, "LEASE_LOST"))) {
+    if (this.#isLost(error)) {
       context.logger.warn("A task was lost to another owner.", { task: this.state.id, error });
       this.#watchLateResult();
       return;
     }
+    const isClosing = signal.aborted && isCadreError(error, "CLOSED");
+    const journal = this.#entry?.journal;
     try {
+      // A step that still runs is not in doubt: it is about to have its receipt.
+      const patienceMs = signal.aborted ? context.heartbeatMs : context.leaseMs;
+      if (!isClosing) await journal?.seal(patienceMs);
       // What has been done is known to the next attempt; what could not be written is not.
-      const receipts = (await this.#journal?.finish().catch(() => [])) ?? [];
-      await this.#writer.append([...receipts, this.#endOf(error, signal.aborted)]);
+      const receipts = (await journal?.finish().catch(() => [])) ?? [];
+      const end = this.#endOf(error, signal.aborted, receipts);
+      await this.#writer.append([...receipts, ...end]);
     } catch (writeError) {
       if (!isCadreError(writeError, "LEASE_LOST")) throw writeError;
-      await this.#reject("failed");
+      return this.#reject("failed");
     }
+    if (this.state.undoing && isOwned(this.state.status)) await this.#goBack(journal);
+  }
+
+  #isLost(error: unknown): boolean {
+    const isStopped = this.#abort.signal.aborted || this.#writer.isLost || !this.#port.isAlive();
+    return isStopped && (this.#writer.isLost || isCadreError(error, "LEASE_LOST"));
   }
 
   /**
@@ -304,27 +242,105 @@ export class TaskRun {
     this.#handler = undefined;
   }
 
-  #endOf(error: unknown, isStopped: boolean): AgentEvent {
+  #endOf(
+    error: unknown,
+    isStopped: boolean,
+    receipts: readonly AgentEvent[],
+  ): readonly AgentEvent[] {
     const { context, agent } = this.#port;
     const { entry } = this.#writer;
-    const { attempt, maxAttempts, deadlineAt } = this.state;
     if (isStopped && isCadreError(error, "CLOSED")) {
-      return leaseExpired(context, agent.name, entry, "released");
+      return [leaseExpired(context, agent.name, entry, "released")];
     }
-    if (isStopped && isCadreError(error, "CANCELLED")) {
-      const reason = this.state.cancelRequested ?? error.message;
-      return taskChanged(context, agent.name, entry, { type: "task.cancelled", reason });
+    const doubt = this.#entry?.journal.doubt;
+    if (doubt !== undefined && !isStopped) {
+      return [stepInDoubt(context, agent.name, entry, doubt)];
     }
-    const now = context.clock.now();
-    const terminal = isCadreError(error) && hopeless.has(error.code);
-    const late = deadlineAt !== undefined && deadlineAt <= now;
-    if (terminal || late || attempt >= maxAttempts) {
-      return taskFailed(context, agent.name, entry, error);
-    }
+    let { state } = entry;
+    for (const receipt of receipts) state = applyTask(state, receipt) ?? state;
+    const end = state.pivot === undefined ? this.#lastEnd(error, isStopped, state) : undefined;
+    if (end) return endTask(context, agent.name, entry, { ...end, byOwner: true, state });
     const asked = isCadreError(error, "RETRYABLE") ? error.details.retryAfterMs : undefined;
-    const backoff = Math.min(maxRetryDelayMs, minRetryDelayMs * 2 ** (attempt - 1));
+    const backoff = Math.min(maxRetryDelayMs, minRetryDelayMs * 2 ** (state.attempt - 1));
     const delayMs = asked ?? backoff * (0.5 + context.random.next() / 2);
-    return taskRetry(context, entry, error, Math.ceil(now + delayMs));
+    return [taskRetry(context, entry, error, Math.ceil(context.clock.now() + delayMs))];
+  }
+
+  /** How the task ends by this error; nothing, when another attempt follows. */
+  #lastEnd(error: unknown, isStopped: boolean, state: TaskState): TaskEnd | undefined {
+    const { attempt, maxAttempts, deadlineAt, cancelRequested } = state;
+    if (isStopped && isCadreError(error, "CANCELLED")) {
+      return { outcome: "cancelled", reason: cancelRequested ?? error.message };
+    }
+    const terminal = isCadreError(error) && hopeless.has(error.code);
+    const late = deadlineAt !== undefined && deadlineAt <= this.#port.context.clock.now();
+    return terminal || late || attempt >= maxAttempts ? { outcome: "failed", error } : undefined;
+  }
+
+  /**
+   * Undoes what was done, then ends the task. Nothing that stops a handler stops this, but a lost
+   * lease and the runtime's close.
+   */
+  async #goBack(forward: StepJournal | undefined): Promise<void> {
+    const { context, agent } = this.#port;
+    this.#disarm();
+    const before = this.#abort.signal;
+    if (before.aborted && this.#isGivenUp(before.reason)) return this.#letGo(before.reason);
+    // What is left of the handler, such as a branch beside the one that failed, is to stop.
+    this.#abort.abort(goingBack(this.state.id));
+    this.#abort = new AbortController();
+    try {
+      await forward?.load();
+      const outcome = await this.#undo(forward?.hasAllUndos() ? forward : undefined);
+      const { entry } = this.#writer;
+      const source = agent.name;
+      let end: readonly AgentEvent[];
+      if (outcome.kind === "undone") end = undoneTask(context, source, entry, outcome.undone);
+      else if (outcome.kind === "stuck") end = [undoStuck(context, source, entry, outcome)];
+      else end = [stepInDoubt(context, source, entry, outcome.step)];
+      await this.#writer.append([...outcome.records, ...end]);
+    } catch (error) {
+      await this.#letGo(this.#abort.signal.aborted ? this.#abort.signal.reason : error);
+    }
+  }
+
+  async #undo(known: StepJournal | undefined): Promise<UndoOutcome> {
+    const { context, slot } = this.#port;
+    let journal = known;
+    if (!journal) {
+      const entry = await this.#enter(true);
+      ({ journal } = entry);
+      await journal.replay(() => entry.run(), context.leaseMs);
+    }
+    return new UndoRun({
+      journal,
+      clock: context.clock,
+      signal: this.#abort.signal,
+      append: (events) => this.#writer.append(events),
+      assertOwned: () => this.#assertAlive(),
+      withoutSlot: (wait) => slot.without(wait),
+    }).run();
+  }
+
+  #isGivenUp(reason: unknown): boolean {
+    return isCadreError(reason, "CLOSED") || isCadreError(reason, "LEASE_LOST");
+  }
+
+  /** The way back goes on elsewhere, or here a little later. */
+  async #letGo(error: unknown): Promise<void> {
+    const { context, agent } = this.#port;
+    if (this.#isLost(error)) {
+      context.logger.warn("A task was lost to another owner.", { task: this.state.id, error });
+      return;
+    }
+    const { entry } = this.#writer;
+    const notBefore = Math.ceil(context.clock.now() + minRetryDelayMs);
+    const next = isCadreError(error, "CLOSED")
+      ? leaseExpired(context, agent.name, entry, "released")
+      : taskRetry(context, entry, error, notBefore);
+    await this.#writer.append([next]).catch((writeError: unknown) => {
+      if (!isCadreError(writeError, "LEASE_LOST")) throw writeError;
+    });
   }
 
   async #reject(outcome: string): Promise<void> {
@@ -348,4 +364,13 @@ export class TaskRun {
       ],
     });
   }
+}
+
+/** Whether a cancellation or a deadline still ends it: it goes back already, or only forward. */
+function canStop(state: TaskState): boolean {
+  return state.undoing === undefined && state.pivot === undefined;
+}
+
+function goingBack(id: string): CadreError {
+  return new CadreError("CANCELLED", `Task ${id} undoes what it has done.`, { what: `task ${id}` });
 }

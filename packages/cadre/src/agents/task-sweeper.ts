@@ -3,14 +3,15 @@
  * each transition happen once.
  *
  *   owner silent for a lease ──▶ lease_expired, or failed when too many owners were lost
- *   deadline passed          ──▶ failed
- *   cancellation not obeyed  ──▶ cancelled over the owner's head
+ *   deadline passed          ──▶ failed, by way of its undos where it has any
+ *   cancellation not obeyed  ──▶ cancelled over the owner's head, the same way
  *   dependencies completed   ──▶ offered; one failed or cancelled ──▶ failed
  *   parent cancelled         ──▶ its children are cancelled, also those made meanwhile
  */
 import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import { presencePrefix, type PresenceObserver } from "./presence.ts";
+import { endTask, undoneTask, undoStuck } from "./saga-events.ts";
 import type { BoardEntry, TaskBoard } from "./task-board.ts";
 import type { TaskDesk } from "./task-desk.ts";
 import { leaseExpired, taskChanged, taskFailed } from "./task-events.ts";
@@ -101,21 +102,23 @@ export class TaskSweeper {
     if (this.#closed) return;
     await this.#presence.look();
     for (const entry of [...this.#board.entries()]) {
-      const event = this.#due(entry);
-      if (event) await this.#desk.transition(entry, [event]);
+      const events = this.#due(entry);
+      if (events.length > 0) await this.#desk.transition(entry, events);
     }
     await this.#lookAtRelatives();
     await this.#forgetDead();
   }
 
   /** What time has made of a task, if anything. */
-  #due(entry: BoardEntry): AgentEvent | undefined {
+  #due(entry: BoardEntry): readonly AgentEvent[] {
     const { state } = entry;
     const { name, clock } = this.#context;
     if (isOwned(state.status) && state.owner) {
       const { agent, incarnation } = state.owner;
       if (this.#presence.isDead(agent, incarnation)) return this.#ownerLost(entry);
     }
+    // Nothing stops what goes back already, or only forward.
+    if (state.undoing || state.pivot !== undefined) return [];
     // The owner's own timer comes first; the sweep is for a task that nobody owns, or whose owner
     // is stuck.
     const graceMs = isOwned(state.status) ? this.#context.heartbeatMs : 0;
@@ -125,41 +128,46 @@ export class TaskSweeper {
         what: `task ${state.id}`,
         timeoutMs: state.deadlineAt - state.createdAt,
       });
-      return taskFailed(this.#context, name, entry, error);
+      return endTask(this.#context, name, entry, { outcome: "failed", error });
     }
     return this.#overdueCancel(entry);
   }
 
-  #ownerLost(entry: BoardEntry): AgentEvent {
+  #ownerLost(entry: BoardEntry): readonly AgentEvent[] {
     const { state } = entry;
-    if (state.cancelRequested !== undefined) return this.#cancelled(entry);
-    if (state.lost + 1 < maxLostOwners)
-      return leaseExpired(this.#context, this.#context.name, entry, "silent");
+    const { name } = this.#context;
+    const again = [leaseExpired(this.#context, name, entry, "silent")];
+    if (state.pivot !== undefined) return again;
+    if (state.cancelRequested !== undefined && !state.undoing) return this.#cancelled(entry);
+    if (state.lost + 1 < maxLostOwners) return again;
     const message = `Task ${state.id} lost ${maxLostOwners} owners: it may be what kills them.`;
     const error = new CadreError("LEASE_LOST", message, { what: `task ${state.id}` });
-    return taskFailed(this.#context, this.#context.name, entry, error);
+    const step = state.undoable?.at(-1);
+    // An undo may be what kills them: a person has to look.
+    if (state.undoing && step !== undefined)
+      return [undoStuck(this.#context, name, entry, { step, error })];
+    if (state.undoing) return undoneTask(this.#context, name, entry, 0);
+    return endTask(this.#context, name, entry, { outcome: "failed", error });
   }
 
-  #overdueCancel(entry: BoardEntry): AgentEvent | undefined {
+  #overdueCancel(entry: BoardEntry): readonly AgentEvent[] {
     const { id, cancelRequested, status } = entry.state;
     if (cancelRequested === undefined) {
       this.#cancelSeenAt.delete(id);
-      return undefined;
+      return [];
     }
     if (!isOwned(status)) return this.#cancelled(entry);
     const now = this.#context.clock.monotonic();
     const seenAt = this.#cancelSeenAt.get(id) ?? now;
     this.#cancelSeenAt.set(id, seenAt);
-    if (now - seenAt < 2 * this.#context.heartbeatMs) return undefined;
+    if (now - seenAt < 2 * this.#context.heartbeatMs) return [];
     return this.#cancelled(entry);
   }
 
-  #cancelled(entry: BoardEntry): AgentEvent {
+  #cancelled(entry: BoardEntry): readonly AgentEvent[] {
     this.#cancelSeenAt.delete(entry.state.id);
-    return taskChanged(this.#context, this.#context.name, entry, {
-      type: "task.cancelled",
-      reason: entry.state.cancelRequested ?? "",
-    });
+    const reason = entry.state.cancelRequested ?? "";
+    return endTask(this.#context, this.#context.name, entry, { outcome: "cancelled", reason });
   }
 
   async #lookAtRelatives(): Promise<void> {

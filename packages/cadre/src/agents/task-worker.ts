@@ -8,7 +8,6 @@
  */
 import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
-import type { TaskWork } from "./agent.ts";
 import type { AgentCard, Directory } from "./directory.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { throughTrouble } from "./passing-trouble.ts";
@@ -19,6 +18,7 @@ import { leaseExpired, taskClaimed } from "./task-events.ts";
 import { applyTask, isOpen, isOwned } from "./task-fold.ts";
 import { TaskRun, type TaskRunPort } from "./task-run.ts";
 import { TaskSlots, type SlotHold } from "./task-slots.ts";
+import { workFor } from "./work-version.ts";
 
 export interface TaskWorkerPort extends Omit<TaskRunPort, "slot" | "isAlive"> {
   readonly board: TaskBoard;
@@ -36,7 +36,6 @@ const candidateWindow = 32; // candidates looked at for a random pick; more coll
 export class TaskWorker implements LocalClaimer {
   readonly #port: TaskWorkerPort;
   readonly #slots: TaskSlots;
-  readonly #works: ReadonlyMap<string, TaskWork>;
   readonly #runs = new Map<string, TaskRun>();
   readonly #ended = new Set<Promise<void>>();
   readonly heartbeat: Heartbeat;
@@ -51,7 +50,6 @@ export class TaskWorker implements LocalClaimer {
   constructor(port: TaskWorkerPort) {
     this.#port = port;
     this.#slots = new TaskSlots(port.agent.capacity, () => this.fill());
-    this.#works = new Map(port.agent.tasks.map((work) => [work.definition.name, work]));
     this.heartbeat = new Heartbeat(port.context, {
       card: () => this.card(),
       onFenced: () => this.#abortAll("its lease could not be renewed"),
@@ -177,7 +175,7 @@ export class TaskWorker implements LocalClaimer {
   #fits(entry: BoardEntry, rivals: Rivals): boolean {
     const { state } = entry;
     const { agent, taken, context } = this.#port;
-    if (!this.#works.has(state.name) || taken.has(state.id)) return false;
+    if (!workFor(agent, state) || taken.has(state.id)) return false;
     const { assignedTo, triedBy, capability } = state;
     const waitedMs = context.clock.now() - entry.last.timestamp;
     // The one who was asked comes first, as long as it has room.
@@ -229,7 +227,8 @@ export class TaskWorker implements LocalClaimer {
     // The answer to the claim may come after the end: who was frozen meanwhile was taken for dead.
     const known = this.#port.board.get(state.id);
     if (!known) return;
-    const work = this.#works.get(state.name)!;
+    const work = workFor(this.#port.agent, state);
+    if (!work) return;
     const isAlive = (): boolean => this.heartbeat.alive;
     const run = new TaskRun({ ...this.#port, slot, isAlive }, work, entry);
     this.#runs.set(state.id, run);

@@ -7,6 +7,18 @@
  *                      │                        │                               │  ├────▶ failed
  *                      └──── cancelled ◀────────┴──── cancel requested ◀────────┘  └────▶ cancelled
  *
+ * Where a step is in doubt and its policy is to ask, the owner parks the task (in_doubt) until a
+ * person decides; then it is offered again. A task that would fail or be cancelled, and has steps
+ * with undos, goes backwards first:
+ *
+ *   running ──▶ undoing (saga.undo_started) ──undos, last step first──▶ failed | cancelled
+ *                  │ ▲
+ *                  ▼ │ a person: retry, skip, done
+ *                 stuck
+ *
+ * `undoing` is no status: a task that goes backwards is offered, claimed and lost like any other.
+ * After a step that is its pivot it only goes forward: nothing fails or cancels it any more.
+ *
  * A task is the stream `task/<id>`. Every transition is an append with the expected version:
  * whoever loses reads again. Step records live in the same stream, so that a write of an owner
  * whose lease has ended conflicts by itself. Renewals are no events: the owner's presence slot,
@@ -22,6 +34,8 @@ export type TaskStatus =
   | "claimed"
   | "running"
   | "delayed" // will be offered again after a backoff
+  | "in_doubt" // a person must say whether a step has happened
+  | "stuck" // an undo fails again and again; a person must look
   | "completed"
   | "failed"
   | "cancelled";
@@ -41,9 +55,34 @@ export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly deadlineMs?: number;
   /** One attempt, in milliseconds. @default none: the lease and the deadline bound it */
   readonly timeoutMs?: number;
+  /** Other versions whose running work this code can go on with. @default none */
+  readonly resumes?: readonly string[];
+  /** What a handler that asks for other steps than its journal holds comes to. @default "fail" */
+  readonly drift?: DriftPolicy;
+  /** Whether its instances are listed as sagas. */
+  readonly isSaga?: boolean;
   /** @throws {CadreError} INVALID_PAYLOAD */
   readonly checkInput: (input: unknown) => Input;
   readonly checkOutput: (output: unknown) => Output;
+}
+
+/**
+ * `fail`: the task fails, and what it has done is undone. `warn`: a step of that name keeps its
+ * recorded result, whatever its input is now; a recorded step may be left out.
+ */
+export type DriftPolicy = "fail" | "warn";
+
+/** Why and to which end a task goes backwards. */
+export interface TaskUndoing {
+  readonly outcome: "failed" | "cancelled";
+  readonly reason: string;
+  readonly error?: TaskState["error"];
+}
+
+/** What a person is asked: whether a step has happened, or what is to become of an undo. */
+export interface TaskQuestion {
+  readonly step: string;
+  readonly phase: "step" | "undo";
 }
 
 export interface TaskOwner {
@@ -86,6 +125,14 @@ export interface TaskState {
   readonly cancelRequested?: string;
   readonly result?: JsonValue;
   readonly error?: { readonly name: string; readonly message: string; readonly code?: string };
+  readonly isSaga?: boolean;
+  /** Steps that may have to be undone, the oldest first; absent when there are none. */
+  readonly undoable?: readonly string[];
+  /** The step after which it only goes forward. */
+  readonly pivot?: string;
+  readonly undoing?: TaskUndoing;
+  /** With status `in_doubt` or `stuck`. */
+  readonly question?: TaskQuestion;
   readonly correlationId: string;
   readonly createdBy: string;
 }

@@ -12,6 +12,8 @@ export interface TeamContext {
   readonly incarnation: string;
   readonly store: EventStore;
   readonly bus: Bus;
+  /** Whether what the bus carries is in the store's log. */
+  readonly sameLog: boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isCadreError, type } from "cadre";
+import { type } from "cadre";
 import { defineAgent, defineTask, type TaskContext } from "cadre/agents";
 import { testTeam } from "cadre/testing";
 
@@ -39,7 +39,7 @@ test("a step that comes again with another input is drift", async () => {
     agents: [
       agentOf(async (ctx) => {
         attempts += 1;
-        await ctx.step("pay", () => null, { input: { amount: attempts } });
+        await ctx.step("pay", { amount: attempts }, () => null);
         if (attempts === 1) throw new Error("again");
         return null;
       }),
@@ -95,31 +95,6 @@ for (const [policy, expected] of [
     await bench.close();
   });
 }
-
-test("a step in doubt with an undo asks a person", async () => {
-  const bench = testTeam();
-  const team = await bench.start({
-    agents: [
-      agentOf((ctx) =>
-        ctx.step(
-          "charge",
-          () => {
-            throw new Error("the answer was lost");
-          },
-          { undo: () => {} },
-        ),
-      ),
-    ],
-  });
-  const handle = await team.tasks.create(Job, 1, { maxAttempts: 9 });
-  await assert.rejects(bench.until(handle.result()), (error: unknown) => {
-    assert.ok(isCadreError(error, "REQUEST_FAILED"));
-    assert.equal(error.details.code, "STEP_IN_DOUBT");
-    return true;
-  });
-  assert.equal((await handle.state()).attempt, 2, "no attempt after the one that found the doubt");
-  await bench.close();
-});
 
 test("a durable sleep waits only for the rest after a failure", async () => {
   const bench = testTeam();

@@ -2,8 +2,10 @@
 import {
   anyJson,
   fact,
+  flag,
   instant,
   number,
+  oneOf,
   optional,
   ordinal,
   plainError,
@@ -21,6 +23,10 @@ export interface StepIntent {
   /** Hash of the step's input. */
   readonly inputHash?: string;
   readonly attempt?: number;
+  /** Whether the step has an undo: it is owed one from here on. */
+  readonly undo?: boolean;
+  /** The handler only goes forward, unless the step is refused. */
+  readonly pivot?: boolean;
 }
 
 export interface StepReceipt {
@@ -29,6 +35,10 @@ export interface StepReceipt {
   readonly inputHash?: string;
   readonly attempt?: number;
   readonly result?: unknown;
+  readonly undo?: boolean;
+  readonly pivot?: boolean;
+  /** Went on without the effect. */
+  readonly skipped?: boolean;
 }
 
 export interface StepFailed {
@@ -37,12 +47,39 @@ export interface StepFailed {
   readonly inputHash?: string;
   readonly attempt?: number;
   readonly error?: PlainError;
+  /** It certainly had no effect, and will not be tried again. */
+  readonly refused?: boolean;
 }
 
 export interface StepInDoubt {
   readonly step: string;
   readonly key: string;
   readonly policy?: string;
+  /** The epoch of the next owner, after a person has decided. */
+  readonly nextEpoch?: number;
+  /** Whether the step is to be undone, or to go on. */
+  readonly phase?: "step" | "undo";
+}
+
+export interface StepDrift {
+  readonly step: string;
+  readonly key: string;
+  /** Another input, or a recorded step that the handler does not ask for. */
+  readonly kind: "input" | "missing";
+  readonly expected?: string;
+  readonly actual?: string;
+  readonly policy?: string;
+}
+
+export interface StepResolved {
+  readonly step: string;
+  readonly key: string;
+  readonly phase?: "step" | "undo";
+  /** `retry`, `skip`, `done` or `fail`. */
+  readonly action: string;
+  readonly result?: unknown;
+  readonly by?: string;
+  readonly reason?: string;
 }
 
 export interface StepTimer {
@@ -55,7 +92,11 @@ export interface StepTimer {
 export interface StepSignal {
   readonly step: string;
   readonly key: string;
+  /** The event that was waited for. */
   readonly value?: unknown;
+  readonly eventId?: string;
+  /** It did not come in time. */
+  readonly timedOut?: boolean;
 }
 
 export interface SagaStarted {
@@ -79,6 +120,12 @@ export interface SagaFailed {
   readonly error?: PlainError;
   /** Undos that have run. */
   readonly undone?: number;
+  readonly taskId?: string;
+  /** How it ends when all is undone. */
+  readonly outcome?: "failed" | "cancelled";
+  readonly reason?: string;
+  /** Set when the owner loses the saga by it. */
+  readonly nextEpoch?: number;
 }
 
 export type StepEvents = {
@@ -86,8 +133,11 @@ export type StepEvents = {
   "step.receipt": StepReceipt;
   "step.failed": StepFailed;
   "step.in_doubt": StepInDoubt;
+  "step.drift": StepDrift;
+  "step.resolved": StepResolved;
   "step.undo_intent": StepIntent;
   "step.undo_receipt": StepReceipt;
+  "step.undo_failed": StepFailed;
   "step.timer": StepTimer;
   "step.signal": StepSignal;
   "saga.started": SagaStarted;
@@ -103,30 +153,66 @@ const begun = {
   key: word,
   inputHash: optional(text),
   attempt: optional(ordinal),
+  undo: optional(flag),
+  pivot: optional(flag),
 };
-const done = { ...begun, result: optional(anyJson) };
+const done = {
+  ...begun,
+  result: optional(anyJson),
+  skipped: optional(flag),
+};
+const failed = {
+  step: word,
+  key: word,
+  inputHash: optional(text),
+  attempt: optional(ordinal),
+  error: optional(plainError),
+  refused: optional(flag),
+};
+const phase = optional(oneOf("step", "undo"));
 const undoing = {
   sagaId: word,
   name: optional(word),
   step: optional(word),
   error: optional(plainError),
   undone: optional(number),
+  taskId: optional(word),
+  outcome: optional(oneOf("failed", "cancelled")),
+  reason: optional(text),
+  nextEpoch: optional(ordinal),
 };
 
 export const stepEvents: BuiltinFamily<StepEvents> = {
   "step.intent": fact("A step is about to touch the world.", begun),
   "step.receipt": fact("A step is done; later attempts get this result.", done),
-  "step.failed": fact("One attempt of a step has failed.", {
-    ...begun,
-    error: optional(plainError),
-  }),
+  "step.failed": fact("One attempt of a step has failed.", failed),
   "step.in_doubt": fact("A step has an intent and no receipt; its policy decides.", {
     step: word,
     key: word,
     policy: optional(text),
+    nextEpoch: optional(ordinal),
+    phase,
+  }),
+  "step.drift": fact("A handler asks for other steps than its journal holds.", {
+    step: word,
+    key: word,
+    kind: oneOf("input", "missing"),
+    expected: optional(text),
+    actual: optional(text),
+    policy: optional(text),
+  }),
+  "step.resolved": fact("A person has decided about a step in doubt, or a stuck undo.", {
+    step: word,
+    key: word,
+    phase,
+    action: word,
+    result: optional(anyJson),
+    by: optional(text),
+    reason: optional(text),
   }),
   "step.undo_intent": fact("The undo of a step is about to touch the world.", begun),
   "step.undo_receipt": fact("A step has been undone.", done),
+  "step.undo_failed": fact("One attempt of an undo has failed.", failed),
   "step.timer": fact("A durable sleep ends at this instant.", {
     step: word,
     key: word,
@@ -136,6 +222,8 @@ export const stepEvents: BuiltinFamily<StepEvents> = {
     step: word,
     key: word,
     value: optional(anyJson),
+    eventId: optional(word),
+    timedOut: optional(flag),
   }),
   "saga.started": fact("A sequence of steps with undos has begun.", {
     sagaId: word,

@@ -36,6 +36,7 @@ export interface TaskCreated {
   readonly parent?: string;
   /** Unix milliseconds; over all attempts. */
   readonly deadlineAt?: number;
+  readonly saga?: boolean;
 }
 
 export interface TaskOffered {
@@ -214,6 +215,7 @@ export const taskEvents: BuiltinFamily<TaskEvents> = {
     feature: optional(word),
     parent: optional(word),
     deadlineAt: optional(instant),
+    saga: optional(flag),
   }),
   "task.offered": fact("Any agent that can do the task may claim it.", changed),
   "task.assigned": fact("One agent is asked to do the task.", assigned),

@@ -1,0 +1,109 @@
+/** What a person decides about a step in doubt, or about an undo that is stuck. */
+import { CadreError, isCadreError } from "../core/errors.ts";
+import { toFrozenJson } from "../core/json.ts";
+import { checkOptions, anything, oneOf, someText } from "../core/options.ts";
+import { StepStates, type StepState } from "./step-fold.ts";
+import { loadTask } from "./task-board.ts";
+import { applyTask, isParked, taskStream } from "./task-fold.ts";
+import type { TaskState } from "./task.ts";
+import { teamEvent, type TeamContext } from "./team-context.ts";
+
+/**
+ * - `retry`: runs it again; for a step in doubt that is to go on, or for an undo
+ * - `done`: it has happened, with this result; an undo: the step is undone, by other means
+ * - `skip`: it has not happened, and the task goes on without; an undo: the effect stays
+ * - `fail`: it has not happened, and the task fails; only for a step that is to go on
+ */
+export type StepAction = "retry" | "done" | "skip" | "fail";
+
+export interface StepResolution {
+  readonly action: StepAction;
+  /** For `done` and `skip` of a step: what the handler gets. @default null */
+  readonly result?: unknown;
+  /** Who decided. */
+  readonly by?: string;
+  readonly reason?: string;
+}
+
+type Resolving = Pick<TeamContext, "store" | "clock" | "random" | "name">;
+
+/**
+ * Writes a person's decision; the task is offered again with it.
+ *
+ * @throws {CadreError} NOT_FOUND, when there is no such task
+ * @throws {CadreError} WRONG_STATE, when it does not wait for a decision about this step, or the
+ * action does not fit
+ */
+export async function resolveStep(
+  context: Resolving,
+  taskId: string,
+  step: string,
+  resolution: StepResolution,
+): Promise<TaskState> {
+  checkOptions("resolveStep", resolution, {
+    action: oneOf("retry", "done", "skip", "fail"),
+    result: anything,
+    by: someText,
+    reason: someText,
+  });
+  const { store, name } = context;
+  for (;;) {
+    const entry = await loadTask(store, taskId);
+    if (!entry)
+      throw new CadreError("NOT_FOUND", `There is no task ${taskId}.`, {
+        what: "task",
+        id: taskId,
+      });
+    const phase = assertFits(entry.state, step, resolution.action);
+    const { action, result, by = name, reason } = resolution;
+    const isAnswer = phase === "step" && (action === "done" || action === "skip");
+    const fields = {
+      taskId,
+      step,
+      key: `${taskId}/${step}`,
+      phase,
+      action,
+      by,
+      ...(isAnswer ? { result: toFrozenJson(result ?? null) } : {}),
+      ...(reason === undefined ? {} : { reason }),
+    };
+    const event = teamEvent(context, name, "step.resolved", fields, { cause: entry.last });
+    try {
+      await store.commit({
+        appends: [{ stream: taskStream(taskId), expectedVersion: entry.version, events: [event] }],
+      });
+      return applyTask(entry.state, event) ?? entry.state;
+    } catch (error) {
+      if (!isCadreError(error, "VERSION_CONFLICT")) throw error;
+    }
+  }
+}
+
+/** The steps of one task, as its stream says, in the order of its way forward. */
+export async function stepsOf(
+  store: TeamContext["store"],
+  taskId: string,
+): Promise<readonly StepState[]> {
+  const steps = new StepStates();
+  for await (const { event } of store.read({ stream: taskStream(taskId) })) steps.apply(event);
+  return steps.all();
+}
+
+function assertFits(state: TaskState, step: string, action: StepAction): "step" | "undo" {
+  const { id, status, question, undoing } = state;
+  if (!isParked(status) || question?.step !== step) {
+    const asked = question ? `it asks about step "${question.step}"` : `it is ${status}`;
+    throw new CadreError("WRONG_STATE", `Task ${id} asks nothing about step "${step}": ${asked}.`, {
+      what: `task ${id}`,
+      state: status,
+    });
+  }
+  const phase = status === "stuck" ? "undo" : "step";
+  const onlyForward = phase === "step" && !undoing;
+  if (action === "done" || action === "skip" || onlyForward) return phase;
+  if (phase === "undo" && action === "retry") return phase;
+  const message =
+    `Task ${id} is going back: "${action}" is no answer about step "${step}". ` +
+    (phase === "undo" ? 'Give "retry", "done" or "skip".' : 'Give "done" or "skip".');
+  throw new CadreError("WRONG_STATE", message, { what: `task ${id}`, state: status });
+}

@@ -1,0 +1,198 @@
+/**
+ * One entry into a task's handler: its own context, journal and held-back events.
+ *
+ * An attempt enters once; it enters again, on recorded results alone, where a step must be undone
+ * that this process did not run.
+ */
+import type { AgentEvent } from "../core/event.ts";
+import { CadreError } from "../core/errors.ts";
+import { compileFilter } from "../core/filter.ts";
+import { assertPattern } from "../core/pattern.ts";
+import type { EventRegistry } from "../core/registry.ts";
+import type { AnyAgent, SignalOptions, TaskContext, TaskWork } from "./agent.ts";
+import { HandlerContext } from "./handler-context.ts";
+import type { SignalHub } from "./signal-hub.ts";
+import { StepJournal, type JournalSink } from "./step-journal.ts";
+import type { TaskDesk } from "./task-desk.ts";
+import { taskProgress } from "./task-events.ts";
+import { taskStream } from "./task-fold.ts";
+import type { SlotHold } from "./task-slots.ts";
+import type { TaskWriter } from "./task-writer.ts";
+import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
+import { teamEvent, type TeamContext } from "./team-context.ts";
+import { never } from "./within-time.ts";
+
+export interface TaskEntryPort {
+  readonly context: TeamContext;
+  readonly registry: EventRegistry | undefined;
+  readonly agent: AnyAgent;
+  readonly slot: SlotHold;
+  readonly desk: TaskDesk;
+  readonly signals: SignalHub;
+  readonly work: TaskWork;
+  readonly writer: TaskWriter;
+  /** Of this entry: aborted when its handler may have no effect any more. */
+  readonly signal: AbortSignal;
+  readonly agentState: unknown;
+  /** What started the attempt. */
+  readonly started: AgentEvent;
+  /** Whether it runs only to learn the handler's undos. */
+  readonly replays: boolean;
+  readonly afterReceipt?: (step: string) => Promise<void>;
+  /** Throws when the owner's lease may have ended. */
+  assertOwned(): void;
+}
+
+// reports in between are merged: a loop that reports each item must not fill the log
+const progressEveryMs = 1_000;
+
+export class TaskEntry {
+  readonly journal: StepJournal;
+  readonly common: HandlerContext<unknown>;
+  readonly #port: TaskEntryPort;
+  #lastProgressAt = -Infinity;
+
+  constructor(port: TaskEntryPort) {
+    this.#port = port;
+    this.journal = new StepJournal(this.#journalSink());
+    this.common = new HandlerContext({
+      context: port.context,
+      registry: port.registry,
+      agent: port.agent.name,
+      attempt: this.#state.attempt,
+      signal: port.signal,
+      state: port.agentState,
+      journal: this.journal,
+      replays: port.replays,
+      assertOwned: () => this.#assertOwned(),
+      cause: () => port.started,
+      withoutSlot: (wait) => port.slot.without(wait),
+    });
+  }
+
+  /** Runs the handler. @throws {CadreError} INVALID_PAYLOAD, when the input does not fit */
+  async run(): Promise<unknown> {
+    const { definition, run } = this.#port.work;
+    const input = definition.checkInput(this.#state.input);
+    return run(input, this.#taskContext());
+  }
+
+  get #state(): TaskState {
+    return this.#port.writer.state;
+  }
+
+  #assertOwned(): void {
+    this.#port.signal.throwIfAborted();
+    this.#port.assertOwned();
+  }
+
+  async #history(): Promise<readonly AgentEvent[]> {
+    const { epoch, attempt, id } = this.#state;
+    if (epoch === 1 && attempt === 1 && !this.#port.replays && !this.#port.afterReceipt) return [];
+    const events: AgentEvent[] = [];
+    for await (const { event } of this.#port.context.store.read({ stream: taskStream(id) })) {
+      if (event.type.startsWith("step.")) events.push(event);
+    }
+    return events;
+  }
+
+  #journalSink(): JournalSink {
+    const { context, agent, writer, work, afterReceipt } = this.#port;
+    const { id } = this.#state;
+    return {
+      key: id,
+      clock: context.clock,
+      drift: work.definition.drift ?? "fail",
+      allowsUndo: true,
+      history: () => this.#history(),
+      assertOwned: () => this.#assertOwned(),
+      makeEvent: (type, payload) => {
+        const { epoch, attempt } = this.#state;
+        const fields = { taskId: id, epoch, attempt, ...payload };
+        return teamEvent(context, agent.name, type, fields, { cause: writer.entry.last });
+      },
+      append: (events) => writer.append(events),
+      ...(afterReceipt === undefined ? {} : { afterReceipt }),
+    };
+  }
+
+  #taskContext(): TaskContext {
+    const { slot, signal } = this.#port;
+    return {
+      ...this.common.make(),
+      task: this.#state,
+      epoch: this.#state.epoch,
+      progress: (fraction, note) => this.#progress(fraction, note),
+      waitFor: (pattern, options) => this.#waitFor(pattern, options),
+      spawn: (name, definition, input, options) => this.#spawn(name, definition, input, options),
+      call: async (name, definition, input, options) => {
+        const handle = await this.#spawn(name, definition, input, options);
+        return slot.without(() => handle.result({ signal }));
+      },
+    };
+  }
+
+  async #spawn<Input, Output>(
+    name: string,
+    definition: TaskDefinition<Input, Output>,
+    input: Input,
+    options: TaskOptions = {},
+  ): Promise<TaskHandle<Output>> {
+    const { desk, replays, writer } = this.#port;
+    const { id, deadlineAt } = this.#state;
+    this.#assertOwned();
+    // The child's id follows from the parent and the name: a second attempt finds the child of
+    // the first.
+    const childId = options.id ?? `${id}.${name}`;
+    await this.journal.flush();
+    if (replays && !(await desk.get(childId))) return never();
+    return desk.create(definition, input, {
+      ...options,
+      id: childId,
+      parent: id,
+      cause: writer.entry.last,
+      ...(deadlineAt === undefined ? {} : { parentDeadlineAt: deadlineAt }),
+    });
+  }
+
+  async #waitFor(pattern: string, options: SignalOptions = {}): Promise<AgentEvent | undefined> {
+    const { context, signals, slot, signal } = this.#port;
+    const { name = pattern, where, timeoutMs } = options;
+    assertPattern(pattern);
+    this.#assertOwned();
+    const filter = where === undefined ? undefined : compileFilter(where);
+    const { journal } = this;
+    const known = await journal.signal(name);
+    if (known) return known.event;
+    const dueAt = timeoutMs === undefined ? undefined : await journal.timeWithin(name, timeoutMs);
+    await journal.flush();
+    const found = await slot.without(() =>
+      signals.wait({
+        pattern,
+        since: { taskId: this.#state.id, at: this.#state.createdAt },
+        accepts: (event) => !journal.hasTaken(event.id) && (filter?.matches(event) ?? true),
+        take: (event) => journal.takeSignal(name, event),
+        timeoutMs: dueAt === undefined ? undefined : Math.max(0, dueAt - context.clock.now()),
+        signal,
+      }),
+    );
+    this.#assertOwned();
+    if (!found) await journal.takeSignal(name, undefined);
+    return found;
+  }
+
+  async #progress(fraction: number, note: string | undefined): Promise<void> {
+    const { context, writer, replays } = this.#port;
+    this.#assertOwned();
+    const now = context.clock.monotonic();
+    if (replays || now - this.#lastProgressAt < progressEveryMs) return;
+    this.#lastProgressAt = now;
+    await writer.append([taskProgress(context, writer.entry, fraction, note)]);
+  }
+}
+
+/** An error of a lease that ended. */
+export function leaseLost(id: string): CadreError {
+  const message = `The lease on task ${id} could not be renewed in time.`;
+  return new CadreError("LEASE_LOST", message, { what: `task ${id}` });
+}

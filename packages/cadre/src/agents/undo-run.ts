@@ -1,0 +1,160 @@
+/**
+ * The way back of one task: the undos of its steps, the last step first, each a durable step of its
+ * own.
+ *
+ *   done ──intent──▶ undoing ──receipt──▶ undone
+ *     ▲                 └──fails──▶ again after a backoff ──▶ stuck: a person decides
+ *   in doubt, by the step's policy: retry: undone by its key; check: asked; skip: left; ask: a person
+ *
+ * An undo runs at least once: a crash between its effect and its receipt runs it again.
+ */
+import type { Clock } from "../core/clock.ts";
+import { CadreError, isCadreError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
+import { toFrozenJson } from "../core/json.ts";
+import type { StepState } from "./step-fold.ts";
+import type { StepCall, StepJournal } from "./step-journal.ts";
+import { plainError } from "./task-events.ts";
+import { withinTime } from "./within-time.ts";
+
+export interface UndoPort {
+  /** Knows the steps, and what the handler's code says of each. */
+  readonly journal: StepJournal;
+  readonly clock: Clock;
+  /** Aborted when the task is no longer this owner's, or the runtime closes. */
+  readonly signal: AbortSignal;
+  append(events: readonly AgentEvent[]): Promise<unknown>;
+  /** Throws when the owner's lease may have ended. */
+  assertOwned(): void;
+  withoutSlot<Result>(wait: () => Promise<Result>): Promise<Result>;
+}
+
+/** What the way back has come to, and the records that are to be written with it. */
+export type UndoOutcome = { readonly records: readonly AgentEvent[] } & (
+  | { readonly kind: "undone"; readonly undone: number }
+  | { readonly kind: "stuck"; readonly step: string; readonly error: unknown }
+  | { readonly kind: "in_doubt"; readonly step: string }
+);
+
+const defaults = { maxAttempts: 10, delayMs: 200, maxDelayMs: 60_000 } as const;
+
+export class UndoRun {
+  readonly #port: UndoPort;
+  #records: AgentEvent[] = [];
+
+  constructor(port: UndoPort) {
+    this.#port = port;
+  }
+
+  /** Rejects with the signal's reason when it is aborted; what is undone by then is on record. */
+  async run(): Promise<UndoOutcome> {
+    const { journal, signal } = this.#port;
+    for (;;) {
+      signal.throwIfAborted();
+      const step = journal.lastToUndo();
+      if (!step) {
+        return { kind: "undone", undone: journal.count("undone"), records: this.#records };
+      }
+      const call = journal.callOf(step.name);
+      if (!call?.options.undo) return this.#stuck(step, unknownUndo(step));
+      try {
+        const goesOn = step.status !== "begun" || (await this.#settleDoubt(step, call));
+        if (goesOn === "ask") return { kind: "in_doubt", step: step.name, records: this.#records };
+        if (goesOn) await this.#undo(journal.stateOf(step.name) ?? step, call);
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        if (isCadreError(error, "LEASE_LOST")) throw error;
+        if (await this.#failed(step, call, error)) return this.#stuck(step, error);
+      }
+    }
+  }
+
+  async #undo(step: StepState, { input, options }: StepCall): Promise<void> {
+    const { journal, clock } = this.#port;
+    const fields = { step: step.name, key: step.key, attempt: step.undoTries + 1 };
+    if (step.status !== "undoing") this.#records.push(journal.make("step.undo_intent", fields));
+    if (this.#records.length > 0) await this.#write();
+    // Asked last before each effect: a process that froze must not go on.
+    this.#port.assertOwned();
+    const { key, result } = step;
+    await this.#untilAborted(
+      withinTime(clock, options.timeoutMs, `the undo of step ${step.name}`, async () =>
+        options.undo?.({ key, input, result }),
+      ),
+    );
+    this.#records.push(journal.make("step.undo_receipt", fields));
+  }
+
+  /** Whether there is something to undo, in a step that has no receipt. */
+  async #settleDoubt(step: StepState, { input, options }: StepCall): Promise<boolean | "ask"> {
+    const { journal } = this.#port;
+    const { name, key, inputHash } = step;
+    switch (options.after ?? "ask") {
+      case "retry":
+        return true;
+      case "check": {
+        const found = await options.check?.(key, input);
+        const fields = { step: name, key, inputHash };
+        if (found === undefined) {
+          const error = { name: "NotDone", message: "Its check found no effect." };
+          this.#records.push(journal.make("step.failed", { ...fields, error, refused: true }));
+          return false;
+        }
+        const receipt = { ...fields, undo: true, result: toFrozenJson(found) };
+        this.#records.push(journal.make("step.receipt", receipt));
+        return true;
+      }
+      case "skip": {
+        const receipt = { step: name, key, inputHash, undo: true, skipped: true };
+        this.#records.push(journal.make("step.receipt", receipt));
+        return false;
+      }
+      default:
+        return "ask";
+    }
+  }
+
+  /** Records a failed try and waits for the next. Whether there is none. */
+  async #failed({ name, key }: StepState, call: StepCall, error: unknown): Promise<boolean> {
+    const { journal, clock, signal, withoutSlot } = this.#port;
+    const attempt = (journal.stateOf(name)?.undoTries ?? 0) + 1;
+    const fields = { step: name, key, attempt, error: plainError(error) };
+    this.#records.push(journal.make("step.undo_failed", fields));
+    const { maxAttempts, delayMs, maxDelayMs } = { ...defaults, ...call.options.undoRetry };
+    if (attempt >= maxAttempts || isCadreError(error, "TERMINAL")) return true;
+    await this.#write();
+    const waitMs = Math.min(maxDelayMs, delayMs * 2 ** (attempt - 1));
+    await withoutSlot(() => clock.sleep(waitMs, signal));
+    return false;
+  }
+
+  #stuck({ name }: StepState, error: unknown): UndoOutcome {
+    return { kind: "stuck", step: name, error, records: this.#records };
+  }
+
+  async #write(): Promise<void> {
+    const records = this.#records;
+    this.#records = [];
+    await this.#port.append(records);
+  }
+
+  /** An undo that does not end is left behind when it has to: it will run again. */
+  #untilAborted(undo: Promise<unknown>): Promise<unknown> {
+    const { signal } = this.#port;
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => reject(signal.reason);
+      signal.addEventListener("abort", onAbort, { once: true });
+      const end = (): void => signal.removeEventListener("abort", onAbort);
+      undo.finally(end).then(resolve, reject);
+    });
+  }
+}
+
+function unknownUndo({ name, inputHash }: StepState): CadreError {
+  return new CadreError(
+    "STEP_DRIFT",
+    `Step "${name}" is to be undone, and the handler's code has no such step, or no undo for it. ` +
+      "Start the code that has it and retry, or say that it is done.",
+    { step: name, expected: inputHash || name, actual: "no undo" },
+  );
+}
