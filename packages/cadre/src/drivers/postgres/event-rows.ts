@@ -149,9 +149,13 @@ export const versionIndex = 10;
 export const typeIndex = 3;
 const payloadIndex = 6;
 
-/** Every column of `eventSelection` comes from these. */
+/**
+ * Every column of `eventSelection` comes from these. `OFFSET 0` keeps the look-up of the stream's
+ * name one by one: a join would read all streams for each page.
+ */
 export function eventTables(schema: string): string {
-  return `${schema}.events e LEFT JOIN ${schema}.streams s ON s.no = e.stream`;
+  const stream = `SELECT name, version FROM ${schema}.streams WHERE no = e.stream OFFSET 0`;
+  return `${schema}.events e LEFT JOIN LATERAL (${stream}) s ON true`;
 }
 
 /** The payload in a row of `eventSelection`, as it is kept. */

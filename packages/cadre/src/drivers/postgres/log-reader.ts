@@ -66,10 +66,13 @@ export async function* readRows(
     const cut = conditions.windowed && end - low > windowWidth;
     const from = cut && query.backward ? end - windowWidth : low;
     const to = cut && !query.backward ? low + windowWidth : end;
-    const limit = matches ? pageRows : Math.min(pageRows, left);
+    const limit = Math.min(pageRows, to - from, matches ? pageRows : left);
     const range = { from, to, backward: query.backward === true, limit };
     const rows = await readPage(connection, conditions, range);
-    const found = matches ? rows.filter((row) => matches(typeOf(row))) : rows;
+    const found = rows.filter((row) => {
+      const place = Number(row[byPosition ? 0 : versionIndex]);
+      return place > from && place <= to && (!matches || matches(typeOf(row)));
+    });
     const page = found.length > left ? found.slice(0, left) : found;
     if (page.length > 0) yield page;
     left -= page.length;
@@ -99,18 +102,27 @@ interface Range {
 
 function readPage(
   connection: Connection,
-  { sql, values, key }: Conditions,
+  { sql, values, key, windowed }: Conditions,
   { from, to, backward, limit }: Range,
 ): Promise<readonly Row[]> {
-  const first = values.length + 1;
-  const where = [`e.${key} > $${first}`, `e.${key} <= $${first + 1}`, ...sql].join(" AND ");
   const { schema } = connection.settings;
-  const text =
-    `SELECT ${eventSelection} FROM ${eventTables(schema)} WHERE ${where} ` +
-    `ORDER BY e.${key} ${backward ? "DESC" : "ASC"} LIMIT ${limit}`;
   // A version is a smaller number than a position may be.
   const most = key === "version" ? 2_147_483_647 : Number.MAX_SAFE_INTEGER;
-  return connection.query(text, [...values, Math.min(from, most), Math.min(to, most)]);
+  const bounds: string[] = [];
+  const given: Parameter[] = [...values];
+  const bound = (operator: string, value: number): void => {
+    given.push(Math.min(value, most));
+    bounds.push(`e.${key} ${operator} $${given.length}`);
+  };
+  // Without a window one bound is enough, the page's end is the other. Two would look like so few
+  // rows, to a server that has not analyzed the table yet, that it would sort instead of walk.
+  if (windowed || !backward) bound(">", from);
+  if (windowed || backward) bound("<=", to);
+  const text =
+    `SELECT ${eventSelection} FROM ${eventTables(schema)} ` +
+    `WHERE ${[...bounds, ...sql].join(" AND ")} ` +
+    `ORDER BY e.${key} ${backward ? "DESC" : "ASC"} LIMIT ${limit}`;
+  return connection.query(text, given);
 }
 
 function conditionsOf(query: LogQuery, schema: string): Conditions {
