@@ -21,6 +21,9 @@ test(
   async () => {
     await using server = await startPostgresServer();
     const pool = new pg.Pool({ connectionString: await server.createDatabase(), max: 8 });
+    // `end` doesn't wait until the server has seen the last of the connections off.
+    pool.on("error", () => {});
+    pool.on("connect", (client) => client.on("error", () => {}));
     try {
       const store = memoryStore();
       const context = { clock: systemClock, random: secureRandom, source: "test" };
