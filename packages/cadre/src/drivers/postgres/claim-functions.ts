@@ -214,7 +214,7 @@ CREATE FUNCTION $S.pass_ordered(
   OUT new_cursor bigint, OUT made integer, OUT stuck boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-  e record;
+  c record;
   free integer := room;
   blocked integer;
   is_blocked boolean;
@@ -222,15 +222,15 @@ BEGIN
   new_cursor := g.cursor;
   made := 0;
   stuck := false;
-  FOR e IN
+  FOR c IN
     SELECT e.position, e.key, coalesce(e.rank, 1) AS rank, e.recorded_at,
       coalesce(e.deliver_at > at_ms, false) AS waits, e.deliver_at
     FROM $S.events e WHERE ${isAhead} ORDER BY e.position LIMIT 512
   LOOP
     IF free < 1 THEN RETURN; END IF;
-    is_blocked := e.key IS NOT NULL AND EXISTS (
+    is_blocked := c.key IS NOT NULL AND EXISTS (
       SELECT 1 FROM $S.deliveries
-      WHERE group_no = g.no AND key = e.key AND state = ANY ($S.lane(g) || 5::smallint)
+      WHERE group_no = g.no AND key = c.key AND state = ANY ($S.lane(g) || 5::smallint)
     );
     IF is_blocked THEN
       -- So many wait behind their keys at most; then the cursor waits with them.
@@ -248,18 +248,18 @@ BEGIN
     END IF;
     INSERT INTO $S.deliveries
       (group_no, position, copy, state, attempt, due, owner, token, key, rank, since)
-    VALUES (g.no, e.position, 0,
-      CASE WHEN e.waits THEN 3 WHEN is_blocked THEN 5 WHEN ends IS NULL THEN 0 ELSE 1 END, 1,
-      CASE WHEN e.waits THEN $S.whole(e.deliver_at) WHEN is_blocked THEN NULL
+    VALUES (g.no, c.position, 0,
+      CASE WHEN c.waits THEN 3 WHEN is_blocked THEN 5 WHEN ends IS NULL THEN 0 ELSE 1 END, 1,
+      CASE WHEN c.waits THEN $S.whole(c.deliver_at) WHEN is_blocked THEN NULL
         ELSE coalesce(ends, at_ms) END,
-      CASE WHEN NOT e.waits AND NOT is_blocked THEN in_owner END,
-      CASE WHEN NOT e.waits AND NOT is_blocked THEN in_token END,
-      e.key, e.rank, e.recorded_at)
+      CASE WHEN NOT c.waits AND NOT is_blocked THEN in_owner END,
+      CASE WHEN NOT c.waits AND NOT is_blocked THEN in_token END,
+      c.key, c.rank, c.recorded_at)
     ON CONFLICT DO NOTHING;
-    new_cursor := e.position;
+    new_cursor := c.position;
     made := made + 1;
     -- A line-up counts all that it makes, a claim only what its member gets.
-    IF ends IS NULL OR NOT (e.waits OR is_blocked) THEN free := free - 1; END IF;
+    IF ends IS NULL OR NOT (c.waits OR is_blocked) THEN free := free - 1; END IF;
   END LOOP;
   IF made < 512 THEN new_cursor := greatest(g.cursor, last); END IF;
 END $$;
@@ -292,4 +292,12 @@ CREATE FUNCTION $S.whole(ms double precision) RETURNS bigint LANGUAGE sql IMMUTA
 $$;
 `;
 
-export const claimFunctions: string = [lanes, hasRanks, takeDue, passOrdered, pass, claim].join("");
+export const claimFunctions: string = [
+  lanes,
+  frontier,
+  hasRanks,
+  takeDue,
+  passOrdered,
+  pass,
+  claim,
+].join("");

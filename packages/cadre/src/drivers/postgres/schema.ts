@@ -7,6 +7,7 @@
 import { CadreError } from "../../core/errors.ts";
 import type { Connection, Session } from "./connection.ts";
 import { migrationLock } from "./locks.ts";
+import { groupStep } from "./group-schema.ts";
 import { logStep } from "./log-schema.ts";
 import { unavailable } from "./postgres-error.ts";
 
@@ -19,7 +20,7 @@ export interface MigrationStep {
 }
 
 /** Step n leads to version n + 1. Only ever added to, at the end. */
-export const steps: readonly MigrationStep[] = [logStep];
+export const steps: readonly MigrationStep[] = [logStep, groupStep];
 
 export const formatVersion: number = steps.length;
 

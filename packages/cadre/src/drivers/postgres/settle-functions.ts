@@ -1,9 +1,10 @@
 /**
- * What the server does for an owner that settles, for one that is late: nothing. A row is its
+ * What the server does for an owner that settles; for one that is late, nothing. A row is its
  * owner's while it is leased under the owner's number and the token of the claim.
  *
  * Settling in an ordered group lets the next of the key go; there the group's row is locked, as a
- * claim locks it, so that no event waits behind one that has just been acked.
+ * claim locks it, so that no event waits behind one that has just been acked. No transaction locks
+ * two groups, but for a commit's, of which there is one at a time: nobody waits in a circle.
  */
 const settle = `
 CREATE FUNCTION $S.settle(
@@ -69,6 +70,10 @@ BEGIN
 END $$;
 `;
 
+/**
+ * Renews leases. A row that is locked is just being settled by its owner, or taken because it is
+ * over: it is left alone, and its settling says which. Waiting for it could wait in a circle.
+ */
 const extend = `
 CREATE FUNCTION $S.extend(
   in_owner bigint, in_groups bigint[], in_places bigint[], in_copies integer[], in_tokens bigint[],
@@ -78,12 +83,21 @@ CREATE FUNCTION $S.extend(
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
   RETURN QUERY
-    UPDATE $S.deliveries d SET due = $S.now_ms() + a.lease
-    FROM unnest(in_groups, in_places, in_copies, in_tokens, in_leases)
-      WITH ORDINALITY AS a (group_no, position, copy, token, lease, item)
-    WHERE d.group_no = a.group_no AND d.position = a.position AND d.copy = a.copy
-      AND d.owner = in_owner AND d.token = a.token AND d.state = 1
-    RETURNING a.item::integer;
+    WITH mine AS (
+      SELECT a.* FROM unnest(in_groups, in_places, in_copies, in_tokens, in_leases)
+        WITH ORDINALITY AS a (group_no, position, copy, token, lease, item)
+      JOIN $S.deliveries d ON d.group_no = a.group_no AND d.position = a.position
+        AND d.copy = a.copy AND d.owner = in_owner AND d.token = a.token AND d.state = 1
+    ), free AS (
+      SELECT d.group_no, d.position, d.copy, a.lease FROM mine a
+      JOIN $S.deliveries d ON d.group_no = a.group_no AND d.position = a.position
+        AND d.copy = a.copy AND d.owner = in_owner AND d.token = a.token AND d.state = 1
+      FOR UPDATE OF d SKIP LOCKED
+    ), renewed AS (
+      UPDATE $S.deliveries d SET due = $S.now_ms() + f.lease FROM free f
+      WHERE d.group_no = f.group_no AND d.position = f.position AND d.copy = f.copy
+    )
+    SELECT mine.item::integer FROM mine;
 END $$;
 `;
 
@@ -108,32 +122,42 @@ END $$;
 `;
 
 /**
- * Hands one event of the log to one group alone, whose row the caller has locked. One that waits
- * there already is not doubled, one that is parked waits no more.
+ * Hands one event of the log to one group alone. One that waits there already is not doubled, nor
+ * one that the group is yet to come to; one that is parked waits no more. Answers false when the
+ * group is gone.
  */
 const direct = `
 CREATE FUNCTION $S.direct(
-  in_group bigint, in_place bigint, in_attempt integer, in_rank smallint,
+  in_group text, in_place bigint, in_attempt integer, in_rank smallint,
   in_deliver_at double precision, in_own text, in_channel text
-) RETURNS void LANGUAGE plpgsql AS $$
+) RETURNS boolean LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
   g $S.groups;
-  at_ms bigint := $S.now_ms();
-  waits boolean := coalesce(in_deliver_at > at_ms, false);
+  at_ms bigint;
+  waits boolean;
   waiting $S.deliveries;
   event_key text;
   blocked boolean;
   new_state smallint;
   new_due bigint;
 BEGIN
-  SELECT * INTO g FROM $S.groups WHERE no = in_group;
+  SELECT * INTO g FROM $S.groups WHERE name = in_group FOR UPDATE;
+  IF NOT FOUND THEN RETURN false; END IF;
+  IF in_place > g.cursor AND EXISTS (
+    SELECT 1 FROM $S.events e WHERE e.position = in_place AND coalesce(e.flags, 0) = 0
+      AND (e.type = ANY (g.exact) OR (e.type || '.') ~ g.regex)
+  ) THEN
+    RETURN true;
+  END IF;
+  at_ms := $S.now_ms();
+  waits := coalesce(in_deliver_at > at_ms, false);
   SELECT * INTO waiting FROM $S.deliveries
-    WHERE group_no = in_group AND position = in_place AND state <> 1
+    WHERE group_no = g.no AND position = in_place AND state <> 1
     ORDER BY copy DESC LIMIT 1;
   IF FOUND AND waiting.state <> 2 THEN
     UPDATE $S.deliveries SET event = in_own
-      WHERE group_no = in_group AND position = in_place AND copy = waiting.copy;
-    RETURN;
+      WHERE group_no = g.no AND position = in_place AND copy = waiting.copy;
+    RETURN true;
   END IF;
   IF g.ordered IS NOT NULL THEN
     event_key := (SELECT key FROM $S.events WHERE position = in_place);
@@ -141,23 +165,41 @@ BEGIN
   -- One that is parked holds its lane itself, but for skip.
   blocked := event_key IS NOT NULL AND (waiting.state IS NULL OR g.ordered = 'skip') AND EXISTS (
     SELECT 1 FROM $S.deliveries
-    WHERE group_no = in_group AND key = event_key AND state = ANY ($S.lane(g) || 5::smallint)
+    WHERE group_no = g.no AND key = event_key AND state = ANY ($S.lane(g) || 5::smallint)
   );
   new_state := CASE WHEN waits THEN 3 WHEN blocked THEN 5 ELSE 0 END;
   new_due := CASE WHEN waits THEN $S.whole(in_deliver_at) WHEN NOT blocked THEN at_ms END;
   IF waiting.state = 2 THEN
     UPDATE $S.deliveries
       SET event = in_own, state = new_state, due = new_due, attempt = in_attempt
-      WHERE group_no = in_group AND position = in_place AND copy = waiting.copy;
+      WHERE group_no = g.no AND position = in_place AND copy = waiting.copy;
   ELSE
     INSERT INTO $S.deliveries
       (group_no, position, copy, state, attempt, due, key, rank, since, event)
-    SELECT in_group, in_place, coalesce(max(copy), -1) + 1, new_state, in_attempt, new_due,
+    SELECT g.no, in_place, coalesce(max(copy), -1) + 1, new_state, in_attempt, new_due,
       event_key, in_rank, at_ms, in_own
-    FROM $S.deliveries WHERE group_no = in_group AND position = in_place;
+    FROM $S.deliveries WHERE group_no = g.no AND position = in_place;
   END IF;
-  PERFORM pg_notify(in_channel, 'group ' || in_group);
+  PERFORM pg_notify(in_channel, 'group ' || g.no);
+  RETURN true;
 END $$;
 `;
 
-export const settleFunctions: string = [settle, extend, giveBack, direct].join("");
+/**
+ * Acks the delivery of a unit of work within the transaction that commits it: JSON of `settle`'s
+ * first five arguments, the lists of one item each, and its channel.
+ */
+const guard = `
+CREATE OR REPLACE FUNCTION $S.settle_guard(p_guard text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  a jsonb := p_guard::jsonb;
+BEGIN
+  PERFORM 1 FROM $S.settle(
+    (a ->> 0)::bigint, ARRAY[(a ->> 1)::bigint], ARRAY[(a ->> 2)::bigint],
+    ARRAY[(a ->> 3)::integer], ARRAY[(a ->> 4)::bigint], '{ack}', '{0}', false, a ->> 5
+  );
+  RETURN CASE WHEN FOUND THEN 'ok' ELSE 'lost' END;
+END $$;
+`;
+
+export const settleFunctions: string = [settle, extend, giveBack, direct, guard].join("");

@@ -1,0 +1,69 @@
+import type { Recorded } from "../../bus/transport.ts";
+import type { Row } from "./client.ts";
+import type { Connection } from "./connection.ts";
+import type { OwnedDelivery } from "./delivery-row.ts";
+import { eventSelection } from "./event-rows.ts";
+import { overriding, missing, toRecorded } from "./recorded.ts";
+
+/** What a member asks for. */
+export interface ClaimRequest {
+  readonly group: number;
+  readonly max: number;
+  readonly leaseMs: number;
+  readonly owner: number;
+  readonly token: number;
+}
+
+export interface Claimed {
+  readonly delivery: OwnedDelivery;
+  readonly attempt: number;
+  readonly recorded: Recorded;
+}
+
+export interface Claim {
+  readonly claimed: readonly Claimed[];
+  /** Whether there is more of the log to look at. */
+  readonly more: boolean;
+  /** In so many milliseconds the next row falls due, or the next lease ends; negative for now. */
+  readonly nextInMs: number;
+}
+
+const columns = 6; // before those of the event
+
+/** Takes up to `max` deliveries, in one statement. `undefined` when the group is gone. */
+export async function claim(
+  connection: Connection,
+  request: ClaimRequest,
+): Promise<Claim | undefined> {
+  const { schema } = connection.settings;
+  const { group, max, leaseMs, owner, token } = request;
+  // What was lost with its answer is free again when its lease has ended.
+  const rows = await connection.query(
+    `SELECT c.next_in, c.more, c.place, c.copy, c.attempt, c.own, ${eventSelection}
+     FROM ${schema}.claim($1, $2, $3, $4, $5) c
+     LEFT JOIN LATERAL (SELECT (c.event).*) e ON true
+     CROSS JOIN (SELECT NULL::text AS name) s`,
+    [group, max, Math.ceil(leaseMs), owner, token],
+    "cadre-claim",
+  );
+  const [first] = rows;
+  if (!first) return undefined;
+  const taken = rows.filter((row) => row[2] !== null);
+  return {
+    claimed: taken.map((row) => toClaimed(row, group, token)),
+    more: first[1] === true,
+    nextInMs: first[0] === null ? Infinity : Number(first[0]),
+  };
+}
+
+function toClaimed(row: Row, group: number, token: number): Claimed {
+  const position = Number(row[2]);
+  const own = row[5];
+  const event = row.slice(columns);
+  const recorded = event[0] === null ? missing(position) : toRecorded(event);
+  return {
+    delivery: { group, position, copy: Number(row[3]), token },
+    attempt: Number(row[4]),
+    recorded: typeof own === "string" ? overriding(recorded, own) : recorded,
+  };
+}

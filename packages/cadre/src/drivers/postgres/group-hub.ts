@@ -1,0 +1,166 @@
+/**
+ * One group as this connection serves it: whose pulls wait, and when to ask the server again.
+ *
+ *   pull ─▶ waiting ─▶ claim, one statement for all who wait ─▶ leases
+ *              ▲            │ nothing
+ *              └── a commit, a settling, a due time, the poll ◀──┘
+ *
+ * A notification only wakes; a claim finds whatever there is, told or not.
+ */
+import type { Lease } from "../../bus/transport.ts";
+import { claim, type Claim } from "./claim.ts";
+import type { Connection } from "./connection.ts";
+import { GroupLease } from "./group-lease.ts";
+import type { Group } from "./group-table.ts";
+import type { SettleDesk } from "./settle-desk.ts";
+
+/** A pull that waits. */
+export interface Puller {
+  readonly max: number;
+  readonly leaseMs: number;
+  /** Ends the wait. */
+  readonly resolve: (leases: readonly Lease[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What the groups of one connection share. */
+export interface HubParts {
+  readonly connection: Connection;
+  readonly desk: SettleDesk;
+  /** This connection's number among the owners of leases. */
+  readonly owner: number;
+  /** A number that no claim of this connection has had. */
+  readonly nextToken: () => number;
+  /** Calls `wake` soon after a change that may concern the group. Returns the end of it. */
+  readonly listen: (group: number, wake: () => void) => () => void;
+}
+
+const maxClaim = 512; // deliveries in one statement
+const soonMs = 10; // before asking again for what is due and was locked
+
+export class GroupHub {
+  readonly group: Group;
+  readonly #parts: HubParts;
+  readonly #waiting = new Set<Puller>();
+  #pumping = false;
+  #serving: Promise<void> | undefined;
+  #pumpAgain = false;
+  #cancelTimer: (() => void) | undefined;
+  #endListening: (() => void) | undefined;
+
+  constructor(parts: HubParts, group: Group) {
+    this.#parts = parts;
+    this.group = group;
+  }
+
+  add(puller: Puller): void {
+    this.#waiting.add(puller);
+    this.#endListening ??= this.#parts.listen(this.group.no, () => this.#pump());
+    this.#pump();
+  }
+
+  /** The pull was aborted, or its intake closed. */
+  remove(puller: Puller): void {
+    this.#end(puller, []);
+  }
+
+  /** Ends all pulls that wait. Resolves when what was claimed for them is given back. */
+  async close(): Promise<void> {
+    this.#endAll();
+    await this.#serving;
+  }
+
+  #endAll(): void {
+    for (const puller of this.#waiting) this.remove(puller);
+  }
+
+  #pump(): void {
+    if (this.#pumping) {
+      this.#pumpAgain = true;
+      return;
+    }
+    this.#pumping = true;
+    this.#serving = this.#serve().then(
+      () => {
+        this.#pumping = false;
+        // Somebody may have come while the loop was ending.
+        if (this.#pumpAgain) this.#pump();
+      },
+      (error: unknown) => {
+        this.#pumping = false;
+        for (const puller of this.#waiting) {
+          this.#forget(puller);
+          puller.reject(error);
+        }
+      },
+    );
+  }
+
+  async #serve(): Promise<void> {
+    // Who pulls in the same turn is served by the same statement.
+    await Promise.resolve();
+    do {
+      this.#pumpAgain = false;
+      this.#disarm();
+      const pullers = this.#pullersOfOneLease();
+      if (pullers.length === 0) return;
+      const answer = await this.#claim(pullers);
+      if (!answer) this.#endAll();
+      else if (await this.#handOut(answer, pullers)) this.#pumpAgain = true;
+      else this.#arm(answer.nextInMs);
+    } while (this.#pumpAgain);
+  }
+
+  #pullersOfOneLease(): readonly Puller[] {
+    const pullers = [...this.#waiting];
+    return pullers.filter(({ leaseMs }) => leaseMs === pullers[0]!.leaseMs);
+  }
+
+  #claim(pullers: readonly Puller[]): Promise<Claim | undefined> {
+    const { connection, owner, nextToken } = this.#parts;
+    const asked = pullers.reduce((sum, { max }) => sum + max, 0);
+    const max = Math.min(maxClaim, asked);
+    const { leaseMs } = pullers[0]!;
+    return claim(connection, { group: this.group.no, max, leaseMs, owner, token: nextToken() });
+  }
+
+  /** Whether there may be more for those who wait. */
+  async #handOut(answer: Claim, pullers: readonly Puller[]): Promise<boolean> {
+    const leases = answer.claimed.map(
+      (claimed) => new GroupLease(this.group, this.#parts.desk, claimed),
+    );
+    for (const puller of pullers) {
+      if (leases.length === 0) break;
+      if (this.#waiting.has(puller)) this.#end(puller, leases.splice(0, puller.max));
+    }
+    // Those whose pull has been aborted meanwhile.
+    await Promise.all(leases.map((lease) => lease.settle({ kind: "release" })));
+    return answer.claimed.length > 0 || answer.more || pullers.length < this.#waiting.size;
+  }
+
+  #end(puller: Puller, leases: readonly Lease[]): void {
+    this.#forget(puller);
+    puller.resolve(leases);
+  }
+
+  #forget(puller: Puller): void {
+    this.#waiting.delete(puller);
+    if (this.#waiting.size > 0) return;
+    this.#endListening?.();
+    this.#endListening = undefined;
+    this.#disarm();
+  }
+
+  /** Comes back when time alone brings something, and in any case after a while. */
+  #arm(nextInMs: number): void {
+    if (this.#waiting.size === 0) return;
+    const { clock, pollMs } = this.#parts.connection.settings;
+    const delayMs = Math.min(pollMs, Math.max(soonMs, nextInMs));
+    this.#cancelTimer = clock.after(delayMs, () => this.#pump());
+  }
+
+  #disarm(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+  }
+}

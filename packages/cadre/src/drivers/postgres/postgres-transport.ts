@@ -1,0 +1,271 @@
+import type {
+  Capabilities,
+  ConsumeSpec,
+  DeadLetterBox,
+  Intake,
+  Lease,
+  Outgoing,
+  PublishResult,
+  ReadQuery,
+  Recorded,
+  Transport,
+} from "../../bus/transport.ts";
+import type { UnitOfWork } from "../../core/commit.ts";
+import { describeError } from "../../core/errors.ts";
+import { assertPattern } from "../../core/pattern.ts";
+import { assertTopic } from "../../core/topic.ts";
+import { Paged } from "../../store/paged.ts";
+import { BroadcastIntake } from "./broadcast-intake.ts";
+import type { Row } from "./client.ts";
+import { channelOf } from "./commit-function.ts";
+import { PostgresDeadLetters } from "./dead-letters.ts";
+import { publishItems, type Item } from "./delivery-publish.ts";
+import { encodeEvent } from "./event-rows.ts";
+import { GroupHub, type HubParts } from "./group-hub.ts";
+import { GroupIntake } from "./group-intake.ts";
+import { startSql } from "./group-start.ts";
+import { dropGroup, joinGroup, type Group } from "./group-table.ts";
+import { readRows, type LogQuery } from "./log-reader.ts";
+import { LogTail } from "./log-tail.ts";
+import { closedError } from "./postgres-error.ts";
+import type { Log } from "./postgres-log.ts";
+import type { Settings } from "./postgres-options.ts";
+import { fromPosition, toRecorded } from "./recorded.ts";
+import { SettleDesk } from "./settle-desk.ts";
+import { PostgresUnitOfWork } from "./unit-of-work.ts";
+
+const unlimited = Number.MAX_SAFE_INTEGER; // JSON, and so the table of guarantees, has no infinity
+const giveBackMs = 5_000; // a server that is down is not waited for any longer when closing
+
+function capabilitiesOf(settings: Settings): Capabilities {
+  return Object.freeze({
+    durable: settings.durability,
+    durableGroups: true,
+    history: "log",
+    order: "total",
+    keyOrder: Object.freeze(["block", "park-key", "skip"] as const),
+    maxRetryDelayMs: unlimited,
+    durableDelay: true,
+    delayedPublish: true,
+    durableAttempts: true,
+    priorities: true,
+    publisherDedupeMs: unlimited,
+    reportsUnroutable: false,
+    maxBytes: settings.maxEventBytes,
+    crossesProcess: true,
+    effects: "once",
+  });
+}
+
+/** The transport's side of the log. */
+export class PostgresTransport implements Transport {
+  readonly name: string = "postgres";
+  readonly capabilities: Capabilities;
+  readonly deadLetters: DeadLetterBox;
+  readonly unitOfWork: UnitOfWork<Lease>;
+  readonly #log: Log;
+  readonly #parts: HubParts;
+  readonly #tail: LogTail;
+  readonly #closesLog: boolean;
+  readonly #hubs = new Map<number, GroupHub>();
+  readonly #intakes = new Set<Intake>();
+  /** What was taken before a close is answered before it ends. */
+  readonly #publishing = new Set<Promise<unknown>>();
+  #claims = 0;
+  #closing: Promise<void> | undefined;
+
+  /** @param closesLog whether the log is nobody else's */
+  constructor(log: Log, closesLog: boolean) {
+    const { connection, settings } = log;
+    this.#log = log;
+    this.#closesLog = closesLog;
+    this.capabilities = capabilitiesOf(settings);
+    // Drawn by chance: after a crash the server may not remember whom it has given a number.
+    const owner = settings.random.integer(2 ** 21) * 2 ** 32 + settings.random.integer(2 ** 32);
+    this.#parts = {
+      connection,
+      owner,
+      desk: new SettleDesk(connection, owner),
+      nextToken: () => (this.#claims += 1),
+      listen: (group, wake) => this.#listen(group, wake),
+    };
+    this.#tail = new LogTail(connection);
+    this.deadLetters = new PostgresDeadLetters(() => this.#ready());
+    this.unitOfWork = new PostgresUnitOfWork(log, owner);
+    log.beforeClose(() => this.#end());
+  }
+
+  async publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
+    const publishing = this.#publish(batch);
+    this.#publishing.add(publishing);
+    try {
+      return await publishing;
+    } finally {
+      this.#publishing.delete(publishing);
+    }
+  }
+
+  async #publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
+    await this.#ready();
+    return publishItems(
+      this.#log,
+      batch.map((outgoing) => this.#encode(outgoing)),
+    );
+  }
+
+  async open(spec: ConsumeSpec): Promise<Intake> {
+    for (const pattern of spec.patterns) assertPattern(pattern);
+    await this.#ready();
+    const onClose = (): void => void this.#intakes.delete(intake);
+    const intake: Intake =
+      spec.mode === "broadcast"
+        ? await this.#broadcast(spec, onClose)
+        : new GroupIntake(this.#hub(await this.#join(spec)), spec.leaseMs, onClose);
+    this.#intakes.add(intake);
+    return intake;
+  }
+
+  read(query: ReadQuery): AsyncIterable<Recorded> {
+    this.#assertOpen();
+    const { after, before, ...rest } = query;
+    const logQuery = {
+      ...rest,
+      publicOnly: true,
+      ...(after === undefined ? {} : { after: fromPosition(after) }),
+      ...(before === undefined ? {} : { upTo: Math.max(0, fromPosition(before) - 1) }),
+    };
+    return new Paged(this.#pages(logQuery), toRecorded);
+  }
+
+  async deleteGroup(name: string): Promise<void> {
+    await this.#ready();
+    await dropGroup(this.#log.connection, name);
+  }
+
+  async health(): Promise<{ readonly ok: boolean; readonly detail?: string }> {
+    try {
+      this.#assertOpen();
+      await this.#ping();
+      return { ok: true };
+    } catch (error) {
+      return { ok: false, detail: describeError(error).message };
+    }
+  }
+
+  /**
+   * Ends its subscriptions and gives back what they hold, as another attempt. An open log that it
+   * was taken from stays open.
+   */
+  async close(): Promise<void> {
+    await this.#end();
+    if (this.#closesLog) await this.#log.close();
+  }
+
+  #end(): Promise<void> {
+    this.#closing ??= this.#giveBack();
+    return this.#closing;
+  }
+
+  async #giveBack(): Promise<void> {
+    for (const intake of this.#intakes) await intake.close();
+    const { clock, logger } = this.#log.settings;
+    const enough = new AbortController();
+    const given = this.#giveBackAll().catch((error: unknown) => {
+      // What it holds is free when its leases have ended.
+      logger.warn("The transport was closed without giving back what it holds.", { error });
+    });
+    const late = clock.sleep(giveBackMs, enough.signal).catch(() => {});
+    await Promise.race([given, late]);
+    enough.abort();
+    await Promise.allSettled(this.#publishing);
+  }
+
+  async #giveBackAll(): Promise<void> {
+    await Promise.all([...this.#hubs.values()].map((hub) => hub.close()));
+    await this.#parts.desk.close();
+    if (this.#claims === 0) return; // it can hold nothing
+    const { connection, settings } = this.#log;
+    const values = [this.#parts.owner, channelOf(settings.schema)];
+    await connection.query(`SELECT ${settings.schema}.give_back($1, $2)`, values);
+  }
+
+  /** Commits, and what is settled in the group by others. */
+  #listen(group: number, wake: () => void): () => void {
+    const ends = [
+      this.#log.wake.listen(wake),
+      this.#log.wake.notice((notice) => {
+        if (notice === `group ${group}`) wake();
+      }),
+    ];
+    return () => {
+      for (const end of ends) end();
+    };
+  }
+
+  /** One try: whoever asks wants to know how it is now. */
+  async #ping(): Promise<void> {
+    const { client, session } = await this.#log.connection.keep();
+    let answered = false;
+    try {
+      await session.query(`SELECT 1 FROM ${this.#log.settings.schema}.meta LIMIT 1`);
+      answered = true;
+    } finally {
+      client.release(!answered);
+    }
+  }
+
+  async *#pages(query: LogQuery): AsyncIterable<readonly Row[]> {
+    yield* readRows(await this.#ready(), query);
+  }
+
+  async #join(spec: ConsumeSpec): Promise<Group> {
+    const group = await joinGroup(this.#log.connection, spec);
+    this.#assertOpen();
+    return group;
+  }
+
+  async #broadcast(spec: ConsumeSpec, onClose: () => void): Promise<Intake> {
+    const { connection, settings, wake } = this.#log;
+    const { sql, values } = startSql(settings.schema, spec.from, 1);
+    const start = Number(await connection.value(`SELECT ${sql}`, values));
+    this.#assertOpen();
+    const parts = {
+      connection,
+      tail: this.#tail,
+      listen: (ring: () => void) => wake.listen(ring),
+      onClose,
+    };
+    return new BroadcastIntake(parts, spec, start);
+  }
+
+  #hub(group: Group): GroupHub {
+    let hub = this.#hubs.get(group.no);
+    if (!hub) {
+      hub = new GroupHub(this.#parts, group);
+      this.#hubs.set(group.no, hub);
+    }
+    return hub;
+  }
+
+  #encode(outgoing: Outgoing): Item {
+    try {
+      assertTopic(outgoing.event.type);
+      const encoded = encodeEvent(outgoing.event);
+      this.#log.checkSize(encoded);
+      return { outgoing, encoded };
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  async #ready(): Promise<Log["connection"]> {
+    this.#assertOpen();
+    await this.#log.ready();
+    return this.#log.connection;
+  }
+
+  #assertOpen(): void {
+    if (this.#closing) throw closedError(this.#log.shown);
+    this.#log.assertOpen();
+  }
+}
