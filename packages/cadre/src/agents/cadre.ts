@@ -10,6 +10,7 @@ import type { AnyAgent } from "./agent.ts";
 import type { SagaDefinition } from "./define-saga.ts";
 import type { Directory } from "./directory.ts";
 import type { FeatureHandle, FeaturePlan } from "./feature.ts";
+import type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";
 import type { Reconstructable, Reconstructed, ReconstructOptions } from "./reconstruct.ts";
 import type { SagaQuery, SagaState, StartSagaOptions } from "./saga-desk.ts";
 import type { StepResolution } from "./step-resolution.ts";
@@ -43,6 +44,13 @@ export interface CadreOptions {
   readonly suspectAfterMs?: number;
   /** Silence after which its tasks are offered again. @default 15_000 */
   readonly leaseMs?: number;
+  /**
+   * Seals the log behind its head, and to its end when the team closes: `cadre verify` then finds
+   * the first row that was changed, removed or inserted. @default false
+   */
+  readonly audit?: boolean | AuditOptions;
+  /** What is removed from the log, and when. @default nothing */
+  readonly retention?: TeamRetentionOptions;
   readonly clock?: Clock;
   readonly random?: Random;
   readonly logger?: Logger;

@@ -37,6 +37,8 @@ export type {
   FeatureStatus,
   PlannedTask,
 } from "./feature.ts";
+export type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";
+export { teamStreams } from "./team-streams.ts";
 export { diffAgent, reconstruct } from "./reconstruct.ts";
 export type {
   PastEvents,

@@ -26,6 +26,7 @@ import { secureRandom } from "../core/random.ts";
 import { storeUnitOfWork } from "../store/unit-of-work.ts";
 import type { AgentDefinition } from "./agent.ts";
 import type { Cadre, CadreOptions } from "./cadre.ts";
+import { startUpkeep } from "./log-upkeep.ts";
 import { openStore, openTransport, type OpenContext, type OpenedStore } from "./open-url.ts";
 import { RunningTeam } from "./running-team.ts";
 import type { TeamContext } from "./team-context.ts";
@@ -110,8 +111,12 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
     relays: !sameLog && (options.relay ?? true),
     orchestrates: options.orchestrator ?? true,
     stranded: options.stranded ?? "warn",
-    closeHomes: () => opened.close(),
+    closeHomes: async () => {
+      await upkeep.close();
+      await opened.close();
+    },
   });
+  const upkeep = startUpkeep(options, store, host);
   return team;
 }
 
@@ -156,6 +161,8 @@ function checkCadreOptions(options: CadreOptions): void {
     events: anything,
     orchestrator: trueOrFalse,
     relay: trueOrFalse,
+    audit: anything,
+    retention: anything,
     stranded: oneOf("warn", "refuse"),
     heartbeatMs: wholeNumber(1),
     suspectAfterMs: wholeNumber(1),

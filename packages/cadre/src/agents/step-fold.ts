@@ -59,6 +59,14 @@ export class StepStates {
     return last;
   }
 
+  /** Whether a step is done behind which nothing is undone. */
+  isPastPivot(): boolean {
+    for (const { isPivot, status } of this.#byName.values()) {
+      if (isPivot && status === "done") return true;
+    }
+    return false;
+  }
+
   apply(event: AgentEvent): void {
     const fields = event.payload as Fields;
     const name = text(fields["step"]);

@@ -343,7 +343,8 @@ export class StepJournal {
           run(key),
         );
       } catch (error) {
-        const refused = isCadreError(error, "TERMINAL");
+        // Behind a pivot there is no way but forward: what refuses now may not for ever.
+        const refused = isCadreError(error, "TERMINAL") && !this.#steps.isPastPivot();
         if (!refused && attempt >= maxAttempts) throw error;
         const { name: kind, message, code } = describeError(error);
         const kept = { name: kind, message, ...(code === undefined ? {} : { code }) };

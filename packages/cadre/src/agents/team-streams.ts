@@ -1,0 +1,34 @@
+/** The streams of a team that are of use only whole, for retention. */
+import type { EventStore } from "../store/event-store.ts";
+import type { StreamGuard } from "../store/retention-plan.ts";
+import { featureStream, featureStreamPrefix } from "./feature-fold.ts";
+import { loadTask } from "./task-board.ts";
+import { isFinal, taskIdOf, taskStreamPrefix } from "./task-fold.ts";
+
+/**
+ * Guards of a team's tasks, sagas and features. A task is finished when it has ended, and so has
+ * the task or feature that it is a part of, which may still ask for its result.
+ */
+export const teamStreams: readonly StreamGuard[] = [
+  {
+    prefix: taskStreamPrefix,
+    isFinished: async (store, stream) => {
+      const task = await loadTask(store, taskIdOf(stream));
+      if (!task || !isFinal(task.state.status)) return false;
+      const { parent, feature } = task.state;
+      if (parent !== undefined) {
+        const above = await loadTask(store, parent);
+        if (above && !isFinal(above.state.status)) return false;
+      }
+      return feature === undefined || isFeatureOver(store, featureStream(feature));
+    },
+  },
+  { prefix: featureStreamPrefix, isFinished: isFeatureOver },
+];
+
+async function isFeatureOver(store: EventStore, stream: string): Promise<boolean> {
+  for await (const { event } of store.read({ stream, backward: true, limit: 1 })) {
+    return event.type === "feature.completed" || event.type === "feature.blocked";
+  }
+  return true; // removed before its tasks
+}
