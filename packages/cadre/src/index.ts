@@ -125,12 +125,18 @@ export { memory, memoryCarrier } from "./bus/memory-transport.ts";
 // The event store
 export { memoryStore, type MemoryStoreOptions } from "./store/memory-store.ts";
 export type {
+  BackupResult,
   CommitResult,
   EventStore,
+  Hold,
+  InspectedRow,
   LogPosition,
+  LogRange,
   Slot,
   StoredEvent,
   StoreQuery,
+  StoreUsage,
+  TypeUsage,
 } from "./store/event-store.ts";
 export { decide, type DecideOptions, type DecideOutcome, type Decision } from "./store/decide.ts";
 export type { Fold } from "./store/fold.ts";
@@ -169,6 +175,21 @@ export type {
 export type { SnapshotPolicy } from "./store/snapshot-policy.ts";
 export { differenceOf, type StateChange } from "./store/state-difference.ts";
 export { diffProjection, type LogSpan, type StateDifference } from "./store/time-travel.ts";
+export { startSealer, type Sealer, type SealerOptions } from "./store/sealer.ts";
+export { readAnchor, type Anchor } from "./store/seal.ts";
+export { verifyLog } from "./store/verify.ts";
+export type { AuditProblem, AuditProblemKind, AuditReport, VerifyOptions } from "./store/verify.ts";
+export { exportLog, type ExportOptions } from "./store/log-export.ts";
+export { importLog, type ImportOptions, type ImportResult } from "./store/log-import.ts";
+export { runRetention, startRetention } from "./store/retention.ts";
+export type {
+  RetentionOptions,
+  RetentionReport,
+  RuleReport,
+  RunningRetention,
+} from "./store/retention.ts";
+export type { RetentionRule } from "./store/retention-rule.ts";
+export type { StreamGuard } from "./store/retention-plan.ts";
 export { loadStream, type LoadedStream, type LoadOptions } from "./store/snapshot.ts";
 export { storeUnitOfWork } from "./store/unit-of-work.ts";
 

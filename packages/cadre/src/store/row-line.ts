@@ -32,8 +32,8 @@ export function rowLine(stored: StoredEvent): string {
  * The row of a line that was parsed.
  * @throws {CadreError} INVALID_OPTION | INVALID_EVENT | INVALID_TOPIC | NOT_JSON
  */
-export function toRow(value: Readonly<Record<string, unknown>>): StoredEvent {
-  return checkRow(value as unknown as StoredEvent); // every member is checked
+export function toRow(value: object): StoredEvent {
+  return checkRow(value as StoredEvent); // every member is checked
 }
 
 /** A copy of the row, checked. */

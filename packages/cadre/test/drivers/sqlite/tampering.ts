@@ -170,7 +170,7 @@ function change(db: DatabaseSync, random: Random, position: number): Tampered | 
   if (!moved && read() === before) return undefined;
   const first = moved ? Math.min(position, Number(value)) : position;
   if (moved && Number(value) === position) return undefined;
-  const what = `${column} of ${position}: ${before} → ${String(value)}`;
+  const what = `${column} of ${position}: ${before} → ${textOf(value)}`;
   const kinds = moved ? ["removed", "inserted", "cut"] : ["changed", "moved"];
   return { what, position: first, kinds };
 }
@@ -195,17 +195,23 @@ function otherValue(
       return cellAt(Number(row?.["position"]));
     }
     case 2:
-      return Buffer.from(String(own));
+      return Buffer.from(textOf(own));
     case 3:
       return random.integer(40) - 3;
     case 4:
       if (own instanceof Uint8Array) return uuidOf(own);
-      return typeof own === "number" ? own + 1 : ` ${String(own)}`;
+      return typeof own === "number" ? own + 1 : ` ${textOf(own)}`;
     default:
       if (typeof own === "number") return own + 0.5;
-      if (!(own instanceof Uint8Array)) return `${String(own)}x`;
+      if (!(own instanceof Uint8Array)) return `${textOf(own)}x`;
       return own.map((byte, index) => (index === 7 ? byte ^ 1 : byte));
   }
+}
+
+function textOf(value: SQLInputValue): string {
+  return ArrayBuffer.isView(value)
+    ? Buffer.from(value as Uint8Array).toString("hex")
+    : String(value);
 }
 
 /** The same id as text: what is read from it is no other. */
