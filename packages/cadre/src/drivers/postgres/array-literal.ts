@@ -29,3 +29,17 @@ export function textArray(items: readonly (string | null | undefined)[]): string
   }
   return `${literal}}`;
 }
+
+/**
+ * Of JSON texts: they hold no control character, so that JSON's own quoting is Postgres' too, and
+ * far quicker.
+ */
+export function jsonArray(items: readonly (string | null)[]): string {
+  let literal = "{";
+  for (let index = 0; index < items.length; index += 1) {
+    if (index > 0) literal += ",";
+    const item = items[index]!;
+    literal += item === null ? "NULL" : JSON.stringify(item);
+  }
+  return `${literal}}`;
+}

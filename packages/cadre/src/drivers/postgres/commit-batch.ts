@@ -213,8 +213,12 @@ export class CommitBatch {
         ? plainArray(this.#flags.map((flags) => (flags === 0 ? null : flags)))
         : null,
       event_requests: plainArray(this.#eventRequests),
-      event_appends: plainArray(this.#eventAppends),
-      event_indexes: plainArray(this.#eventIndexes),
+      ...(this.#appends.requests.length === 0
+        ? {}
+        : {
+            event_appends: plainArray(this.#eventAppends),
+            event_indexes: plainArray(this.#eventIndexes),
+          }),
     };
   }
 

@@ -1,7 +1,9 @@
 /**
  * The function that writes: one call is one batch of requests, in one short transaction.
  *
- *   lock the log's end ─▶ look up ids, versions, marks ─▶ check each request ─▶ write those that pass
+ *   lock the log's end ─▶ look up versions, marks ─▶ check each request ─▶ write those that pass
+ *                            ▲                                                │ an id is there
+ *                            └────────── with the requests that have one ─────┘
  *
  * A request that is refused writes nothing and disturbs none of the others. The lock is held until
  * the transaction has become visible, so that positions become visible in their order. Nothing else
@@ -82,9 +84,20 @@ AS $body$
 ${declarations}
 BEGIN
 ${beginning(schema)}
+LOOP
+BEGIN
 ${lookups(schema)}
 ${checks(schema)}
 ${writes(schema)}
+EXCEPTION WHEN unique_violation THEN
+  -- An id is in the log already, which few commits are to find out: nothing is kept of this pass,
+  -- and in the next the requests are known that have such ids.
+  IF l_known IS NOT NULL THEN RAISE; END IF;
+  SELECT array_agg(u.request) INTO l_known FROM unnest(p_ids, p_event_requests) u(id, request)
+    WHERE EXISTS (SELECT FROM ${schema}.events e WHERE e.id = u.id);
+  IF l_known IS NULL THEN RAISE; END IF;
+END;
+END LOOP;
 END $body$;
 `;
 }
@@ -99,9 +112,9 @@ DECLARE
   l_head bigint;
   l_at double precision;
   l_base bigint;
-  l_ok boolean[] := array_fill(true, ARRAY[p_requests]);
-  l_failed boolean := false;
-  l_failures text := '';
+  l_ok boolean[];
+  l_failed boolean;
+  l_failures text;
   l_failure text;
   l_known integer[];
   l_marked integer[];
@@ -113,9 +126,9 @@ DECLARE
   l_slot_writes integer[];
   l_write_versions bigint[] := array_fill(0::bigint, ARRAY[l_writes]);
   l_write_before integer[] := array_fill(0, ARRAY[l_writes]);
-  l_append integer := 1;
-  l_write integer := 1;
-  l_guard integer := 1;
+  l_append integer;
+  l_write integer;
+  l_guard integer;
   l_first_append integer;
   l_first_write integer;
   l_index integer;
@@ -148,10 +161,12 @@ function lookups(schema: string): string {
     l_head := 0;
     l_at := floor(extract(epoch FROM clock_timestamp()) * 1000);
   END IF;
-  IF l_events > 0 THEN
-    SELECT array_agg(u.request) INTO l_known FROM unnest(p_ids, p_event_requests) u(id, request)
-      WHERE EXISTS (SELECT FROM ${schema}.events e WHERE e.id = u.id);
-  END IF;
+  l_ok := array_fill(true, ARRAY[p_requests]);
+  l_failed := false;
+  l_failures := '';
+  l_append := 1;
+  l_write := 1;
+  l_guard := 1;
   IF l_appends > 0 THEN
     SELECT array_agg(coalesce(s.no, 0) ORDER BY u.ord),
            array_agg(coalesce(s.version, 0)::bigint ORDER BY u.ord)
@@ -242,6 +257,12 @@ function checks(schema: string): string {
 
 function writes(schema: string): string {
   return `
+  -- A conflict may be the repetition of what has been written: ids are looked at before versions.
+  IF l_failed AND l_known IS NULL AND EXISTS (
+      SELECT FROM unnest(p_ids, p_event_requests) u(id, request) WHERE NOT l_ok[u.request]
+        AND EXISTS (SELECT FROM ${schema}.events e WHERE e.id = u.id)) THEN
+    RAISE unique_violation;
+  END IF;
   IF p_removals IS NOT NULL THEN
     DELETE FROM ${schema}.events e USING unnest(p_removals, p_removal_requests) u(position, request)
       WHERE e.position = u.position AND l_ok[u.request];

@@ -1,4 +1,4 @@
-import { plainArray, textArray } from "./array-literal.ts";
+import { jsonArray, plainArray, textArray } from "./array-literal.ts";
 import { richColumns, type EncodedEvent } from "./event-rows.ts";
 import { toStoredText } from "./stored-text.ts";
 
@@ -28,7 +28,7 @@ export function eventArrays(events: readonly EncodedEvent[]): EventArrays {
     timestamps: plainArray(events.map(({ event }) => event.timestamp)),
     correlations: plainArray(events.map(({ correlation }) => correlation)),
     causations: plainArray(events.map(({ causation }) => causation)),
-    payloads: textArray(events.map(({ payload }) => payload)),
+    payloads: jsonArray(events.map(({ payload }) => payload)),
     ...(events.some(({ isRich }) => isRich) ? richArrays(events) : nothingRich),
   };
 }
@@ -42,6 +42,6 @@ function richArrays(events: readonly EncodedEvent[]): {
     keys: textArray(columns.map(({ key }) => key)),
     ranks: plainArray(columns.map(({ rank }) => rank)),
     schemas: textArray(columns.map(({ schema }) => schema)),
-    extras: textArray(events.map(({ extra }) => extra)),
+    extras: jsonArray(events.map(({ extra }) => extra)),
   };
 }
