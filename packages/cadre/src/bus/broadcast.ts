@@ -12,7 +12,7 @@ import type { Fairness } from "./fairness.ts";
 import { insideHandler } from "./handler-scope.ts";
 import type { Middleware } from "./middleware.ts";
 import { isInternal } from "./reply.ts";
-import type { Recorded, Transport } from "./transport.ts";
+import type { Transport } from "./transport.ts";
 
 export interface BroadcastsParts {
   readonly transport: Transport;
@@ -30,7 +30,7 @@ export class Broadcasts {
   readonly #parts: BroadcastsParts;
   readonly #routes = new TopicTrie<BroadcastSubscription>();
   readonly #full = new Set<BroadcastSubscription>();
-  #deferred: Recorded[] = [];
+  #deferred: AgentEvent[] = [];
   #draining = false;
   #untap: (() => void) | undefined;
 
@@ -40,7 +40,7 @@ export class Broadcasts {
 
   /** Routes to `subscription` from now on, until the returned function is called. */
   add(subscription: BroadcastSubscription): () => void {
-    this.#untap ??= this.#parts.transport.tap?.((recorded) => this.#show(recorded));
+    this.#untap ??= this.#parts.transport.tap?.((event) => this.#show(event));
     const removers = subscription.plan.patterns.map((pattern) =>
       this.#routes.add(pattern, subscription),
     );
@@ -116,14 +116,12 @@ export class Broadcasts {
     return undefined;
   }
 
-  #show(recorded: Recorded): boolean {
-    const { event } = recorded;
-    if (!event) return false;
+  #show(event: AgentEvent): boolean {
     const routes = this.#routes.match(event.type);
     if (routes.length === 0) return false;
     // Handlers that publish in a circle would otherwise never let a timer fire.
     if (this.#draining || this.#parts.fairness.exhausted) {
-      this.#deferred.push(recorded);
+      this.#deferred.push(event);
       if (!this.#draining) void this.#drainDeferred();
       return true;
     }
@@ -155,7 +153,7 @@ export class Broadcasts {
         index = 0;
         await fairness.turn();
       }
-      const event = this.#deferred[index]?.event;
+      const event = this.#deferred[index];
       if (event) this.#route(event, this.#routes.match(event.type));
     }
     this.#deferred = [];

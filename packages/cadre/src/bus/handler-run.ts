@@ -49,8 +49,6 @@ export interface HandlerFailure {
 
 type OnEnd = (watch: HandlerWatch, failure: HandlerFailure | undefined) => void;
 
-const follow = Promise.prototype.then; // not a subclass's own: that might call back twice
-
 /**
  * Watches a handler that has been started, at most its time, and tells `onEnd` once how it ended. A
  * handler that goes on after that is ignored, whatever it does.
@@ -81,7 +79,9 @@ export class HandlerWatch {
     const { timeoutMs, deadlines } = this.#parts;
     this.delivery = delivery;
     if (timeoutMs !== 0) deadlines.start(timeoutMs, this.#deadline);
-    void follow.call(Promise.resolve(running), this.#onFulfilled, this.#onRejected);
+    // Not the promise's own `then`: that of a subclass might call back twice.
+    const promise = Promise.resolve(running);
+    void Promise.prototype.then.call(promise, this.#onFulfilled, this.#onRejected);
   }
 
   /** Ends the watch at once, with an error. */

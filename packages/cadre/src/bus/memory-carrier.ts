@@ -27,7 +27,6 @@ import type {
   ConsumeSpec,
   DeadLetterBox,
   Outgoing,
-  Position,
   PublishResult,
   ReadQuery,
   Recorded,
@@ -49,7 +48,7 @@ interface Scheduled extends Timed {
   readonly event: AgentEvent;
 }
 
-type Tap = (recorded: Recorded) => boolean;
+type Tap = (event: AgentEvent) => boolean;
 
 export class Carrier {
   readonly #settings: CarrierSettings;
@@ -59,7 +58,7 @@ export class Carrier {
   readonly #leases: TimerHeap<Delivery>;
   readonly #delays: TimerHeap<Delivery>;
   readonly #scheduled: TimerHeap<Scheduled>;
-  readonly #untapped = new Queue<Recorded>();
+  readonly #untapped = new Queue<AgentEvent>();
   readonly deadLetters: DeadLetterBox;
   #taps: readonly Tap[] = [];
   #isTapping = false;
@@ -103,11 +102,19 @@ export class Carrier {
    * can cancel it
    */
   publish(batch: readonly Outgoing[], waiting: Set<Publishing>): Promise<readonly PublishResult[]> {
-    const [outgoing] = batch;
-    if (batch.length === 1 && outgoing && this.#isForAll(outgoing)) {
-      return Promise.resolve([this.#deliver(outgoing.event, this.#settings.clock.now())]);
-    }
     return new Publishing(batch, this.#settings.clock, this.#admit).start(waiting);
+  }
+
+  /** The usual publish, which nothing holds up and which needs no bookkeeping. */
+  publishNow(event: AgentEvent): "taken" | "unroutable" | undefined {
+    if (event.metadata.deliverAt !== undefined) return undefined;
+    const groups = this.#routes.groups(event.type);
+    for (const group of groups) if (group.admission(undefined, false) !== "take") return undefined;
+    const { clock } = this.#settings;
+    const now = clock.now();
+    const number = this.#ring.keep(event, now);
+    const since = groups.length > 0 ? clock.monotonic() : 0;
+    return this.#handOut(event, number, now, groups, since) ? "taken" : "unroutable";
   }
 
   /**
@@ -145,7 +152,7 @@ export class Carrier {
   }
 
   tap(listener: Tap): () => void {
-    const own: Tap = (recorded) => listener(recorded);
+    const own: Tap = (event) => listener(event);
     this.#taps = [...this.#taps, own];
     return () => {
       this.#taps = this.#taps.filter((other) => other !== own);
@@ -173,12 +180,6 @@ export class Carrier {
     }
   }
 
-  /** Whether nothing can hold the event up: the usual publish, which needs no bookkeeping. */
-  #isForAll({ event, to }: Outgoing): boolean {
-    if (to !== undefined || event.metadata.deliverAt !== undefined) return false;
-    return this.#routes.groups(event.type).length === 0;
-  }
-
   readonly #admit: Admit = (outgoing, publishing) => {
     const { event, excess } = outgoing;
     const { now, since, turn } = publishing;
@@ -193,33 +194,48 @@ export class Carrier {
     return this.#deliver(event, now, since);
   };
 
-  /** @param since the monotonic time; only groups look at it */
-  #deliver(event: AgentEvent, now: number, since: number = 0): PublishResult {
-    const groups = this.#routes.groups(event.type);
-    const broadcasts = this.#routes.broadcasts(event.type);
-    const position = this.#ring.nextPosition();
-    const recorded: Recorded = { position, recordedAt: now, event };
-    this.#ring.keep(recorded);
-    for (const group of groups) group.offer(recorded, since);
-    for (const broadcast of broadcasts) broadcast.offer(recorded);
-    const isTapped = this.#taps.length > 0 && this.#show(recorded);
-    return isTapped || groups.length > 0 || broadcasts.length > 0
+  #deliver(event: AgentEvent, now: number, since: number): PublishResult {
+    const number = this.#ring.keep(event, now);
+    const position = this.#ring.position(number);
+    return this.#handOut(event, number, now, this.#routes.groups(event.type), since)
       ? { ok: true, position }
       : { ok: true, position, unroutable: true };
+  }
+
+  /**
+   * Whether anybody took it.
+   * @param since the monotonic time; only groups look at it
+   */
+  #handOut(
+    event: AgentEvent,
+    number: number,
+    now: number,
+    groups: readonly MemoryGroup[],
+    since: number,
+  ): boolean {
+    const broadcasts = this.#routes.broadcasts(event.type);
+    if (groups.length > 0 || broadcasts.length > 0) {
+      const position = this.#ring.position(number);
+      const recorded: Recorded = { position, recordedAt: now, event };
+      for (const group of groups) group.offer(recorded, since);
+      for (const broadcast of broadcasts) broadcast.offer(recorded);
+    }
+    const isTapped = this.#taps.length > 0 && this.#show(event);
+    return isTapped || groups.length > 0 || broadcasts.length > 0;
   }
 
   /**
    * Whether a listener took the event. One that comes while another is being shown is, for all that
    * is known.
    */
-  #show(recorded: Recorded): boolean {
+  #show(event: AgentEvent): boolean {
     if (this.#isTapping) {
-      this.#untapped.push(recorded);
+      this.#untapped.push(event);
       return true;
     }
     this.#isTapping = true;
     try {
-      const isTaken = this.#showAll(recorded);
+      const isTaken = this.#showAll(event);
       for (let next = this.#untapped.shift(); next; next = this.#untapped.shift()) {
         this.#showAll(next);
       }
@@ -229,9 +245,9 @@ export class Carrier {
     }
   }
 
-  #showAll(recorded: Recorded): boolean {
+  #showAll(event: AgentEvent): boolean {
     let isTaken = false;
-    for (const tap of this.#taps) isTaken = tap(recorded) || isTaken;
+    for (const tap of this.#taps) isTaken = tap(event) || isTaken;
     return isTaken;
   }
 
@@ -249,7 +265,7 @@ export class Carrier {
       };
     }
     // It is for one group and not news: it takes a position, but the history has it once.
-    const position: Position = this.#ring.nextPosition();
+    const position = this.#ring.position(this.#ring.nextNumber());
     const delayMs = (event.metadata.deliverAt ?? 0) - now;
     group.direct({ position, recordedAt: now, event }, to.attempt ?? 1, since, delayMs);
     return { ok: true, position };

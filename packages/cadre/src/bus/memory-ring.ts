@@ -10,9 +10,15 @@ const endings: readonly string[] = Array.from({ length: lowCount }, (_, low) =>
   String(low).padStart(lowDigits, "0"),
 );
 
-/** The last events that a carrier took, by their numbers, and the maker of positions. */
+/**
+ * The last events that a carrier took, by their numbers, and the maker of positions. In columns: the
+ * events are kept for long, and each further object beside one costs the garbage collector as much
+ * as a small publish.
+ */
 export class MemoryRing {
-  readonly #events: (Recorded | undefined)[] = [];
+  readonly #events: AgentEvent[] = [];
+  readonly #times: number[] = [];
+  readonly #numbers: number[] = [];
   readonly #capacity: number;
   /**
    * Numbers run from 1; this is the last one given. Not all of them are in the ring: directed
@@ -20,6 +26,8 @@ export class MemoryRing {
    */
   #last = 0;
   #prefix = "0".repeat(positionDigits - lowDigits);
+  /** Of the numbers that have `#prefix`, divided by `lowCount`. */
+  #high = 0;
   /** Events ever kept: the index in the ring is this, modulo its capacity. */
   #kept = 0;
 
@@ -27,20 +35,34 @@ export class MemoryRing {
     this.#capacity = capacity;
   }
 
-  /** The next position; positions compare as strings. */
-  nextPosition(): Position {
+  /** The next number, for an event that is not kept. */
+  nextNumber(): number {
     this.#last += 1;
-    const low = this.#last % lowCount;
-    if (low === 0) {
-      const high = this.#last / lowCount;
+    return this.#last;
+  }
+
+  /** Keeps an event and returns its number. */
+  keep(event: AgentEvent, now: number): number {
+    this.#last += 1;
+    if (this.#capacity > 0) {
+      const index = this.#kept % this.#capacity;
+      this.#events[index] = event;
+      this.#times[index] = now;
+      this.#numbers[index] = this.#last;
+    }
+    this.#kept += 1;
+    return this.#last;
+  }
+
+  /** The position of a number; positions compare as strings. */
+  position(number: number): Position {
+    const low = number % lowCount;
+    const high = (number - low) / lowCount;
+    if (high !== this.#high) {
+      this.#high = high;
       this.#prefix = String(high).padStart(positionDigits - lowDigits, "0");
     }
     return this.#prefix + endings[low]!;
-  }
-
-  keep(recorded: Recorded): void {
-    if (this.#capacity > 0) this.#events[this.#kept % this.#capacity] = recorded;
-    this.#kept += 1;
   }
 
   /** What a subscription that starts at `from` has missed, oldest first. */
@@ -84,7 +106,9 @@ export class MemoryRing {
   }
 
   #at(index: number): Recorded {
-    return this.#events[index % this.#capacity]!;
+    const at = index % this.#capacity;
+    const position = this.position(this.#numbers[at]!);
+    return { position, recordedAt: this.#times[at]!, event: this.#events[at]! };
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { systemClock, type Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
 import { silentLogger, type Logger } from "../core/logger.ts";
 import { checkOptions, someObject, wholeNumber, type OptionRules } from "../core/options.ts";
 import { Carrier } from "./memory-carrier.ts";
@@ -168,10 +169,13 @@ class MemoryTransport implements Transport {
   }
 
   publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
-    // Not an async function: this is the hottest path, and the promise is made once.
     return this.#closed
       ? Promise.reject(closedError())
       : this.#carrier.publish(batch, this.#waiting);
+  }
+
+  publishNow(event: AgentEvent): "taken" | "unroutable" | undefined {
+    return this.#closed ? undefined : this.#carrier.publishNow(event);
   }
 
   async open(spec: ConsumeSpec): Promise<Intake> {
@@ -188,7 +192,7 @@ class MemoryTransport implements Transport {
     return intake;
   }
 
-  tap(listener: (recorded: Recorded) => boolean): () => void {
+  tap(listener: (event: AgentEvent) => boolean): () => void {
     this.#assertOpen();
     const end = this.#carrier.tap(listener);
     this.#taps.add(end);

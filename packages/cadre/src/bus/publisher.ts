@@ -6,13 +6,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
-import {
-  checkMetadata,
-  createEvent,
-  type AgentEvent,
-  type EventContext,
-  type EventMetadata,
-} from "../core/event.ts";
+import { checkMetadata, makeEvent, type AgentEvent, type EventMetadata } from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
 import type { Random } from "../core/random.ts";
 import type { EventRegistry } from "../core/registry.ts";
@@ -37,13 +31,17 @@ export interface PublisherParts {
   readonly maxHandlerBacklog: number;
 }
 
-type Sent = PublishResult & { readonly ok: true };
+/** What became of an event that was not refused. */
+interface Sent {
+  readonly unroutable?: boolean;
+}
 
-const held: Sent = { ok: true };
+const taken: Sent = Object.freeze({});
+
+const unroutable: Sent = Object.freeze({ unroutable: true });
 
 export class Publisher {
   readonly #parts: PublisherParts;
-  readonly #context: EventContext;
   #state: "open" | "draining" | "closed" = "open";
   published = 0;
   refused = 0;
@@ -51,8 +49,6 @@ export class Publisher {
 
   constructor(parts: PublisherParts) {
     this.#parts = parts;
-    const { clock, random, source } = parts;
-    this.#context = { clock, random, source };
   }
 
   get state(): "open" | "draining" | "closed" {
@@ -83,15 +79,16 @@ export class Publisher {
    */
   create(type: string, payload: unknown, options: PublishOptions = {}): AgentEvent {
     try {
-      const { registry } = this.#parts;
+      assertTopic(type);
+      const { registry, source } = this.#parts;
+      const from = options.source ?? source;
       if (!registry) {
         assertObject(type, payload);
-        return this.createUnchecked(type, payload, options);
+        return makeEvent(this.#parts, type, payload, options, from, undefined);
       }
-      assertTopic(type);
       const checked = registry.validate(type, payload, options.version);
       const version = options.version ?? registry.find(type)?.version;
-      return this.createUnchecked(type, checked, options, version);
+      return makeEvent(this.#parts, type, checked, options, from, version);
     } catch (error) {
       this.refused += 1;
       throw error;
@@ -99,23 +96,10 @@ export class Publisher {
   }
 
   /** Makes an event of the bus's own, which no registry knows. */
-  createUnchecked(
-    type: string,
-    payload: unknown,
-    options: PublishOptions = {},
-    version?: string,
-  ): AgentEvent {
-    const { source } = options;
-    if (source === undefined && version === undefined) {
-      return createEvent(this.#context, type, payload, options);
-    }
-    const context = { ...this.#context, source: source ?? this.#context.source };
-    return createEvent(
-      version === undefined ? context : { ...context, version },
-      type,
-      payload,
-      options,
-    );
+  createUnchecked(type: string, payload: unknown, options: PublishOptions = {}): AgentEvent {
+    assertTopic(type);
+    const source = options.source ?? this.#parts.source;
+    return makeEvent(this.#parts, type, payload, options, source, undefined);
   }
 
   /**
@@ -143,40 +127,48 @@ export class Publisher {
     }
   }
 
-  /**
-   * Makes an event and sends it. One async function from here to the transport: each one more costs
-   * a publish as much as the routing.
-   */
-  async publish(
+  /** Makes an event and sends it; resolves with it when the transport has it. */
+  publish(
     type: string,
     payload: unknown,
     options: PublishOptions | undefined,
   ): Promise<AgentEvent> {
-    this.assertOpen();
-    const event = this.create(type, payload, checkPublishOptions(options));
-    const { transport, fairness, broadcasts, middleware } = this.#parts;
-    if (middleware.observesPublish || broadcasts.pressed) {
-      await this.send(event);
-      return event;
-    }
-    this.#assertDelay(event);
-    let results: readonly PublishResult[];
+    // Not an async function: the usual publish makes one promise, which is settled at once.
     try {
-      results = await transport.publish([this.#outgoing(event)]);
+      this.assertOpen();
+      const event = this.create(type, payload, checkPublishOptions(options));
+      if (!this.#sendNow(event)) return this.#sendThenGive(event);
+      const { fairness } = this.#parts;
+      return fairness.spend() ? fairness.turn().then(() => event) : Promise.resolve(event);
     } catch (error) {
-      this.refused += 1;
-      throw error;
+      return Promise.reject(error);
     }
-    this.#count(results[0]);
-    if (fairness.spend()) await fairness.turn();
+  }
+
+  async #sendThenGive(event: AgentEvent): Promise<AgentEvent> {
+    await this.send(event);
     return event;
   }
 
   /** Resolves when the transport has the event. */
   send(event: AgentEvent): Promise<Sent> {
-    return this.#parts.middleware.observesPublish
-      ? this.#sendThrough(event)
-      : this.#transmit(event);
+    if (this.#parts.middleware.observesPublish) return this.#sendThrough(event);
+    return this.#transmit(event);
+  }
+
+  /** Sends on the direct path, if there is one and nothing is in the way. */
+  #sendNow(event: AgentEvent): Sent | undefined {
+    const { middleware, broadcasts } = this.#parts;
+    return middleware.observesPublish || broadcasts.pressed ? undefined : this.#handOverNow(event);
+  }
+
+  #handOverNow(event: AgentEvent): Sent | undefined {
+    const answer = this.#parts.transport.publishNow?.(event);
+    if (answer === undefined) return undefined;
+    this.published += 1;
+    if (answer === "taken") return taken;
+    this.unroutable += 1;
+    return unroutable;
   }
 
   async #sendThrough(event: AgentEvent): Promise<Sent> {
@@ -185,7 +177,7 @@ export class Publisher {
       result = await this.#transmit(this.#recheck(event, changed));
     });
     if (!result) this.refused += 1;
-    return result ?? held;
+    return result ?? taken;
   }
 
   /**
@@ -214,6 +206,8 @@ export class Publisher {
 
   /** Sends one thing as it is: what the bus says for itself, and deliveries to one group. */
   async sendRaw(outgoing: Outgoing): Promise<Sent> {
+    const sent = outgoing.to === undefined ? this.#handOverNow(outgoing.event) : undefined;
+    if (sent) return sent;
     const [result] = await this.#handOver(this.#parts.transport, [outgoing]);
     return this.#count(result);
   }
@@ -252,15 +246,13 @@ export class Publisher {
   async #transmit(event: AgentEvent): Promise<Sent> {
     this.#assertDelay(event);
     const { transport, fairness, broadcasts } = this.#parts;
-    const admitted = broadcasts.pressed ? await this.#admit(event) : this.#outgoing(event);
-    let results: readonly PublishResult[];
-    try {
-      results = await transport.publish([admitted]);
-    } catch (error) {
-      this.refused += 1;
-      throw error;
+    const admitted = broadcasts.pressed ? await this.#admit(event) : undefined;
+    let sent = this.#handOverNow(event);
+    if (!sent) {
+      const batch = [admitted ?? this.#outgoing(event)];
+      const [result] = await this.#handOver(transport, batch);
+      sent = this.#count(result);
     }
-    const sent = this.#count(results[0]);
     if (fairness.spend()) await fairness.turn();
     return sent;
   }

@@ -251,6 +251,12 @@ export interface Transport {
    * `capabilities.durable` says.
    */
   publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]>;
+  /**
+   * The direct path out of a carrier that lives in this process: takes an event for everybody
+   * within the call. Undefined, and nothing done, when the event has to wait, to be refused or to
+   * be kept for later: then `publish` is asked. Never throws.
+   */
+  publishNow?(event: AgentEvent): "taken" | "unroutable" | undefined;
   /** When it resolves, every event whose publish starts later reaches the subscription. */
   open(spec: ConsumeSpec): Promise<Intake>;
   /**
@@ -259,7 +265,7 @@ export interface Transport {
    * start now use it instead of an intake. Returns the end of it. The listener never throws, and
    * answers whether a subscription took the event: then it is not `unroutable`.
    */
-  tap?(listener: (recorded: Recorded) => boolean): () => void;
+  tap?(listener: (event: AgentEvent) => boolean): () => void;
   /** In pages; never the whole history at once. */
   read?(query: ReadQuery): AsyncIterable<Recorded>;
   /** The carrier's own place for dead letters. The bus keeps them in memory where there is none. */

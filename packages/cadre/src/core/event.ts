@@ -125,26 +125,41 @@ export function createEvent<Type extends string, Payload>(
   options?: EventOptions,
 ): AgentEvent<Type, Payload> {
   assertTopic(type);
+  return makeEvent(context, type, payload, options, context.source, context.version);
+}
+
+/**
+ * `createEvent` for a type that has been checked, and with a source and a version of its own: a bus
+ * needs no context for each of them.
+ */
+export function makeEvent<Type extends string, Payload>(
+  context: Pick<EventContext, "clock" | "random">,
+  type: Type,
+  payload: Payload,
+  options: EventOptions | undefined,
+  source: string,
+  version: string | undefined,
+): AgentEvent<Type, Payload> {
   const timestamp = context.clock.now();
   const id = options?.id ?? context.random.id(timestamp);
   const event = {
     id,
     type,
-    source: context.source,
+    source,
     timestamp,
     payload: toFrozenJson(payload) as Payload,
-    metadata: Object.freeze(makeMetadata(id, context, options)),
+    metadata: Object.freeze(makeMetadata(id, options, version)),
   };
   return Object.freeze(event);
 }
 
 function makeMetadata(
   id: string,
-  context: EventContext,
   options: EventOptions | undefined,
+  knownVersion: string | undefined,
 ): EventMetadata {
   const cause = options?.cause;
-  const version = options?.version ?? context.version ?? "1.0.0";
+  const version = options?.version ?? knownVersion ?? "1.0.0";
   const correlationId = options?.correlationId ?? cause?.metadata.correlationId ?? id;
   assertField("version", version);
   assertField("correlationId", correlationId);

@@ -26,6 +26,7 @@ import type {
 import { systemClock, type Clock } from "../core/clock.ts";
 import type { DeliveredWork, UnitOfWork } from "../core/commit.ts";
 import { CadreError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
 import { checkOptions, numberBetween, someFunction } from "../core/options.ts";
 import { someObject, wholeNumber, type OptionRules } from "../core/options.ts";
 import { SeededRandom } from "../core/random.ts";
@@ -218,11 +219,11 @@ async function open(transport: Transport, faults: Faults, spec: ConsumeSpec): Pr
 function tap(
   transport: Transport,
   faults: Faults,
-  listener: (recorded: Recorded) => boolean,
+  listener: (event: AgentEvent) => boolean,
 ): () => void {
-  return transport.tap!((recorded) => {
+  return transport.tap!((event) => {
     if (faults.draw("drop")) return true; // it was on its way to somebody
-    return listener(recorded);
+    return listener(event);
   });
 }
 

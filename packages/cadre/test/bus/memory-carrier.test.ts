@@ -255,13 +255,13 @@ test("a listener sees events in order, also its own, before publish resolves", a
   const { transport, event } = setUp();
   const seen: unknown[] = [];
   const publishing: Promise<unknown>[] = [];
-  const end = transport.tap!((recorded) => {
-    seen.push(["first", recorded.event?.payload]);
-    if (recorded.event?.payload === 1) publishing.push(transport.publish(outgoing([event(2)])));
+  const end = transport.tap!((shown) => {
+    seen.push(["first", shown.payload]);
+    if (shown.payload === 1) publishing.push(transport.publish(outgoing([event(2)])));
     return true;
   });
-  transport.tap!((recorded) => {
-    seen.push(["second", recorded.event?.payload]);
+  transport.tap!((shown) => {
+    seen.push(["second", shown.payload]);
     return true;
   });
   const published = transport.publish(outgoing([event(1)]));
@@ -285,7 +285,7 @@ test("an event is unroutable when no group, no broadcast and no listener takes i
     return result?.ok === true && result.unroutable === true;
   };
   assert.equal(await isUnroutable(event()), true);
-  transport.tap!((recorded) => recorded.event?.type === "news.made");
+  transport.tap!((shown) => shown.type === "news.made");
   assert.equal(await isUnroutable(event()), true);
   assert.equal(await isUnroutable(event({}, { type: "news.made" })), false);
   await transport.open(group());
