@@ -19,7 +19,10 @@ import type { StrandedWork } from "./work-version.ts";
 
 export interface CadreOptions {
   readonly agents?: readonly AnyAgent[];
-  /** A store, or a URL: `memory:`, `sqlite:./team.db`. @default "memory:" */
+  /**
+   * A store, or a URL: `memory:`, `sqlite:./team.db`, `postgres://localhost/team`. @default
+   * "memory:"
+   */
   readonly store?: EventStore | string;
   /** A transport, or a URL. @default the store's own log where it has one, else "memory:" */
   readonly bus?: Transport | string;

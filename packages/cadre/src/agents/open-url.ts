@@ -21,7 +21,9 @@ export interface OpenedStore {
   close(): Promise<void>;
 }
 
-/** `memory:`, `sqlite:PATH`. @throws {CadreError} INVALID_OPTION for another scheme */
+/**
+ * `memory:`, `sqlite:PATH`, `postgres://…`. @throws {CadreError} INVALID_OPTION for another scheme
+ */
 export async function openStore(url: string, context: OpenContext): Promise<OpenedStore> {
   if (url === "memory:") {
     const store = memoryStore({ clock: context.clock });
@@ -31,12 +33,16 @@ export async function openStore(url: string, context: OpenContext): Promise<Open
     const { openSqlite } = await import("../drivers/sqlite/index.ts");
     return openSqlite(url, context);
   }
-  throw unknownScheme("store", url, "memory:, sqlite:PATH");
+  if (isPostgres(url)) {
+    const { openPostgres } = await import("../drivers/postgres/index.ts");
+    return openPostgres(url, context);
+  }
+  throw unknownScheme("store", url, "memory:, sqlite:PATH, postgres://HOST:PORT/DATABASE");
 }
 
 /**
- * `memory:`, `sqlite:PATH`, `nats://HOST:PORT`. @throws {CadreError} INVALID_OPTION for another
- * scheme
+ * `memory:`, `sqlite:PATH`, `postgres://…`, `nats://HOST:PORT`. @throws {CadreError} INVALID_OPTION
+ * for another scheme
  */
 export async function openTransport(url: string, context: OpenContext): Promise<Transport> {
   if (url === "memory:") return memory({ clock: context.clock });
@@ -44,11 +50,21 @@ export async function openTransport(url: string, context: OpenContext): Promise<
     const { sqlite } = await import("../drivers/sqlite/index.ts");
     return sqlite(url, context); // opens the file at first use, and closes it with the transport
   }
+  if (isPostgres(url)) {
+    const { postgres } = await import("../drivers/postgres/index.ts");
+    return postgres(url, context); // connects at first use, and closes with the transport
+  }
   if (url.startsWith("nats:") || url.startsWith("tls:")) {
     const { nats } = await import("../drivers/nats/index.ts");
     return nats(url, context);
   }
-  throw unknownScheme("bus", url, "memory:, sqlite:PATH, nats://HOST:PORT");
+  throw unknownScheme("bus", url, `memory:, sqlite:PATH, ${places}`);
+}
+
+const places = "postgres://HOST:PORT/DATABASE, nats://HOST:PORT";
+
+function isPostgres(url: string): boolean {
+  return /^postgres(?:ql)?:/.test(url);
 }
 
 function unknownScheme(option: string, value: string, known: string): CadreError {

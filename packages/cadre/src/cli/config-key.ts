@@ -46,14 +46,17 @@ function url(schemes: RegExp, expected: string): OptionRule {
 
 export const configKeys: Readonly<Record<keyof CadreConfig, ConfigKey>> = {
   store: {
-    ...url(/^(?:memory:$|sqlite:.)/, 'a URL: "memory:" or "sqlite:PATH"'),
+    ...url(
+      /^(?:memory:$|sqlite:.|postgres(?:ql)?:\/\/.)/,
+      'a URL: "memory:", "sqlite:PATH" or "postgres://HOST:PORT/DATABASE"',
+    ),
     variable: "CADRE_STORE",
     read: asIs,
   },
   bus: {
     ...url(
-      /^(?:memory:$|sqlite:.|(?:nats|tls|kafka):\/\/.)/,
-      'a URL: "memory:", "sqlite:PATH", "nats://HOST:PORT" or "kafka://HOST:PORT"',
+      /^(?:memory:$|sqlite:.|(?:postgres|postgresql|nats|tls|kafka):\/\/.)/,
+      'a URL: "memory:", "sqlite:PATH", "postgres://HOST:PORT/DATABASE", "nats://HOST:PORT" or "kafka://HOST:PORT"',
     ),
     variable: "CADRE_BUS",
     read: asIs,

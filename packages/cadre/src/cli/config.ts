@@ -13,10 +13,11 @@ import { legacyBus } from "./legacy-config.ts";
 
 /** What a `cadre.config.ts` may say. `startCadre` takes all of it as its options. */
 export interface CadreConfig {
-  /** A store, or a URL: `memory:`, `sqlite:./team.db`. */
+  /** A store, or a URL: `memory:`, `sqlite:./team.db`, `postgres://localhost/team`. */
   readonly store?: EventStore | string;
   /**
-   * A transport, or a URL: `memory:`, `sqlite:./team.db`, `nats://localhost:4222`. @default the
+   * A transport, or a URL: `memory:`, `sqlite:./team.db`, `postgres://localhost/team`,
+   * `nats://localhost:4222`. @default the
    * store's own log
    */
   readonly bus?: Transport | string;

@@ -103,7 +103,7 @@ test("an impossible value names key, value, place and what is allowed", async (c
       "CADRE_ORCHESTRATOR",
       /true or false/,
     ],
-    [{ CADRE_STORE: "postgres://x" }, "store", "postgres://x", "CADRE_STORE", /sqlite:PATH/],
+    [{ CADRE_STORE: "mysql://x" }, "store", "mysql://x", "CADRE_STORE", /sqlite:PATH/],
     [{ CADRE_BUS: "team.db" }, "bus", "team.db", "CADRE_BUS", /nats:\/\//],
     [{ CADRE_LEASE_MS: "3000" }, "leaseMs", 3_000, "CADRE_LEASE_MS", /at least 4000/],
     [

@@ -6,7 +6,10 @@ import { nearestName } from "../../core/options.ts";
 /** Adds the flags that say which store and bus a command works on. */
 export function homeFlags(command: Command): Command {
   return command
-    .option("--store <url>", "the store: sqlite:PATH (preset: sqlite:.cadre/team.db)")
+    .option(
+      "--store <url>",
+      "the store: sqlite:PATH or postgres://HOST/DATABASE (preset: sqlite:.cadre/team.db)",
+    )
     .option("--bus <url>", "the bus, where it is not the store's own log: nats://HOST:PORT");
 }
 
