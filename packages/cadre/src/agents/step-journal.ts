@@ -119,7 +119,6 @@ export class StepJournal {
       return (known.status === "skipped" ? (known.result ?? null) : known.result) as Result;
     }
     if (this.#mode !== "forward") return never();
-    await this.flush();
     const running = this.#run(call, inputHash, known).finally(() => this.#inFlight.delete(running));
     this.#inFlight.add(running);
     return running;
@@ -312,11 +311,15 @@ export class StepJournal {
   ): Promise<Result> {
     const { options } = call;
     const policy = options.after ?? (options.undo ? "ask" : "retry");
-    if (known?.status === "begun" && !known.mayRepeat) {
+    const isInDoubt = known?.status === "begun" && !known.mayRepeat;
+    if (!isInDoubt && (policy !== "retry" || options.undo || options.pivot)) {
+      this.#push("step.intent", this.#fieldsOf(call, inputHash));
+    }
+    // One write for the receipts of earlier steps and the intent of this one.
+    await this.flush();
+    if (isInDoubt) {
       const settled = await this.#resolveDoubt(call, policy);
       if (settled) return this.#receipt(call, inputHash, settled);
-    } else if (policy !== "retry" || options.undo || options.pivot) {
-      await this.#sink.append([this.make("step.intent", this.#fieldsOf(call, inputHash))]);
     }
     const result = await this.#attempts(call, inputHash);
     return this.#receipt(call, inputHash, { result });
