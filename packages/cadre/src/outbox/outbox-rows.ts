@@ -43,6 +43,9 @@ const rowColumns = "position, id, type, event_key, event, attempts";
 const candidatesPerHead = 4; // other relays lock some of them at the same moment
 const nearRows = 4_096; // looked through first: a backlog of a million is not read at each claim
 const rowsPerDelete = 128;
+const sqliteBusy = 5; // https://sqlite.org/rescode.html
+const busyPauseMs = 5;
+const maxBusyMs = 10_000; // longer than anybody should hold a SQLite file
 
 export class OutboxRows {
   readonly #db: SqlDatabase;
@@ -59,22 +62,63 @@ export class OutboxRows {
   async claim(request: ClaimRequest): Promise<Claim | undefined> {
     const candidates = await this.#heads(request.maxHeads * candidatesPerHead);
     if (candidates.length === 0) return undefined;
+    if (this.#db.dialect === "sqlite") return this.#claimBySteps(request, candidates);
     return this.#db.transaction(async (tx) => {
       const heads = await this.#lock(tx, candidates, request.maxHeads);
       if (heads.length === 0) return undefined;
       const rows = [...heads, ...(await this.#followers(tx, heads, request))];
-      rows.sort((left, right) => left.position - right.position);
-      const { marks, params } = listOf(rows.map(({ position }) => position));
-      const { changes } = await this.#run(
-        tx,
-        `UPDATE ${this.#table} SET claim = ?, claimed_until = ${this.#now()} + ${request.leaseMs}
-          WHERE state = 'waiting' AND position IN (${marks})`,
-        [request.token, ...params],
-      );
-      // Somebody skipped or edited one of them meanwhile: the next look sees it as it is.
-      if (changes !== rows.length) throw new ClaimRaced();
-      return { token: request.token, rows };
+      if (!(await this.#take(tx, request, rows))) throw new ClaimRaced();
+      return { token: request.token, rows: rows.toSorted(byPosition) };
     });
+  }
+
+  /**
+   * Without a transaction: it would stay open over several turns of the loop, and another
+   * connection of this process would wait for it without letting it end.
+   */
+  async #claimBySteps(
+    request: ClaimRequest,
+    candidates: readonly number[],
+  ): Promise<Claim | undefined> {
+    const { token, leaseMs, maxHeads } = request;
+    const { marks, params } = listOf(candidates);
+    const { changes } = await this.#run(
+      this.#db,
+      `UPDATE ${this.#table} SET claim = ?, claimed_until = ${this.#now()} + ${leaseMs}
+        WHERE position IN (SELECT position FROM ${this.#table}
+          WHERE position IN (${marks}) AND ${this.#free()} ORDER BY position LIMIT ${maxHeads})`,
+      [token, ...params],
+    );
+    if (changes === 0) return undefined;
+    const claimed = await this.#run(
+      this.#db,
+      `SELECT ${rowColumns} FROM ${this.#table}
+        WHERE position IN (${marks}) AND claim = ? ORDER BY position`,
+      [...params, token],
+    );
+    const heads = claimed.rows.map(outboxRow);
+    const followers = await this.#followers(this.#db, heads, request);
+    if (followers.length > 0 && !(await this.#take(this.#db, request, followers))) {
+      await this.release(token, [...heads, ...followers]);
+      throw new ClaimRaced();
+    }
+    return { token, rows: [...heads, ...followers].toSorted(byPosition) };
+  }
+
+  /** False when somebody skipped one of them meanwhile: the next look sees it as it is. */
+  async #take(
+    client: SqlClient,
+    { token, leaseMs }: ClaimRequest,
+    rows: readonly OutboxRow[],
+  ): Promise<boolean> {
+    const { marks, params } = listOf(rows.map(({ position }) => position));
+    const { changes } = await this.#run(
+      client,
+      `UPDATE ${this.#table} SET claim = ?, claimed_until = ${this.#now()} + ${leaseMs}
+        WHERE state = 'waiting' AND position IN (${marks})`,
+      [token, ...params],
+    );
+    return changes === rows.length;
   }
 
   /** Owns the claim for `leaseMs` from now. False when some of it was lost. */
@@ -136,7 +180,8 @@ export class OutboxRows {
 
   /** Deletes up to `limit` rows that are done for `keepMs`; returns how many. */
   async clean(keepMs: number, limit: number): Promise<number> {
-    const { rows } = await this.#db.query(
+    const { rows } = await this.#run(
+      this.#db,
       `SELECT position FROM ${this.#table}
         WHERE state IN ('published', 'skipped') AND done_at <= ${this.#now()} - ${keepMs}
         ORDER BY position LIMIT ${limit}`,
@@ -159,7 +204,8 @@ export class OutboxRows {
   }
 
   async #headsAmong(window: string, limit: number): Promise<readonly number[]> {
-    const { rows } = await this.#db.query(
+    const { rows } = await this.#run(
+      this.#db,
       `SELECT mine.position AS position FROM (
           SELECT position, event_key, due_at, claimed_until FROM ${this.#table}
             WHERE state = 'waiting' ORDER BY position ${window}) mine
@@ -176,13 +222,11 @@ export class OutboxRows {
   /** Locks those heads that are still free. A head cannot stop being one but by being done. */
   async #lock(tx: SqlClient, candidates: readonly number[], limit: number): Promise<OutboxRow[]> {
     const { marks, params } = listOf(candidates);
-    const lock = tx.dialect === "sqlite" ? "" : "FOR UPDATE SKIP LOCKED";
     const { rows } = await this.#run(
       tx,
       `SELECT ${rowColumns} FROM ${this.#table}
-        WHERE position IN (${marks}) AND state = 'waiting' AND due_at <= ${this.#now()}
-          AND claimed_until <= ${this.#now()}
-        ORDER BY position LIMIT ${limit} ${lock}`,
+        WHERE position IN (${marks}) AND ${this.#free()}
+        ORDER BY position LIMIT ${limit} FOR UPDATE SKIP LOCKED`,
       params,
     );
     return rows.map(outboxRow);
@@ -223,17 +267,39 @@ export class OutboxRows {
     return followers;
   }
 
-  #run(
+  async #run(
     client: SqlClient,
     sql: string,
-    params: readonly SqlValue[],
+    params: readonly SqlValue[] = [],
   ): ReturnType<SqlClient["query"]> {
-    return client.query(inDialect(client.dialect, sql), params);
+    const text = inDialect(client.dialect, sql);
+    for (let waitedMs = 0; ; waitedMs += busyPauseMs) {
+      try {
+        return await client.query(text, params);
+      } catch (error) {
+        if (!isBusy(error) || waitedMs >= maxBusyMs) throw error;
+        await this.#clock.sleep(busyPauseMs);
+      }
+    }
+  }
+
+  #free(): string {
+    return `state = 'waiting' AND due_at <= ${this.#now()} AND claimed_until <= ${this.#now()}`;
   }
 
   #now(): string {
     return nowSql(this.#db, this.#clock);
   }
+}
+
+/** SQLite's file is locked by another connection; nothing was done. */
+function isBusy(error: unknown): boolean {
+  if (!(error instanceof Error) || !("errcode" in error)) return false;
+  return (Number(error.errcode) & 0xff) === sqliteBusy;
+}
+
+function byPosition(left: OutboxRow, right: OutboxRow): number {
+  return left.position - right.position;
 }
 
 /**
