@@ -33,6 +33,7 @@ import type { Settings } from "./postgres-options.ts";
 import { fromPosition, toRecorded } from "./recorded.ts";
 import { SettleDesk } from "./settle-desk.ts";
 import { PostgresUnitOfWork } from "./unit-of-work.ts";
+import { WakeIntake } from "./wake-intake.ts";
 
 const unlimited = Number.MAX_SAFE_INTEGER; // JSON, and so the table of guarantees, has no infinity
 const giveBackMs = 5_000; // a server that is down is not waited for any longer when closing
@@ -66,6 +67,7 @@ export class PostgresTransport implements Transport {
   readonly #log: Log;
   readonly #parts: HubParts;
   readonly #tail: LogTail;
+  readonly #wake: WakeIntake;
   readonly #closesLog: boolean;
   readonly #hubs = new Map<number, GroupHub>();
   readonly #intakes = new Set<Intake>();
@@ -87,9 +89,10 @@ export class PostgresTransport implements Transport {
       owner,
       desk: new SettleDesk(connection, owner),
       nextToken: () => (this.#claims += 1),
-      listen: (group, wake) => this.#listen(group, wake),
+      listen: (group, wake) => this.#wake.listen(wake, group),
     };
     this.#tail = new LogTail(connection);
+    this.#wake = new WakeIntake(log);
     this.deadLetters = new PostgresDeadLetters(() => this.#ready());
     this.unitOfWork = new PostgresUnitOfWork(log, owner);
     log.beforeClose(() => this.#end());
@@ -116,11 +119,18 @@ export class PostgresTransport implements Transport {
   async open(spec: ConsumeSpec): Promise<Intake> {
     for (const pattern of spec.patterns) assertPattern(pattern);
     await this.#ready();
-    const onClose = (): void => void this.#intakes.delete(intake);
-    const intake: Intake =
-      spec.mode === "broadcast"
-        ? await this.#broadcast(spec, onClose)
-        : new GroupIntake(this.#hub(await this.#join(spec)), spec.leaseMs, onClose);
+    const stopListening = this.#wake.open();
+    const onClose = (): void => {
+      stopListening();
+      this.#intakes.delete(intake);
+    };
+    let intake: Intake;
+    try {
+      intake = await this.#openIntake(spec, onClose);
+    } catch (error) {
+      stopListening();
+      throw error;
+    }
     this.#intakes.add(intake);
     return intake;
   }
@@ -189,19 +199,6 @@ export class PostgresTransport implements Transport {
     await connection.query(`SELECT ${settings.schema}.give_back($1, $2)`, values);
   }
 
-  /** Commits, and what is settled in the group by others. */
-  #listen(group: number, wake: () => void): () => void {
-    const ends = [
-      this.#log.wake.listen(wake),
-      this.#log.wake.notice((notice) => {
-        if (notice === `group ${group}`) wake();
-      }),
-    ];
-    return () => {
-      for (const end of ends) end();
-    };
-  }
-
   /** One try: whoever asks wants to know how it is now. */
   async #ping(): Promise<void> {
     const { client, session } = await this.#log.connection.keep();
@@ -218,6 +215,11 @@ export class PostgresTransport implements Transport {
     yield* readRows(await this.#ready(), query);
   }
 
+  async #openIntake(spec: ConsumeSpec, onClose: () => void): Promise<Intake> {
+    if (spec.mode === "broadcast") return this.#broadcast(spec, onClose);
+    return new GroupIntake(this.#hub(await this.#join(spec)), spec.leaseMs, onClose);
+  }
+
   async #join(spec: ConsumeSpec): Promise<Group> {
     const group = await joinGroup(this.#log.connection, spec);
     this.#assertOpen();
@@ -225,14 +227,14 @@ export class PostgresTransport implements Transport {
   }
 
   async #broadcast(spec: ConsumeSpec, onClose: () => void): Promise<Intake> {
-    const { connection, settings, wake } = this.#log;
+    const { connection, settings } = this.#log;
     const { sql, values } = startSql(settings.schema, spec.from, 1);
     const start = Number(await connection.value(`SELECT ${sql}`, values));
     this.#assertOpen();
     const parts = {
       connection,
       tail: this.#tail,
-      listen: (ring: () => void) => wake.listen(ring),
+      listen: (ring: () => void) => this.#wake.listen(ring),
       onClose,
     };
     return new BroadcastIntake(parts, spec, start);

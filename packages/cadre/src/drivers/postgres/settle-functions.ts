@@ -6,11 +6,15 @@
  * claim locks it, so that no event waits behind one that has just been acked. No transaction locks
  * two groups, but for a commit's, of which there is one at a time: nobody waits in a circle.
  */
+import { byIndex } from "./claim-functions.ts";
+
 const settle = `
 CREATE FUNCTION $S.settle(
   in_owner bigint, in_groups bigint[], in_places bigint[], in_copies integer[], in_tokens bigint[],
   in_kinds text[], in_delays bigint[], in_relaxed boolean, in_channel text
-) RETURNS TABLE (item integer) LANGUAGE plpgsql SET enable_seqscan = off AS $$
+) RETURNS TABLE (item integer) LANGUAGE plpgsql
+${byIndex}
+AS $$
 #variable_conflict use_column
 DECLARE
   at_ms bigint;
@@ -78,7 +82,9 @@ const extend = `
 CREATE FUNCTION $S.extend(
   in_owner bigint, in_groups bigint[], in_places bigint[], in_copies integer[], in_tokens bigint[],
   in_leases bigint[]
-) RETURNS TABLE (item integer) LANGUAGE plpgsql SET enable_seqscan = off AS $$
+) RETURNS TABLE (item integer) LANGUAGE plpgsql
+${byIndex}
+AS $$
 #variable_conflict use_column
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
@@ -130,7 +136,9 @@ const direct = `
 CREATE FUNCTION $S.direct(
   in_group text, in_place bigint, in_attempt integer, in_rank smallint,
   in_deliver_at double precision, in_own text, in_channel text
-) RETURNS boolean LANGUAGE plpgsql SET enable_seqscan = off AS $$
+) RETURNS boolean LANGUAGE plpgsql
+${byIndex}
+AS $$
 DECLARE
   g $S.groups;
   at_ms bigint;
