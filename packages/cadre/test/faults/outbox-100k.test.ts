@@ -113,7 +113,7 @@ async function consume(
 ): Promise<{ handled: number; duplicates: number; keys: Map<string, number> }> {
   const inbox = createInbox();
   await inbox.setup(client);
-  const transport = nats(broker.url);
+  const transport = nats(broker.url, { dedupeMs: 100 });
   const keys = new Map<string, number>();
   const figures = { handled: 0, duplicates: 0, keys };
   const check = ({ event }: { readonly event: AgentEvent }): void => {
