@@ -32,7 +32,7 @@ export interface PublisherParts {
 }
 
 /** What became of an event that was not refused. */
-interface Sent {
+export interface Sent {
   readonly unroutable?: boolean;
 }
 
@@ -137,7 +137,7 @@ export class Publisher {
     try {
       this.assertOpen();
       const event = this.create(type, payload, checkPublishOptions(options));
-      if (!this.#sendNow(event)) return this.#sendThenGive(event);
+      if (!this.sendNow(event)) return this.#sendThenGive(event);
       const { fairness } = this.#parts;
       return fairness.spend() ? fairness.turn().then(() => event) : Promise.resolve(event);
     } catch (error) {
@@ -157,7 +157,7 @@ export class Publisher {
   }
 
   /** Sends on the direct path, if there is one and nothing is in the way. */
-  #sendNow(event: AgentEvent): Sent | undefined {
+  sendNow(event: AgentEvent): Sent | undefined {
     const { middleware, broadcasts } = this.#parts;
     return middleware.observesPublish || broadcasts.pressed ? undefined : this.#handOverNow(event);
   }
@@ -202,6 +202,11 @@ export class Publisher {
     const { transport, maxHandlerBacklog } = this.#parts;
     const batch = events.map((event): Outgoing => ({ event, excess: maxHandlerBacklog }));
     for (const result of await this.#handOver(transport, batch)) this.#count(result);
+  }
+
+  /** `sendRaw` of an event for everybody on the direct path; false when it cannot go there. */
+  sendRawNow(event: AgentEvent): boolean {
+    return this.#handOverNow(event) !== undefined;
   }
 
   /** Sends one thing as it is: what the bus says for itself, and deliveries to one group. */

@@ -6,27 +6,23 @@
  *     └──reply.<instance>, target = instance───┘       matched by the reply's cause
  *
  * One reply topic and one subscription for each bus; a request costs an entry in a map and a place
- * in a list of deadlines. A reply that nobody waits for is counted. A request whose asker gave up
- * is told to the responders as `request.cancelled`.
+ * in a list of deadlines. On a carrier within the process, a responder that answers at once has
+ * answered before `request` returns. A reply that nobody waits for is counted. A request whose
+ * asker gave up is told to the responders as `request.cancelled`.
  */
 import type { Clock } from "../core/clock.ts";
 import { CadreError, describeError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import { checkOptions, someSignal, wholeNumber, type OptionRules } from "../core/options.ts";
-import type { Delivery, GatherOptions, Handler, PublishOptions, Responder } from "./bus.ts";
-import type { Deadline, Deadlines } from "./deadline-queue.ts";
+import type { Delivery, GatherOptions, Handler, Responder } from "./bus.ts";
+import type { Deadlines } from "./deadline-queue.ts";
 import { RunningDelivery } from "./delivery.ts";
 import type { ErrorChannel } from "./error-channel.ts";
-import { cancelType, isFailure, replyPrefix, failureMark, type ReplyFailure } from "./reply.ts";
+import { isPromise } from "./handler-run.ts";
+import { failureOf, ManyReplies, OneReply, PendingRequest, type Asker } from "./pending-request.ts";
+import { cancelType, failureMark, replyPrefix, type ReplyFailure } from "./reply.ts";
 import { publishRules } from "./publish-options.ts";
-import type { Publisher } from "./publisher.ts";
-
-interface Pending {
-  readonly type: string;
-  readonly deadline: Deadline;
-  readonly reply: (event: AgentEvent) => void;
-  readonly fail: (error: unknown) => void;
-}
+import type { Publisher, Sent } from "./publisher.ts";
 
 export interface RequestsParts {
   readonly instance: string;
@@ -52,88 +48,72 @@ const rules: OptionRules<GatherOptions> = {
 
 export class Requests {
   readonly #parts: RequestsParts;
-  readonly #pending = new Map<string, Pending>();
+  readonly #replyTo: string;
+  readonly #pending = new Map<string, PendingRequest>();
   readonly #answering = new Map<string, (reason: unknown) => void>();
   readonly #cancelled = new Set<string>();
   #listening: Promise<void> | undefined;
+  #isListening = false;
   #hearing: Promise<void> | undefined;
   lateReplies = 0;
 
   constructor(parts: RequestsParts) {
     this.#parts = parts;
+    this.#replyTo = replyPrefix + parts.instance;
   }
 
   get size(): number {
     return this.#pending.size;
   }
 
-  async request(type: string, payload: unknown, options: GatherOptions = {}): Promise<AgentEvent> {
-    checkOptions("request", options, rules);
-    const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
-    const event = await this.#prepare(type, payload, options, timeoutMs);
+  request(type: string, payload: unknown, options: GatherOptions = {}): Promise<AgentEvent> {
     return new Promise((resolve, reject) => {
-      const end = this.#track(event, timeoutMs, {
-        reply: (reply) => {
-          end();
-          if (isFailure(reply)) reject(failureOf(type, reply));
-          else resolve(reply);
-        },
-        fail: (error) => {
-          end();
-          reject(error);
-        },
-        timeout: () => timeoutError(type, timeoutMs),
-        signal: options.signal,
-      });
+      const asker = new OneReply(type, resolve, reject);
+      this.#ask("request", asker, type, payload, options);
     });
   }
 
-  async gather(
+  gather(
     type: string,
     payload: unknown,
     options: GatherOptions = {},
   ): Promise<readonly AgentEvent[]> {
-    checkOptions("gather", options, rules);
-    const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
-    const event = await this.#prepare(type, payload, options, timeoutMs);
-    const replies: AgentEvent[] = [];
     return new Promise((resolve, reject) => {
-      const end = this.#track(event, timeoutMs, {
-        reply: (reply) => {
-          if (isFailure(reply)) this.#reportFailure(type, reply);
-          else replies.push(reply);
-          if (replies.length !== options.max) return;
-          end();
-          resolve(replies);
-        },
-        fail: (error) => {
-          end();
-          reject(error);
-        },
-        // The time being over is how a gathering ends.
-        timeout: () => undefined,
-        onTimeout: () => resolve(replies),
-        signal: options.signal,
-      });
+      const onFailure = (reply: AgentEvent): void => this.#reportFailure(type, reply);
+      const asker = new ManyReplies(options.max, onFailure, resolve, reject);
+      this.#ask("gather", asker, type, payload, options);
     });
   }
 
   /** The handler that answers with what `responder` returns, or with its error. */
   answer(responder: Responder): Handler {
-    return async (event, delivery) => {
-      if (this.#cancelled.has(event.id)) return;
-      this.#answering.set(event.id, (reason) => abortDelivery(delivery, reason));
+    return (event, delivery) => {
+      if (this.#isCancelled(event)) return undefined;
+      let answer: unknown;
       try {
-        const answer: unknown = await responder(event, delivery);
-        if (!this.#cancelled.has(event.id)) await this.#reply(event, answer ?? null);
+        answer = responder(event, delivery);
+        if (!isPromise(answer)) return this.#reply(event, answer ?? null);
       } catch (error) {
-        if (this.#cancelled.has(event.id)) return;
-        if (isCadreError(error, "RETRYABLE")) throw error;
-        await this.#replyFailure(event, error);
-      } finally {
-        this.#answering.delete(event.id);
+        return this.#replyFailure(event, error);
       }
+      return this.#answerLater(event, delivery, answer);
     };
+  }
+
+  async #answerLater(
+    event: AgentEvent,
+    delivery: Delivery,
+    answer: PromiseLike<unknown>,
+  ): Promise<void> {
+    this.#answering.set(event.id, (reason) => abortDelivery(delivery, reason));
+    try {
+      const payload = (await answer) ?? null;
+      if (!this.#isCancelled(event)) await this.#reply(event, payload);
+    } catch (error) {
+      if (!this.#isCancelled(event)) await this.#replyFailure(event, error);
+    } finally {
+      this.#answering.delete(event.id);
+    }
   }
 
   /** Before the first responder: hears of requests whose asker gave up. */
@@ -147,7 +127,7 @@ export class Requests {
     const count = this.#pending.size;
     for (const pending of this.#pending.values()) {
       pending.fail(
-        new CadreError("CLOSED", `The bus closed before "${pending.type}" was answered.`, {
+        new CadreError("CLOSED", `The bus closed before "${pending.event.type}" was answered.`, {
           what: "bus",
         }),
       );
@@ -155,70 +135,69 @@ export class Requests {
     return count;
   }
 
-  async #prepare(
-    type: string,
-    payload: unknown,
-    options: GatherOptions,
-    timeoutMs: number,
-  ): Promise<AgentEvent> {
-    const { publisher, instance, clock } = this.#parts;
+  /** Checks the request and makes it; it is sent once the reply topic is listened to. */
+  #ask(where: string, asker: Asker, type: string, payload: unknown, options: GatherOptions): void {
+    checkOptions(where, options, rules);
+    const { publisher, clock } = this.#parts;
+    const { signal, timeoutMs = defaultTimeoutMs } = options;
     publisher.assertOpen();
-    options.signal?.throwIfAborted();
-    const replyTo = replyPrefix + instance;
-    const { timeoutMs: _time, signal: _signal, max: _max, ...rest } = options;
+    signal?.throwIfAborted();
     const deadlineAt = clock.now() + timeoutMs;
+    // What only a request has among its options, the event takes no notice of.
     const event = publisher.create(type, payload, {
-      ...(rest satisfies PublishOptions),
-      replyTo,
-      expiresAt: Math.min(deadlineAt, rest.expiresAt ?? deadlineAt),
+      ...options,
+      replyTo: this.#replyTo,
+      expiresAt: Math.min(deadlineAt, options.expiresAt ?? deadlineAt),
     });
-    this.#listening ??= this.#parts.open(replyTo, (reply) => this.#onReply(reply));
-    await this.#listening;
-    return event;
+    const pending = new PendingRequest(event, timeoutMs, asker, this.#onEnd);
+    if (this.#isListening) this.#send(pending, signal);
+    else void this.#sendListening(pending, signal);
   }
 
-  /** Files the request, sends it, and watches its signal. Returns what ends it. */
-  #track(
-    event: AgentEvent,
-    timeoutMs: number,
-    on: {
-      readonly reply: (reply: AgentEvent) => void;
-      readonly fail: (error: unknown) => void;
-      readonly timeout: () => unknown;
-      readonly onTimeout?: () => void;
-      readonly signal: AbortSignal | undefined;
-    },
-  ): () => void {
-    const { deadlines, publisher, reportsUnroutable } = this.#parts;
-    const onAbort = (): void => {
-      on.fail(cancelledError(event.type, on.signal?.reason));
-      void this.#tellCancelled(event);
-    };
-    const deadline = deadlines.add(timeoutMs, () => {
-      end();
-      if (on.onTimeout) on.onTimeout();
-      else on.fail(on.timeout());
-    });
-    const end = (): void => {
-      deadline.cancel();
-      this.#pending.delete(event.id);
-      on.signal?.removeEventListener("abort", onAbort);
-    };
-    this.#pending.set(event.id, { type: event.type, deadline, reply: on.reply, fail: on.fail });
-    on.signal?.addEventListener("abort", onAbort, { once: true });
-    publisher.send(event).then(
-      (sent) => {
-        if (reportsUnroutable && sent.unroutable) on.fail(noResponder(event.type));
-      },
-      (error: unknown) => on.fail(error),
-    );
-    return end;
+  async #sendListening(pending: PendingRequest, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      this.#listening ??= this.#parts.open(this.#replyTo, (reply) => this.#onReply(reply));
+      await this.#listening;
+      this.#isListening = true;
+      this.#send(pending, signal);
+    } catch (error) {
+      pending.fail(error);
+    }
+  }
+
+  /** Files the request, sends it, and watches its signal. */
+  #send(pending: PendingRequest, signal: AbortSignal | undefined): void {
+    const { deadlines, publisher } = this.#parts;
+    const { event } = pending;
+    this.#pending.set(event.id, pending);
+    deadlines.start(pending.timeoutMs, pending.deadline);
+    if (signal) pending.watch(signal, () => void this.#tellCancelled(event));
+    const sent = publisher.sendNow(event);
+    if (sent) this.#sent(pending, sent);
+    else {
+      publisher.send(event).then(
+        (later) => this.#sent(pending, later),
+        (error: unknown) => pending.fail(error),
+      );
+    }
+  }
+
+  #sent(pending: PendingRequest, { unroutable }: Sent): void {
+    if (unroutable && this.#parts.reportsUnroutable) pending.fail(noResponder(pending.event.type));
+  }
+
+  readonly #onEnd = (pending: PendingRequest): void => {
+    this.#pending.delete(pending.event.id);
+  };
+
+  #isCancelled(event: AgentEvent): boolean {
+    return this.#cancelled.size > 0 && this.#cancelled.has(event.id);
   }
 
   #onReply(reply: AgentEvent): void {
     if (reply.metadata.target !== this.#parts.instance) return;
     const pending = this.#pending.get(reply.metadata.causationId ?? "");
-    if (pending) pending.reply(reply);
+    if (pending) pending.take(reply);
     else this.lateReplies += 1;
   }
 
@@ -237,11 +216,25 @@ export class Requests {
     this.#answering.get(requestId)?.(error);
   }
 
-  async #reply(request: AgentEvent, payload: unknown): Promise<void> {
-    await this.#send(request, payload, {});
+  /** What it returns is to be awaited; nothing when the reply has been sent. */
+  #reply(request: AgentEvent, payload: unknown, isFailed = false): Promise<unknown> | undefined {
+    const { replyTo, key } = request.metadata;
+    if (replyTo === undefined) return undefined; // published, not asked: nobody waits for an answer
+    const { publisher } = this.#parts;
+    const target = replyTo.slice(replyPrefix.length);
+    const event = publisher.createUnchecked(replyTo, payload, {
+      cause: request,
+      target,
+      ...(key === undefined ? undefined : { key }),
+      ...(isFailed ? { extensions: { [failureMark]: "1" } } : undefined),
+    });
+    if (publisher.sendRawNow(event)) return undefined;
+    return publisher.sendRaw({ event, excess: Number.MAX_SAFE_INTEGER });
   }
 
-  async #replyFailure(request: AgentEvent, error: unknown): Promise<void> {
+  /** @throws {RetryableError} as it is: the request is tried again */
+  #replyFailure(request: AgentEvent, error: unknown): Promise<unknown> | undefined {
+    if (isCadreError(error, "RETRYABLE")) throw error;
     const { name, message, code } = describeError(error);
     const failure: ReplyFailure = { name, message, code: code ?? "HANDLER_FAILED" };
     this.#parts.errors.raise({
@@ -250,20 +243,7 @@ export class Requests {
       cause: error,
       event: request,
     });
-    await this.#send(request, failure, { extensions: { [failureMark]: "1" } });
-  }
-
-  async #send(request: AgentEvent, payload: unknown, options: PublishOptions): Promise<void> {
-    const { replyTo, key } = request.metadata;
-    if (replyTo === undefined) return; // published, not asked: nobody waits for an answer
-    const { publisher } = this.#parts;
-    const event = publisher.createUnchecked(replyTo, payload, {
-      cause: request,
-      target: replyTo.slice(replyPrefix.length),
-      ...(key === undefined ? {} : { key }),
-      ...options,
-    });
-    await publisher.sendRaw({ event, excess: Number.MAX_SAFE_INTEGER });
+    return this.#reply(request, failure, true);
   }
 
   async #tellCancelled(request: AgentEvent): Promise<void> {
@@ -301,32 +281,7 @@ function abortDelivery(delivery: Delivery, reason: unknown): void {
   if (delivery instanceof RunningDelivery) delivery.abort(reason);
 }
 
-function failureOf(type: string, reply: AgentEvent): CadreError<"REQUEST_FAILED"> {
-  const { code, message } = reply.payload as ReplyFailure;
-  return new CadreError("REQUEST_FAILED", `"${type}" was answered with ${code}: ${message}`, {
-    type,
-    code,
-    remote: reply.source,
-  });
-}
-
-function timeoutError(type: string, timeoutMs: number): CadreError<"TIMEOUT"> {
-  return new CadreError("TIMEOUT", `Nobody answered "${type}" within ${timeoutMs} ms.`, {
-    what: type,
-    timeoutMs,
-  });
-}
-
 function noResponder(type: string): CadreError<"NO_RESPONDER"> {
   const message = `Nobody is subscribed to "${type}", so nobody can answer it.`;
   return new CadreError("NO_RESPONDER", message, { type });
-}
-
-function cancelledError(type: string, reason: unknown): CadreError<"CANCELLED"> {
-  return new CadreError(
-    "CANCELLED",
-    `The request "${type}" was cancelled.`,
-    { what: type },
-    reason,
-  );
 }
