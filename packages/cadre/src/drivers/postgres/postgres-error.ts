@@ -35,6 +35,11 @@ const lostCodes = new Set([
 const lostWords =
   /connection (?:terminated|ended|error)|timeout (?:expired|exceeded)|not queryable|client was closed|socket (?:hang up|disconnected)|server closed/i;
 
+/** A certificate that does not hold, or a server without TLS: the next try ends the same. */
+function isTls(error: Error, code: string | undefined): boolean {
+  return /CERT|SELF_SIGNED|ERR_TLS|ERR_SSL/.test(code ?? "") || /SSL/.test(error.message);
+}
+
 /** The SQLSTATE, or the system's code, of what the client threw. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
@@ -44,6 +49,7 @@ export function codeOf(error: unknown): string | undefined {
 export function troubleOf(error: unknown): Trouble {
   if (!(error instanceof Error) || error instanceof CadreError) return "other";
   const code = codeOf(error);
+  if (isTls(error, code)) return "refused";
   if (code === undefined) {
     // Several addresses of one host name, each with its own failure.
     if (error instanceof AggregateError) return "lost";
@@ -68,7 +74,7 @@ export function storeError(error: unknown, shown: string, tried = 1): unknown {
       return new CadreError(
         "UNREACHABLE",
         `The PostgreSQL server at ${shown} refuses the connection: ${message}. ` +
-          "Fix the user, the password or the name of the database.",
+          "Fix the user, the password, the name of the database, or what the URL says of TLS.",
         { url: shown, tried },
         error,
       );
