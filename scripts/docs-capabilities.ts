@@ -1,6 +1,7 @@
 /** The table of docs/reference/capabilities.md, from what the transports declare. */
 import { type Capabilities, memory, type Transport } from "cadre";
 import { nats } from "cadre/nats";
+import { postgres } from "cadre/postgres";
 import { sqlite } from "cadre/sqlite";
 import { type MadePage, table, writeIfMain } from "./docs-pages.ts";
 
@@ -8,6 +9,7 @@ import { type MadePage, table, writeIfMain } from "./docs-pages.ts";
 const transports: readonly Transport[] = [
   memory(),
   sqlite("./team.db"),
+  postgres("postgres://localhost/team"),
   nats("nats://localhost:4222"),
 ];
 
