@@ -22,6 +22,12 @@ export type {
 export { builtinEvents, type BuiltinEvents } from "./core/builtin/registry.ts";
 export { fromLegacyName, legacyNames, toLegacyName } from "./core/builtin/legacy-names.ts";
 export type { EventRegistry, EventTypeInfo } from "./core/registry.ts";
+export {
+  compareSchemas,
+  type CompatibilityMode,
+  type SchemaChangeKind,
+  type SchemaFinding,
+} from "./core/schema-compatibility.ts";
 export type {
   CheckedPattern,
   EventMap,

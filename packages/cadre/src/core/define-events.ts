@@ -1,24 +1,21 @@
 import { CadreError } from "./errors.ts";
 import { withMetadata, type AgentEvent } from "./event.ts";
-import type {
-  EventDefinition,
-  EventDefinitions,
-  EventsOf,
-  JsonSchema,
-} from "./event-definition.ts";
+import type { EventDefinitions, EventsOf } from "./event-definition.ts";
 import type { EventMap } from "./event-types.ts";
 import { toFrozenJson } from "./json.ts";
-import { anything, checkOptions, nearestName, someObject, someText } from "./options.ts";
+import { nearestName } from "./options.ts";
 import { compilePattern, parsePattern } from "./pattern.ts";
-import {
-  isStandardSchema,
-  payloadCheck,
-  type CheckResult,
-  type PayloadCheck,
-} from "./payload-check.ts";
-import { compareVersions, fullVersion } from "./payload-version.ts";
+import type { CheckResult } from "./payload-check.ts";
 import type { EventRegistry, EventTypeInfo } from "./registry.ts";
-import { climb, readVersion, upcastSteps, type UpcastSteps } from "./upcasting.ts";
+import {
+  isNewer,
+  makeEntry,
+  readableVersion,
+  readMode,
+  type RegistryEntry as Entry,
+} from "./registry-entry.ts";
+import type { CompatibilityMode } from "./schema-compatibility.ts";
+import { climb } from "./upcasting.ts";
 
 export interface RegistryOptions<
   Base extends EventMap = EventMap,
@@ -35,6 +32,12 @@ export interface RegistryOptions<
    * name replaces its one.
    */
   readonly extends?: EventRegistry<Base>;
+  /**
+   * What is asked of a new version of a type against its `earlier` ones: `backward`, it reads what
+   * they wrote; `forward`, they read what it writes; `full`, both; `none`.
+   * @default "backward"
+   */
+  readonly compatibility?: CompatibilityMode;
 }
 
 /**
@@ -53,6 +56,8 @@ export interface RegistryOptions<
  *
  * @throws {CadreError} INVALID_PATTERN, when a key is no topic and no pattern
  * @throws {CadreError} INVALID_OPTION, when a version is none or an upcaster leads nowhere
+ * @throws {CadreError} INCOMPATIBLE_SCHEMA, when a version breaks with an earlier one in a way that
+ *   its `compatibility` forbids
  */
 export function defineEvents<
   const Definitions extends EventDefinitions,
@@ -62,14 +67,7 @@ export function defineEvents<
   definitions: Definitions,
   options: RegistryOptions<Base, Closed> = {},
 ): EventRegistry<EventsOf<Definitions, Base, Closed>> {
-  return new DefinedEvents(definitions, options.closed ?? true, options.extends);
-}
-
-interface Entry {
-  readonly info: EventTypeInfo;
-  readonly version: string;
-  readonly check: PayloadCheck | undefined;
-  readonly steps: UpcastSteps;
+  return new DefinedEvents(definitions, options);
 }
 
 interface Family {
@@ -89,12 +87,13 @@ class DefinedEvents implements EventRegistry {
   /** Where a type that is no exact key of ours belongs. */
   readonly #resolved = new Map<string, Entry | "base" | "none">();
 
-  constructor(definitions: EventDefinitions, closed: boolean, base: EventRegistry | undefined) {
-    this.closed = closed;
-    this.#base = base;
+  constructor(definitions: EventDefinitions, options: RegistryOptions) {
+    this.closed = options.closed ?? true;
+    this.#base = options.extends;
+    const compatibility = readMode("defineEvents", options.compatibility ?? "backward");
     for (const [type, definition] of Object.entries(definitions)) {
       const { literal, words } = parsePattern(type);
-      const entry = makeEntry(type, detailsOf(type, definition));
+      const entry = makeEntry(type, definition, compatibility);
       this.#own.set(type, entry);
       if (literal) continue;
       const plainWords = words.filter((word) => word !== "*" && word !== "#").length;
@@ -120,7 +119,7 @@ class DefinedEvents implements EventRegistry {
     if (owner === "none") return this.#validateUnknown(type, payload, version);
     if (version !== undefined && version !== owner.version) {
       const from = readableVersion(type, version, owner);
-      if (from !== owner.version) {
+      if (from !== owner.version && !isNewer(from, owner)) {
         throw new CadreError(
           "UNKNOWN_VERSION",
           `"${type}" is published in version ${owner.version} only, not in ${version}.`,
@@ -138,7 +137,7 @@ class DefinedEvents implements EventRegistry {
     if (owner === "base") return this.#base!.upcast(event);
     if (owner === "none" || event.metadata.version === owner.version) return event;
     const from = readableVersion(event.type, event.metadata.version, owner);
-    if (from === owner.version) return event;
+    if (from === owner.version || isNewer(from, owner)) return event;
     const payload = toFrozenJson(climb(event, from, owner.version, owner.steps));
     return withMetadata(Object.freeze({ ...event, payload }), { version: owner.version });
   }
@@ -188,55 +187,4 @@ function accepted(type: string, version: string, result: CheckResult): unknown {
     `The payload of "${type}" (version ${version}) does not fit its schema: ${shown.join("; ")}.`,
     { type, version, issues },
   );
-}
-
-/** The full version, which is the current one or one that leads to it. */
-function readableVersion(
-  type: string,
-  version: string,
-  { version: current, steps }: Entry,
-): string {
-  const full = fullVersion(version);
-  if (full !== undefined && (full === current || steps.has(full))) return full;
-  const newer = full !== undefined && compareVersions(full, current) > 0;
-  throw new CadreError(
-    "UNKNOWN_VERSION",
-    `"${type}" came in version ${version}, and this registry knows ${current}. ` +
-      (newer ? "Update this program." : `No upcaster leads on from ${version}.`),
-    { type, version },
-  );
-}
-
-const detailRules = {
-  schema: anything,
-  version: someText,
-  description: someText,
-  upcast: someObject,
-  accepts: anything,
-};
-
-/** A definition that is a schema itself, put in its place. */
-function detailsOf(type: string, definition: EventDefinitions[string]): EventDefinition {
-  if (isStandardSchema(definition)) return { schema: definition };
-  const isDetailed =
-    ["schema", "version", "upcast"].some((name) => Object.hasOwn(definition, name)) ||
-    Object.keys(definition).every((name) => name === "description");
-  if (!isDetailed) return { schema: definition as JsonSchema };
-  checkOptions(`event type "${type}"`, definition, detailRules);
-  return definition;
-}
-
-function makeEntry(type: string, definition: EventDefinition): Entry {
-  const { schema, description } = definition;
-  const version = readVersion(type, "version", definition.version ?? "1.0.0");
-  const steps = upcastSteps(type, version, definition.upcast ?? {});
-  const info: EventTypeInfo = {
-    type,
-    version,
-    readable: [...steps.keys(), version].sort(compareVersions),
-    ...(description === undefined ? {} : { description }),
-    ...(schema === undefined || isStandardSchema(schema) ? {} : { schema }),
-  };
-  const check = schema === undefined ? undefined : payloadCheck(type, schema);
-  return { info: Object.freeze(info), version, check, steps };
 }

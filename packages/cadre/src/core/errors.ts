@@ -4,6 +4,8 @@
  * `details` is typed by the code.
  */
 
+import type { SchemaFinding } from "./schema-compatibility.ts";
+
 /** The details that each error code carries. The keys are the closed list of codes. */
 export interface ErrorDetails {
   /** An option has an unknown name or an impossible value. */
@@ -31,6 +33,13 @@ export interface ErrorDetails {
   UNKNOWN_TYPE: { readonly type: string; readonly closest?: string };
   /** A payload's version is newer than the registry knows, or no upcaster leads on from it. */
   UNKNOWN_VERSION: { readonly type: string; readonly version: string };
+  /** A version of a type breaks with an earlier one, in a way that its `compatibility` forbids. */
+  INCOMPATIBLE_SCHEMA: {
+    readonly type: string;
+    readonly from: string;
+    readonly to: string;
+    readonly findings: readonly SchemaFinding[];
+  };
   /** An encoded event is larger than the transport or the codec takes. */
   TOO_LARGE: { readonly bytes: number; readonly maxBytes: number };
   /** Bytes that should hold an event do not. */

@@ -1,5 +1,6 @@
 /** What may stand beside an event type in `defineEvents`, and what the compiler infers from it. */
 import type { AgentEvent } from "./event.ts";
+import type { CompatibilityMode } from "./schema-compatibility.ts";
 
 /** What Cadre uses of a Standard Schema (zod, valibot, arktype …); no validator is imported. */
 export interface StandardSchema<Output = unknown> {
@@ -8,6 +9,10 @@ export interface StandardSchema<Output = unknown> {
     readonly vendor: string;
     readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
     readonly types?: { readonly input: unknown; readonly output: Output } | undefined;
+    /** Standard JSON Schema, where the validator has it. May throw for what it cannot express. */
+    readonly jsonSchema?:
+      | { readonly input: (options: { readonly target: string }) => Record<string, unknown> }
+      | undefined;
   };
 }
 
@@ -57,6 +62,13 @@ export interface EventDefinition<Payload = unknown> extends PayloadType<Payload>
   readonly upcast?: Readonly<
     Record<string, Upcaster | { readonly to: string; readonly up: Upcaster }>
   >;
+  /**
+   * Schemas of earlier versions. One that is compatible is read as it is, without an upcaster; one
+   * that is not, and has no upcaster either, is refused.
+   */
+  readonly earlier?: Readonly<Record<string, JsonSchema | StandardSchema>>;
+  /** What is asked of a new version against `earlier`. @default that of the registry */
+  readonly compatibility?: CompatibilityMode;
 }
 
 /** What `defineEvents` takes for each event type. */

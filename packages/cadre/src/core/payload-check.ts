@@ -23,6 +23,20 @@ export function isStandardSchema(value: unknown): value is StandardSchema {
 }
 
 /**
+ * The JSON Schema of what `schema` takes; nothing where the validator cannot tell.
+ */
+export function jsonSchemaOf(
+  schema: JsonSchema | StandardSchema | undefined,
+): JsonSchema | undefined {
+  if (schema === undefined || !isStandardSchema(schema)) return schema;
+  try {
+    return schema["~standard"].jsonSchema?.input({ target: "draft-2020-12" });
+  } catch {
+    return undefined; // something in it has no JSON Schema
+  }
+}
+
+/**
  * The check of `schema`, made at its first use.
  *
  * @throws {CadreError} INVALID_OPTION, at first use: the schema is none, or validates

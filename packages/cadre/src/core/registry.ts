@@ -4,6 +4,7 @@
  */
 import type { AgentEvent } from "./event.ts";
 import type { EventMap } from "./event-types.ts";
+import type { CompatibilityMode } from "./schema-compatibility.ts";
 
 /** What the registry knows of one type. */
 export interface EventTypeInfo {
@@ -13,10 +14,16 @@ export interface EventTypeInfo {
   readonly version: string;
   /** One line of meaning. */
   readonly description?: string;
-  /** JSON Schema of the payload, where there is one. */
+  /** JSON Schema of the payload, where there is one, or the validator can give it. */
   readonly schema?: unknown;
   /** Versions that can be read: the current one and all from which upcasters lead to it. */
   readonly readable: readonly string[];
+  /** Those of them that an upcaster brings up. */
+  readonly upcasts: readonly string[];
+  /** JSON Schemas of earlier versions, where they are known. */
+  readonly earlier: Readonly<Record<string, unknown>>;
+  /** What is asked of a new version. */
+  readonly compatibility: CompatibilityMode;
 }
 
 export interface EventRegistry<Events extends EventMap = EventMap> {

@@ -46,7 +46,7 @@ export interface ProjectionOptions<State, Events extends EventMap = EventMap> {
    * afterwards: a fold that changes its state fails at that event instead of spoiling every
    * reader's view.
    */
-  readonly apply: Fold<State>["apply"] | ApplyByType<State, Events>;
+  readonly apply: Fold<State>["apply"] | ApplyByType<State, NoInfer<Events>>;
   /**
    * The fold changes its state in place, for states too large to copy. Then nothing is frozen,
    * `initial` is a function, and whoever reads the state of a running projection reads what changes

@@ -12,15 +12,19 @@ import type { StoredEvent } from "./event-store.ts";
 import { checkIdentity, eventsWanted, reactionsByType } from "./projection.ts";
 
 /** Writes what an event means, through `tx` alone. What it throws undoes all of the event's rows. */
-export type ApplyRows<Event = AgentEvent> = (
+export type ApplyRows = (
   tx: SqlClient,
-  event: Event,
+  event: AgentEvent,
   stored: StoredEvent,
 ) => Promise<unknown> | void;
 
 /** One reaction for each type, or topic pattern, of events; the most exact one is used. */
 export type ApplyRowsByType<Events extends EventMap> = {
-  readonly [Type in keyof Events & string]?: ApplyRows<AgentEvent<Type, Events[Type]>>;
+  readonly [Type in keyof Events & string]?: (
+    tx: SqlClient,
+    event: AgentEvent<Type, Events[Type]>,
+    stored: StoredEvent,
+  ) => Promise<unknown> | void;
 };
 
 export interface RowProjectionOptions<Events extends EventMap = EventMap> {
@@ -42,7 +46,7 @@ export interface RowProjectionOptions<Events extends EventMap = EventMap> {
    * the first checkpoint. MySQL commits at each CREATE: write `IF NOT EXISTS` there.
    */
   readonly setup: (tx: SqlClient, version: number) => Promise<unknown> | void;
-  readonly apply: ApplyRows | ApplyRowsByType<Events>;
+  readonly apply: ApplyRows | ApplyRowsByType<NoInfer<Events>>;
   /**
    * Shows readers the rows of `version`: replaces a view, for instance. Called once, when they have
    * caught up with the log, in the transaction that makes this version the active one.

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+// @ts-expect-error -- pg has no types of its own; what is used of it is TestPool
 import pg from "pg";
 import {
   createEvent,
@@ -10,8 +11,16 @@ import {
   secureRandom,
   startRowProjection,
   systemClock,
+  type PgClientLike,
+  type PgPoolLike,
 } from "cadre";
 import { postgresServerPath, startPostgresServer } from "../servers/postgres-server.ts";
+
+interface TestPool extends PgPoolLike {
+  on(event: "error", listener: () => void): unknown;
+  on(event: "connect", listener: (client: PgClientLike) => void): unknown;
+  end(): Promise<void>;
+}
 
 const skip = postgresServerPath() === undefined ? "no PostgreSQL server is installed" : false;
 
@@ -20,7 +29,8 @@ test(
   { skip },
   async () => {
     await using server = await startPostgresServer();
-    const pool = new pg.Pool({ connectionString: await server.createDatabase(), max: 8 });
+    const connectionString = await server.createDatabase();
+    const pool = new pg.Pool({ connectionString, max: 8 }) as TestPool;
     // `end` doesn't wait until the server has seen the last of the connections off.
     pool.on("error", () => {});
     pool.on("connect", (client) => client.on("error", () => {}));
@@ -56,11 +66,9 @@ test(
       }
       await Promise.all(runners.map((runner) => runner.caughtUp(position)));
       await Promise.all(runners.map((runner) => runner.close()));
-      const { rows } = await pool.query<{ position: string }>(
-        "SELECT position FROM orders ORDER BY position",
-      );
+      const { rows } = await pool.query("SELECT position FROM orders ORDER BY position");
       assert.deepEqual(
-        rows.map((row) => Number(row.position)),
+        rows.map((row) => Number((row as { position: string }).position)),
         Array.from({ length: position }, (_, index) => index + 1),
       );
       assert.deepEqual(activated, [1]);
