@@ -54,6 +54,11 @@ export interface CadreOptions {
   readonly audit?: boolean | AuditOptions;
   /** What is removed from the log, and when. @default nothing */
   readonly retention?: TeamRetentionOptions;
+  /**
+   * For tests: the handlers of tasks are left behind after every step and entered again, and one
+   * that is not the same then fails its task; the function is told how it differs.
+   */
+  readonly strict?: (difference: Error) => void;
   readonly clock?: Clock;
   readonly random?: Random;
   readonly logger?: Logger;

@@ -9,7 +9,8 @@ import type { EventRegistry } from "../core/registry.ts";
 import type { JsonValue } from "../core/json.ts";
 import type { AgentContext, StepOptions } from "./agent.ts";
 import { agentStream } from "./agent-state.ts";
-import type { StepCall, StepJournal } from "./step-journal.ts";
+import type { StepCall } from "./journal-sink.ts";
+import type { StepJournal } from "./step-journal.ts";
 import type { TeamContext } from "./team-context.ts";
 import { never } from "./within-time.ts";
 

@@ -11,6 +11,7 @@ import type { GoneProbe, PresenceObserver } from "./presence.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
 
 const nanosecondsPerMs = 1e6;
+const host = hostname(); // asked for at every beat and every look: a call of the system each time
 
 /** The part of a card that the process knows. Measures the event loop until it is closed. */
 export class ProcessCard {
@@ -28,7 +29,7 @@ export class ProcessCard {
     this.#lag?.reset();
     return {
       pid: process.pid,
-      host: hostname(),
+      host,
       loopLagMs: Number.isFinite(lagNs) ? Math.round(lagNs / nanosecondsPerMs) : 0,
     };
   }
@@ -44,7 +45,7 @@ export class ProcessCard {
  * is judged by its beats. A task whose owner is wrongly thought gone is still fenced by its epoch.
  */
 export const processProbe: GoneProbe = (card) => {
-  if (card.pid === undefined || card.host !== hostname() || card.pid === process.pid) return false;
+  if (card.pid === undefined || card.host !== host || card.pid === process.pid) return false;
   try {
     process.kill(card.pid, 0); // asks only whether it is there
     return false;

@@ -104,6 +104,7 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
     heartbeatMs: options.heartbeatMs ?? defaults.heartbeatMs,
     suspectAfterMs: options.suspectAfterMs ?? defaults.suspectAfterMs,
     leaseMs: options.leaseMs ?? defaults.leaseMs,
+    ...(options.strict === undefined ? {} : { strict: options.strict }),
   };
   const team = new RunningTeam(context, {
     agents: options.agents ?? [],
@@ -167,6 +168,7 @@ function checkCadreOptions(options: CadreOptions): void {
     heartbeatMs: wholeNumber(1),
     suspectAfterMs: wholeNumber(1),
     leaseMs: wholeNumber(1),
+    strict: anything,
     clock: anything,
     random: anything,
     logger: anything,

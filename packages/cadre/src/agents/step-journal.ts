@@ -11,45 +11,14 @@
  * A journal that is sealed lets no step begin any more: its handler waits for ever, and is left.
  * One that replays gives recorded results only, to learn the handler's undos.
  */
-import type { Clock } from "../core/clock.ts";
 import { CadreError, describeError, isCadreError, TerminalError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
-import type { StepOptions } from "./agent.ts";
+import type { JournalSink, StepCall } from "./journal-sink.ts";
 import { hashInput } from "./stable-hash.ts";
 import { isOwedUndo, StepStates, type StepState } from "./step-fold.ts";
-import type { DriftPolicy } from "./task.ts";
 import { WaitRecords, type RecordedSignal } from "./wait-records.ts";
 import { atMost, never, withinTime } from "./within-time.ts";
-
-/** Where the journal writes. */
-export interface JournalSink {
-  /** Stable over all attempts: the task's id, or the group and the event's id. */
-  readonly key: string;
-  readonly clock: Clock;
-  readonly drift: DriftPolicy;
-  /** Whether the handler can go backwards, and wait for a person. */
-  readonly allowsUndo: boolean;
-  /** The records of earlier attempts; asked for once, before the first step. */
-  history(): Promise<readonly AgentEvent[]>;
-  /** Throws when this attempt may have no effect any more: its lease is over, or it was aborted. */
-  assertOwned(): void;
-  makeEvent(type: string, payload: Readonly<Record<string, unknown>>): AgentEvent;
-  /**
-   * Appends to the handler's stream; rejects with LEASE_LOST when it is no longer this attempt's.
-   */
-  append(events: readonly AgentEvent[]): Promise<unknown>;
-  /** Is called when a step has its receipt on record; the handler goes on when it resolves. */
-  readonly afterReceipt?: (step: string) => Promise<void>;
-}
-
-/** One step as the handler asks for it. */
-export interface StepCall<Result = unknown> {
-  readonly name: string;
-  readonly input: unknown;
-  readonly run: (stepKey: string) => Promise<Result> | Result;
-  readonly options: StepOptions<Result, unknown>;
-}
 
 export class StepJournal {
   readonly #sink: JournalSink;
@@ -121,7 +90,11 @@ export class StepJournal {
     if (this.#mode !== "forward") return never();
     const running = this.#run(call, inputHash, known).finally(() => this.#inFlight.delete(running));
     this.#inFlight.add(running);
-    return running;
+    const result = await running;
+    if (!this.#sink.afterReceipt) return result;
+    await this.flush();
+    await this.#sink.afterReceipt(name);
+    return result;
   }
 
   /** Milliseconds of wall time at which the named sleep ends; the first call journals it. */
@@ -378,22 +351,17 @@ export class StepJournal {
     throw this.#doubt;
   }
 
-  async #receipt<Result>(
+  #receipt<Result>(
     call: StepCall<Result>,
     inputHash: string,
     outcome: { readonly result: Result; readonly skipped?: true },
-  ): Promise<Result> {
+  ): Result {
     const { result, skipped } = outcome;
     // What the first run returns is what every later attempt gets back; nothing stays nothing.
     const kept = result === undefined ? {} : { result: toFrozenJson(result) };
     const fields = this.#fieldsOf(call, inputHash);
     this.#push("step.receipt", { ...fields, ...kept, ...(skipped ? { skipped } : {}) });
-    if (this.#sink.afterReceipt) {
-      await this.flush();
-      await this.#sink.afterReceipt(call.name);
-    } else {
-      this.#flushSoon();
-    }
+    this.#flushSoon();
     return kept.result as Result;
   }
 

@@ -13,17 +13,11 @@ import {
 import type { CommitResult } from "../store/event-store.ts";
 import type { TaskQuery } from "./cadre.ts";
 import { throughTrouble } from "./passing-trouble.ts";
-import { endTask, sagaStarted } from "./saga-events.ts";
+import { sagaStarted } from "./saga-events.ts";
 import { loadTask, type BoardEntry, type TaskBoard } from "./task-board.ts";
-import { taskAssigned, taskChanged, taskCreated } from "./task-events.ts";
-import {
-  applyTask,
-  isFinal,
-  isOwned,
-  taskStream,
-  taskStreamPrefix,
-  taskIdOf,
-} from "./task-fold.ts";
+import { cancelTask } from "./task-cancel.ts";
+import { taskAssigned, taskCreated } from "./task-events.ts";
+import { applyTask, isFinal, taskStream, taskStreamPrefix, taskIdOf } from "./task-fold.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 import type { TeamContext } from "./team-context.ts";
 
@@ -151,18 +145,7 @@ export class TaskDesk {
 
   /** False when there is no such task, when it has ended, or when it only goes forward. */
   async cancel(id: string, reason: string): Promise<boolean> {
-    const { store, name } = this.#context;
-    for (;;) {
-      const entry = await loadTask(store, id);
-      if (!entry || isFinal(entry.state.status) || entry.state.pivot !== undefined) return false;
-      const { undoing, status, cancelRequested } = entry.state;
-      if (undoing) return undoing.outcome === "cancelled";
-      if (isOwned(status) && cancelRequested !== undefined) return true;
-      const events = isOwned(status)
-        ? [taskChanged(this.#context, name, entry, { type: "task.cancel_requested", reason })]
-        : endTask(this.#context, name, entry, { outcome: "cancelled", reason });
-      if (await this.transition(entry, events)) break;
-    }
+    if (!(await cancelTask(this.#context, id, reason))) return false;
     for (const child of this.#board.entries()) {
       if (child.state.parent === id)
         await this.cancel(child.state.id, `its parent was cancelled: ${reason}`);

@@ -24,6 +24,7 @@ import {
   type TaskEnd,
 } from "./saga-events.ts";
 import type { SignalHub } from "./signal-hub.ts";
+import { enterStrictly } from "./strict-entry.ts";
 import type { StepJournal } from "./step-journal.ts";
 import { loadTask, type BoardEntry } from "./task-board.ts";
 import type { TaskDesk } from "./task-desk.ts";
@@ -106,10 +107,9 @@ export class TaskRun {
     try {
       if (this.state.undoing) return await this.#goBack(undefined);
       this.#armTimers();
+      if (this.#port.context.strict) return await this.#runStrictly();
       const entry = await this.#enter(false);
-      this.#entry = entry;
-      const output = await this.#untilAborted(() => entry.run());
-      await this.#complete(output, entry);
+      await this.#complete(await this.#handle(entry), entry);
     } catch (error) {
       await this.#failed(error);
     } finally {
@@ -137,16 +137,45 @@ export class TaskRun {
     for (const cancel of this.#cancels.splice(0)) cancel();
   }
 
-  async #enter(replays: boolean): Promise<TaskEntry> {
-    const { state, isAlive: _isAlive, ...port } = this.#port;
+  #handle(entry: TaskEntry): Promise<unknown> {
+    this.#entry = entry;
+    return this.#untilAborted(() => entry.run());
+  }
+
+  async #runStrictly(): Promise<void> {
+    const { strict, leaseMs } = this.#port.context;
+    try {
+      const { entry, output } = await enterStrictly({
+        enter: (afterReceipt) => this.#enter(false, afterReceipt),
+        run: (entered) => this.#handle(entered),
+        patienceMs: leaseMs,
+      });
+      await this.#complete(output, entry);
+    } catch (error) {
+      if (isCadreError(error, "STEP_DRIFT")) strict?.(error);
+      throw error;
+    }
+  }
+
+  async #enter(
+    replays: boolean,
+    afterReceipt?: (step: string) => Promise<void>,
+  ): Promise<TaskEntry> {
+    const { context, registry, agent, state, slot, desk, signals } = this.#port;
     return new TaskEntry({
-      ...port,
+      context,
+      registry,
+      agent,
+      slot,
+      desk,
+      signals,
       work: this.#work,
       writer: this.#writer,
       signal: this.#abort.signal,
       agentState: await state.current(),
       started: this.#started,
       replays,
+      ...(afterReceipt === undefined ? {} : { afterReceipt }),
       assertOwned: () => this.#assertAlive(),
     });
   }

@@ -20,6 +20,8 @@ export interface TeamContext {
   readonly heartbeatMs: number;
   readonly suspectAfterMs: number;
   readonly leaseMs: number;
+  /** Strict mode, and who is told of a handler that differs. */
+  readonly strict?: (difference: Error) => void;
 }
 
 /** Makes an event of the team's own kinds. */

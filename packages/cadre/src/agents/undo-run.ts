@@ -13,7 +13,8 @@ import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
 import type { StepState } from "./step-fold.ts";
-import type { StepCall, StepJournal } from "./step-journal.ts";
+import type { StepCall } from "./journal-sink.ts";
+import type { StepJournal } from "./step-journal.ts";
 import { plainError } from "./task-events.ts";
 import { withinTime } from "./within-time.ts";
 
@@ -116,7 +117,7 @@ export class UndoRun {
 
   /** Records a failed try and waits for the next. Whether there is none. */
   async #failed({ name, key }: StepState, call: StepCall, error: unknown): Promise<boolean> {
-    const { journal, clock, signal, withoutSlot } = this.#port;
+    const { journal, clock, signal } = this.#port;
     const attempt = (journal.stateOf(name)?.undoTries ?? 0) + 1;
     const fields = { step: name, key, attempt, error: plainError(error) };
     this.#records.push(journal.make("step.undo_failed", fields));
@@ -124,7 +125,7 @@ export class UndoRun {
     if (attempt >= maxAttempts || isCadreError(error, "TERMINAL")) return true;
     await this.#write();
     const waitMs = Math.min(maxDelayMs, delayMs * 2 ** (attempt - 1));
-    await withoutSlot(() => clock.sleep(waitMs, signal));
+    await this.#port.withoutSlot(() => clock.sleep(waitMs, signal));
     return false;
   }
 

@@ -23,18 +23,35 @@ export interface TestTeam {
    * @throws {CadreError} TIMEOUT, when it is not settled by then
    */
   until<Value>(promise: Promise<Value>, withinMs?: number): Promise<Value>;
-  /** Closes every runtime that was started, then the store. */
+  /**
+   * Closes every runtime that was started, then the store.
+   *
+   * @throws {CadreError} STEP_DRIFT, in strict mode, when a handler was not the same when it ran
+   * again
+   */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Makes a team for one test. Chance comes from `seed`, so that a run can be repeated. */
-export function testTeam(options: { readonly seed?: number } = {}): TestTeam {
+export interface TestTeamOptions {
+  /** Chance comes from it, so that a run can be repeated. @default 1 */
+  readonly seed?: number;
+  /**
+   * Leaves the handlers of tasks behind after every step and enters them again from the top, as
+   * after a crash. One that then asks for other steps, gives them other inputs, or ends otherwise
+   * fails its task and the test's `close`. @default false
+   */
+  readonly strict?: boolean;
+}
+
+/** Makes a team for one test. */
+export function testTeam(options: TestTeamOptions = {}): TestTeam {
   const clock = new VirtualClock();
   const store = memoryStore({ clock });
   const carrier = memoryCarrier({ clock });
   const random = new SeededRandom(options.seed ?? 1);
   const running: Cadre[] = [];
+  const differences: Error[] = [];
   const until = async <Value>(promise: Promise<Value>, withinMs = 120_000): Promise<Value> => {
     let settled = false;
     const mark = (): void => void (settled = true);
@@ -50,6 +67,8 @@ export function testTeam(options: { readonly seed?: number } = {}): TestTeam {
   const close = async (): Promise<void> => {
     for (const team of running.splice(0)) await until(team.close({ deadlineMs: 1_000 }));
     await store.close();
+    const [difference] = differences.splice(0);
+    if (difference) throw difference;
   };
   return {
     clock,
@@ -60,6 +79,7 @@ export function testTeam(options: { readonly seed?: number } = {}): TestTeam {
         bus: memory({ carrier }),
         clock,
         random: random.fork(`runtime-${running.length}`),
+        ...(options.strict ? { strict: (difference) => void differences.push(difference) } : {}),
         ...more,
       });
       running.push(team);

@@ -31,7 +31,7 @@ class Killing {
   readonly #random: SeededRandom;
   readonly #running: (ChildProcess | undefined)[] = [];
   #stopped = false;
-  #ended: Promise<void> = Promise.resolve();
+  #ended: Promise<unknown> = Promise.resolve();
 
   constructor(url: string, world: string, random: SeededRandom) {
     this.#url = url;
@@ -41,7 +41,8 @@ class Killing {
 
   async start(): Promise<void> {
     await Promise.all(Array.from({ length: workers }, (_, index) => this.#startOne(index)));
-    this.#ended = this.#kill();
+    const victims = Array.from({ length: workers }, (_, index) => this.#kill(index));
+    this.#ended = Promise.all(victims);
   }
 
   async stop(): Promise<void> {
@@ -58,15 +59,14 @@ class Killing {
     assert.equal(await Promise.race([ready, ended]), "ready");
   }
 
-  async #kill(): Promise<void> {
-    while (!this.#stopped) {
-      await systemClock.sleep(150 + this.#random.next() * 500);
-      // Now and then all at once: nobody is left to see who is gone.
-      const all = this.#random.integer(8) === 0;
-      const victims = all ? [...this.#running.keys()] : [this.#random.integer(workers)];
-      await Promise.all(victims.map((index) => end(this.#running[index])));
-      this.kills += victims.length;
-      await Promise.all(victims.map((index) => this.#startOne(index)));
+  /** Each is killed on its own, so that now and then nobody is left to see who is gone. */
+  async #kill(index: number): Promise<void> {
+    for (;;) {
+      await systemClock.sleep(100 + this.#random.next() * 700);
+      if (this.#stopped) return;
+      await end(this.#running[index]);
+      this.kills += 1;
+      await this.#startOne(index);
     }
   }
 }

@@ -6,6 +6,7 @@ import type { EventStore } from "../../store/event-store.ts";
 import {
   applyTask,
   isFinal,
+  isParked,
   taskIdOf,
   taskStream,
   taskStreamPrefix,
@@ -30,6 +31,8 @@ const statuses = [
   "claimed",
   "running",
   "delayed",
+  "in_doubt",
+  "stuck",
   "completed",
   "failed",
   "cancelled",
@@ -154,7 +157,7 @@ function taskColumns(now: number): readonly Column<TaskRow>[] {
 
 function styleOf(status: TaskStatus): Parameters<Output["style"]>[0] {
   if (status === "completed") return "green";
-  if (status === "failed") return "red";
+  if (status === "failed" || isParked(status)) return "red";
   return isFinal(status) ? "dim" : "yellow";
 }
 
@@ -221,6 +224,8 @@ function taskLines(output: Output, state: TaskState, now: number): string[] {
     ["tried by", state.triedBy.length > 0 ? state.triedBy.join(", ") : undefined],
     ["input", JSON.stringify(state.input)],
     ["result", state.result === undefined ? undefined : JSON.stringify(state.result)],
+    ["asks", state.question && `about step ${state.question.step}; see "cadre sagas"`],
+    ["going back", state.undoing?.reason],
     ["error", state.error && `${state.error.name}: ${state.error.message}`],
     ["cancelled", state.cancelRequested],
   ];

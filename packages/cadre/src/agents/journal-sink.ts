@@ -1,0 +1,34 @@
+/** What the journal of a handler's steps is given: where it writes, and what the handler asks for. */
+import type { Clock } from "../core/clock.ts";
+import type { AgentEvent } from "../core/event.ts";
+import type { StepOptions } from "./agent.ts";
+import type { DriftPolicy } from "./task.ts";
+
+/** Where the journal writes. */
+export interface JournalSink {
+  /** Stable over all attempts: the task's id, or the group and the event's id. */
+  readonly key: string;
+  readonly clock: Clock;
+  readonly drift: DriftPolicy;
+  /** Whether the handler can go backwards, and wait for a person. */
+  readonly allowsUndo: boolean;
+  /** The records of earlier attempts; asked for once, before the first step. */
+  history(): Promise<readonly AgentEvent[]>;
+  /** Throws when this attempt may have no effect any more: its lease is over, or it was aborted. */
+  assertOwned(): void;
+  makeEvent(type: string, payload: Readonly<Record<string, unknown>>): AgentEvent;
+  /**
+   * Appends to the handler's stream; rejects with LEASE_LOST when it is no longer this attempt's.
+   */
+  append(events: readonly AgentEvent[]): Promise<unknown>;
+  /** Is called when a step has its receipt on record; the handler goes on when it resolves. */
+  readonly afterReceipt?: (step: string) => Promise<void>;
+}
+
+/** One step as the handler asks for it. */
+export interface StepCall<Result = unknown> {
+  readonly name: string;
+  readonly input: unknown;
+  readonly run: (stepKey: string) => Promise<Result> | Result;
+  readonly options: StepOptions<Result, unknown>;
+}
