@@ -17,13 +17,15 @@ import { positionOf, type LogPoint } from "./log-point.ts";
  * One reaction for each type, or topic pattern, of events; the most exact one is used, and the
  * others are not.
  */
-export type ApplyByType<State, Events extends EventMap> = {
-  readonly [Type in keyof Events & string]?: (
-    state: State,
-    event: AgentEvent<Type, Events[Type]>,
-    stored: StoredEvent,
-  ) => State;
-};
+export type ApplyByType<State, Events extends EventMap> = string extends keyof Events
+  ? Readonly<Record<string, Fold<State>["apply"]>>
+  : {
+      readonly [Type in keyof Events & string]?: (
+        state: State,
+        event: AgentEvent<Type, Events[Type]>,
+        stored: StoredEvent,
+      ) => State;
+    };
 
 export interface ProjectionOptions<State, Events extends EventMap = EventMap> {
   /** Names its checkpoint in the store. */

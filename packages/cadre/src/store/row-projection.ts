@@ -19,13 +19,15 @@ export type ApplyRows = (
 ) => Promise<unknown> | void;
 
 /** One reaction for each type, or topic pattern, of events; the most exact one is used. */
-export type ApplyRowsByType<Events extends EventMap> = {
-  readonly [Type in keyof Events & string]?: (
-    tx: SqlClient,
-    event: AgentEvent<Type, Events[Type]>,
-    stored: StoredEvent,
-  ) => Promise<unknown> | void;
-};
+export type ApplyRowsByType<Events extends EventMap> = string extends keyof Events
+  ? Readonly<Record<string, ApplyRows>>
+  : {
+      readonly [Type in keyof Events & string]?: (
+        tx: SqlClient,
+        event: AgentEvent<Type, Events[Type]>,
+        stored: StoredEvent,
+      ) => Promise<unknown> | void;
+    };
 
 export interface RowProjectionOptions<Events extends EventMap = EventMap> {
   /** Names its checkpoint in the user's database. */
