@@ -95,6 +95,12 @@ export class BroadcastFeed {
       subscription.counters.filtered += 1;
       return;
     }
+    if (undecodable) {
+      const message = `The payload of ${event.type} ${event.id} cannot be had: ${undecodable.reason}.`;
+      const { name } = subscription;
+      errors.raise({ severity: "error", code: "UNDECODABLE", message, subscription: name, event });
+      return;
+    }
     try {
       const admitted = admit(event);
       if (passes(admitted)) insideHandler(offer, subscription, admitted);

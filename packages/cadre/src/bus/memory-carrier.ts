@@ -106,12 +106,12 @@ export class Carrier {
   }
 
   /** The usual publish, which nothing holds up and which needs no bookkeeping. */
-  publishNow(event: AgentEvent): "taken" | "unroutable" | undefined {
+  publishNow(event: AgentEvent, madeBy: Clock | undefined): "taken" | "unroutable" | undefined {
     if (event.metadata.deliverAt !== undefined) return undefined;
     const groups = this.#routes.groups(event.type);
     for (const group of groups) if (group.admission(undefined, false) !== "take") return undefined;
     const { clock } = this.#settings;
-    const now = clock.now();
+    const now = madeBy === clock ? event.timestamp : clock.now();
     const number = this.#ring.keep(event, now);
     const since = groups.length > 0 ? clock.monotonic() : 0;
     return this.#handOut(event, number, now, groups, since) ? "taken" : "unroutable";

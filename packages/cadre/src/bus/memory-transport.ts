@@ -174,8 +174,8 @@ class MemoryTransport implements Transport {
       : this.#carrier.publish(batch, this.#waiting);
   }
 
-  publishNow(event: AgentEvent): "taken" | "unroutable" | undefined {
-    return this.#closed ? undefined : this.#carrier.publishNow(event);
+  publishNow(event: AgentEvent, madeBy?: Clock): "taken" | "unroutable" | undefined {
+    return this.#closed ? undefined : this.#carrier.publishNow(event, madeBy);
   }
 
   async open(spec: ConsumeSpec): Promise<Intake> {

@@ -96,6 +96,7 @@ export class Pipeline {
       counters.filtered += 1;
       return this.#settle(held, { kind: "ack" });
     }
+    if (recorded.undecodable) return this.#bury(held, "undecodable", undecodable(held.lease));
     const { expiresAt } = event.metadata;
     if (expiresAt !== undefined && expiresAt <= clock.now()) {
       counters.expired += 1;
@@ -349,8 +350,10 @@ export function leaseLost(group: string): CadreError<"LEASE_LOST"> {
 }
 
 function undecodable(lease: Lease): CadreError<"UNDECODABLE"> {
-  const reason = lease.recorded.undecodable?.reason ?? "the carrier handed out no event";
-  return new CadreError("UNDECODABLE", `The bytes hold no event: ${reason}.`, { reason });
+  const { event, undecodable: found } = lease.recorded;
+  const reason = found?.reason ?? "the carrier handed out no event";
+  const what = event ? "The payload cannot be had" : "The bytes hold no event";
+  return new CadreError("UNDECODABLE", `${what}: ${reason}.`, { reason });
 }
 
 function expiredError(event: AgentEvent, expiresAt: number): Error {

@@ -74,21 +74,27 @@ export class Publisher {
 
   /**
    * Makes an event and checks it against the registry.
+   * @param now the time as the bus's clock has just said it
    * @throws {CadreError} INVALID_TOPIC | UNKNOWN_TYPE | UNKNOWN_VERSION | INVALID_PAYLOAD |
    * NOT_JSON | INVALID_EVENT
    */
-  create(type: string, payload: unknown, options: PublishOptions = {}): AgentEvent {
+  create(
+    type: string,
+    payload: unknown,
+    options: PublishOptions = {},
+    now: number = this.#parts.clock.now(),
+  ): AgentEvent {
     try {
       assertTopic(type);
-      const { registry, source } = this.#parts;
+      const { registry, source, random } = this.#parts;
       const from = options.source ?? source;
       if (!registry) {
         assertObject(type, payload);
-        return makeEvent(this.#parts, type, payload, options, from, undefined);
+        return makeEvent(random, now, type, payload, options, from, undefined);
       }
       const checked = registry.validate(type, payload, options.version);
       const version = options.version ?? registry.find(type)?.version;
-      return makeEvent(this.#parts, type, checked, options, from, version);
+      return makeEvent(random, now, type, checked, options, from, version);
     } catch (error) {
       this.refused += 1;
       throw error;
@@ -98,8 +104,9 @@ export class Publisher {
   /** Makes an event of the bus's own, which no registry knows. */
   createUnchecked(type: string, payload: unknown, options: PublishOptions = {}): AgentEvent {
     assertTopic(type);
-    const source = options.source ?? this.#parts.source;
-    return makeEvent(this.#parts, type, payload, options, source, undefined);
+    const { clock, random, source } = this.#parts;
+    const from = options.source ?? source;
+    return makeEvent(random, clock.now(), type, payload, options, from, undefined);
   }
 
   /**
@@ -137,7 +144,7 @@ export class Publisher {
     try {
       this.assertOpen();
       const event = this.create(type, payload, checkPublishOptions(options));
-      if (!this.sendNow(event)) return this.#sendThenGive(event);
+      if (!this.sendNow(event, this.#parts.clock)) return this.#sendThenGive(event);
       const { fairness } = this.#parts;
       return fairness.spend() ? fairness.turn().then(() => event) : Promise.resolve(event);
     } catch (error) {
@@ -156,14 +163,18 @@ export class Publisher {
     return this.#transmit(event);
   }
 
-  /** Sends on the direct path, if there is one and nothing is in the way. */
-  sendNow(event: AgentEvent): Sent | undefined {
+  /**
+   * Sends on the direct path, if there is one and nothing is in the way.
+   * @param madeBy the clock, for an event that has just been made
+   */
+  sendNow(event: AgentEvent, madeBy?: Clock): Sent | undefined {
     const { middleware, broadcasts } = this.#parts;
-    return middleware.observesPublish || broadcasts.pressed ? undefined : this.#handOverNow(event);
+    if (middleware.observesPublish || broadcasts.pressed) return undefined;
+    return this.#handOverNow(event, madeBy);
   }
 
-  #handOverNow(event: AgentEvent): Sent | undefined {
-    const answer = this.#parts.transport.publishNow?.(event);
+  #handOverNow(event: AgentEvent, madeBy?: Clock): Sent | undefined {
+    const answer = this.#parts.transport.publishNow?.(event, madeBy);
     if (answer === undefined) return undefined;
     this.published += 1;
     if (answer === "taken") return taken;
@@ -205,8 +216,8 @@ export class Publisher {
   }
 
   /** `sendRaw` of an event for everybody on the direct path; false when it cannot go there. */
-  sendRawNow(event: AgentEvent): boolean {
-    return this.#handOverNow(event) !== undefined;
+  sendRawNow(event: AgentEvent, madeBy?: Clock): boolean {
+    return this.#handOverNow(event, madeBy) !== undefined;
   }
 
   /** Sends one thing as it is: what the bus says for itself, and deliveries to one group. */

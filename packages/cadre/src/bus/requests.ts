@@ -142,15 +142,14 @@ export class Requests {
     const { signal, timeoutMs = defaultTimeoutMs } = options;
     publisher.assertOpen();
     signal?.throwIfAborted();
-    const deadlineAt = clock.now() + timeoutMs;
+    const now = clock.now();
+    const deadlineAt = now + timeoutMs;
     // What only a request has among its options, the event takes no notice of.
-    const event = publisher.create(type, payload, {
-      ...options,
-      replyTo: this.#replyTo,
-      expiresAt: Math.min(deadlineAt, options.expiresAt ?? deadlineAt),
-    });
+    const replyTo = this.#replyTo;
+    const expiresAt = Math.min(deadlineAt, options.expiresAt ?? deadlineAt);
+    const event = publisher.create(type, payload, { ...options, replyTo, expiresAt }, now);
     const pending = new PendingRequest(event, timeoutMs, asker, this.#onEnd);
-    if (this.#isListening) this.#send(pending, signal);
+    if (this.#isListening) this.#send(pending, signal, clock);
     else void this.#sendListening(pending, signal);
   }
 
@@ -166,13 +165,13 @@ export class Requests {
   }
 
   /** Files the request, sends it, and watches its signal. */
-  #send(pending: PendingRequest, signal: AbortSignal | undefined): void {
+  #send(pending: PendingRequest, signal: AbortSignal | undefined, madeBy?: Clock): void {
     const { deadlines, publisher } = this.#parts;
     const { event } = pending;
     this.#pending.set(event.id, pending);
     deadlines.start(pending.timeoutMs, pending.deadline);
     if (signal) pending.watch(signal, () => void this.#tellCancelled(event));
-    const sent = publisher.sendNow(event);
+    const sent = publisher.sendNow(event, madeBy);
     if (sent) this.#sent(pending, sent);
     else {
       publisher.send(event).then(
@@ -220,7 +219,7 @@ export class Requests {
   #reply(request: AgentEvent, payload: unknown, isFailed = false): Promise<unknown> | undefined {
     const { replyTo, key } = request.metadata;
     if (replyTo === undefined) return undefined; // published, not asked: nobody waits for an answer
-    const { publisher } = this.#parts;
+    const { publisher, clock } = this.#parts;
     const target = replyTo.slice(replyPrefix.length);
     const event = publisher.createUnchecked(replyTo, payload, {
       cause: request,
@@ -228,7 +227,7 @@ export class Requests {
       ...(key === undefined ? undefined : { key }),
       ...(isFailed ? { extensions: { [failureMark]: "1" } } : undefined),
     });
-    if (publisher.sendRawNow(event)) return undefined;
+    if (publisher.sendRawNow(event, clock)) return undefined;
     return publisher.sendRaw({ event, excess: Number.MAX_SAFE_INTEGER });
   }
 

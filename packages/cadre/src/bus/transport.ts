@@ -95,7 +95,7 @@ export interface Recorded {
   readonly recordedAt: number;
   /** The event, frozen; absent when the bytes hold none. */
   readonly event?: AgentEvent;
-  /** What was there instead of an event. */
+  /** What was there instead of an event; beside one, why its payload cannot be had. */
   readonly undecodable?: { readonly bytes: Uint8Array; readonly reason: string };
 }
 
@@ -255,8 +255,10 @@ export interface Transport {
    * The direct path out of a carrier that lives in this process: takes an event for everybody
    * within the call. Undefined, and nothing done, when the event has to wait, to be refused or to
    * be kept for later: then `publish` is asked. Never throws.
+   * @param madeBy the clock that gave the event its timestamp just now: a carrier on the same
+   * clock need not read it again
    */
-  publishNow?(event: AgentEvent): "taken" | "unroutable" | undefined;
+  publishNow?(event: AgentEvent, madeBy?: Clock): "taken" | "unroutable" | undefined;
   /** When it resolves, every event whose publish starts later reaches the subscription. */
   open(spec: ConsumeSpec): Promise<Intake>;
   /**

@@ -125,23 +125,24 @@ export function createEvent<Type extends string, Payload>(
   options?: EventOptions,
 ): AgentEvent<Type, Payload> {
   assertTopic(type);
-  return makeEvent(context, type, payload, options, context.source, context.version);
+  const { clock, random, source, version } = context;
+  return makeEvent(random, clock.now(), type, payload, options, source, version);
 }
 
 /**
- * `createEvent` for a type that has been checked, and with a source and a version of its own: a bus
- * needs no context for each of them.
+ * `createEvent` for a type that has been checked, at a time that has been read, and with a source
+ * and a version of its own: a bus needs no context for each of them.
  */
 export function makeEvent<Type extends string, Payload>(
-  context: Pick<EventContext, "clock" | "random">,
+  random: Random,
+  timestamp: number,
   type: Type,
   payload: Payload,
   options: EventOptions | undefined,
   source: string,
   version: string | undefined,
 ): AgentEvent<Type, Payload> {
-  const timestamp = context.clock.now();
-  const id = options?.id ?? context.random.id(timestamp);
+  const id = options?.id ?? random.id(timestamp);
   const event = {
     id,
     type,
