@@ -35,8 +35,31 @@ export {
 export { recordingBus, type BusRecording, type EventMatch } from "./recording-bus.ts";
 export { patternVectors, type PatternVector } from "./vectors/patterns.ts";
 export { filterVectors, type FilterVector } from "./vectors/filters.ts";
-export { testTeam, type TestTeam } from "./test-team.ts";
-export { simulate, simulateSeeds, SimulationError } from "./simulate.ts";
-export type { SimulationOptions, SimulationResult } from "./simulate.ts";
-export type { LogCounts, Violation } from "./sim-invariants.ts";
-export type { Fault, FaultKind, FaultRates } from "./sim-faults.ts";
+export { testTeam, type TestTeam, type TestTeamOptions } from "./test-team.ts";
+export {
+  simulate,
+  simulateSeeds,
+  SimulationError,
+  type SimulationFailure,
+  type SimulationSum,
+} from "./simulate.ts";
+export type {
+  Invariant,
+  Scenario,
+  SimulatedProcess,
+  SimulationOptions,
+  SimulationResult,
+  Violation,
+} from "./sim-options.ts";
+export type { LogCounts } from "./sim-invariants.ts";
+export { everyFault, faultKinds } from "./sim-faults.ts";
+export type {
+  Fault,
+  FaultChances,
+  FaultKind,
+  FaultRates,
+  ScheduledFault,
+  SimCall,
+} from "./sim-faults.ts";
+export { scenarios } from "./scenarios.ts";
+export { CountingWorld } from "./scenarios/world.ts";

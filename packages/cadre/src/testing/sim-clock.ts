@@ -5,6 +5,8 @@
 import { systemClock, type Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 
+const stepsPerTurn = 256;
+
 interface SimTimer {
   readonly dueAt: number;
   readonly tie: number;
@@ -17,6 +19,7 @@ export class SimClock implements Clock {
   readonly #startAt: number;
   #heap: SimTimer[] = [];
   #elapsed = 0;
+  #steps = 0;
 
   constructor(random: Random, startAt: number = 1_700_000_000_000) {
     this.#random = random;
@@ -24,7 +27,7 @@ export class SimClock implements Clock {
   }
 
   now(): number {
-    return this.#startAt + this.#elapsed;
+    return Math.floor(this.#startAt + this.#elapsed);
   }
 
   monotonic(): number {
@@ -55,9 +58,17 @@ export class SimClock implements Clock {
     if (!next) return false;
     this.#elapsed = Math.max(this.#elapsed, next.dueAt);
     next.action();
-    // One turn of the loop runs all microtasks to their end; simulated code waits for nothing else.
-    await systemClock.yield();
+    await this.#settle();
     return true;
+  }
+
+  /** Lets all microtasks run to their end; simulated code waits for nothing else. */
+  #settle(): Promise<void> {
+    this.#steps += 1;
+    // Now and then the whole loop turns, so that a long run does not keep the process to itself.
+    if (this.#steps % stepsPerTurn === 0) return systemClock.yield();
+    // A tick comes when no microtask is left, and much sooner than the loop's next turn.
+    return new Promise((resolve) => process.nextTick(resolve));
   }
 
   #push(timer: SimTimer): void {
@@ -96,39 +107,69 @@ export interface ClockOwner {
   readonly alive: boolean;
   /** Virtual milliseconds for which it stands still yet. */
   readonly frozenMs: number;
+  /** A timer of the process is about to fire; the process may die of it, or freeze. */
+  timer(): void;
+}
+
+/** How wrong a process's clocks are. */
+export interface ClockWrongness {
+  /** Milliseconds that its wall clock is ahead at its start. */
+  readonly skewMs: number;
+  /** By how much it gains on the others: 0.01 is 10 ms a second. */
+  readonly drift: number;
+  /** What its monotonic clock says at its start; two machines' have nothing in common. */
+  readonly origin: number;
 }
 
 /**
  * The clock that one simulated process sees: its timers stop with the process and wait while it is
- * frozen; time itself goes on; and its wall time may be wrong.
+ * frozen; time itself goes on; and its clocks may be wrong.
  */
 export class ProcessClock implements Clock {
   readonly #world: SimClock;
   readonly #owner: ClockOwner;
-  readonly #skewMs: number;
+  readonly #wrong: ClockWrongness;
+  readonly #bornAt: number;
+  #jumpedMs = 0;
 
-  constructor(world: SimClock, owner: ClockOwner, skewMs: number) {
+  constructor(world: SimClock, owner: ClockOwner, wrong: ClockWrongness) {
     this.#world = world;
     this.#owner = owner;
-    this.#skewMs = skewMs;
+    this.#wrong = wrong;
+    this.#bornAt = world.monotonic();
   }
 
   now(): number {
-    return this.#world.now() + this.#skewMs;
+    const { skewMs, drift } = this.#wrong;
+    const gainedMs = (this.#world.monotonic() - this.#bornAt) * drift;
+    return Math.floor(this.#world.now() + skewMs + gainedMs + this.#jumpedMs);
   }
 
   monotonic(): number {
-    return this.#world.monotonic();
+    const { origin, drift } = this.#wrong;
+    return origin + (this.#world.monotonic() - this.#bornAt) * (1 + drift);
+  }
+
+  /** Somebody sets the wall clock. */
+  jump(byMs: number): void {
+    this.#jumpedMs += byMs;
   }
 
   after(delayMs: number, action: () => void): () => void {
+    const dueAt = this.monotonic() + Math.max(0, delayMs);
+    let isAsked = false;
     const fire = (): void => {
+      if (!isAsked && this.#owner.alive) {
+        isAsked = true;
+        this.#owner.timer();
+      }
       if (!this.#owner.alive) return;
-      const { frozenMs } = this.#owner;
-      if (frozenMs > 0) cancel = this.#world.after(frozenMs, fire);
+      // A timer is never early, also where rounding would have it so.
+      const leftMs = Math.max(this.#owner.frozenMs, this.#worldMs(dueAt - this.monotonic()));
+      if (leftMs > 0) cancel = this.#world.after(leftMs + leastMs, fire);
       else action();
     };
-    let cancel = this.#world.after(delayMs, fire);
+    let cancel = this.#world.after(this.#worldMs(Math.max(0, delayMs)), fire);
     return () => cancel();
   }
 
@@ -139,23 +180,30 @@ export class ProcessClock implements Clock {
   yield(): Promise<void> {
     return this.sleep(0);
   }
+
+  #worldMs(ownMs: number): number {
+    return ownMs / (1 + this.#wrong.drift);
+  }
 }
+
+const leastMs = 1e-3; // above what rounding can lose
 
 function isBefore(left: SimTimer, right: SimTimer): boolean {
   return left.dueAt === right.dueAt ? left.tie < right.tie : left.dueAt < right.dueAt;
 }
 
 function sleepOn(clock: Clock, delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+  if (!signal) return new Promise((resolve) => void clock.after(delayMs, resolve));
   return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason);
+    if (signal.aborted) return reject(signal.reason);
     const onAbort = (): void => {
       cancel();
-      reject(signal?.reason);
+      reject(signal.reason);
     };
     const cancel = clock.after(delayMs, () => {
-      signal?.removeEventListener("abort", onAbort);
+      signal.removeEventListener("abort", onAbort);
       resolve();
     });
-    signal?.addEventListener("abort", onAbort, { once: true });
+    signal.addEventListener("abort", onAbort, { once: true });
   });
 }

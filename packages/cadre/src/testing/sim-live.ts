@@ -1,7 +1,8 @@
 /** What must hold at the end of every simulated run of the processes that are left. */
 import type { Cadre } from "../agents/cadre.ts";
-import type { EventStore } from "../store/event-store.ts";
-import type { LogCounts, Violation } from "./sim-invariants.ts";
+import type { StoredEvent } from "../store/event-store.ts";
+import type { LogCounts } from "./sim-invariants.ts";
+import type { Violation } from "./sim-options.ts";
 
 /** A process that is up at the end of the run. */
 export interface Live {
@@ -13,14 +14,13 @@ export interface Live {
  * Compares what the processes hold in memory with the log: live projection = rebuilt projection, no
  * slot is kept, and nobody writes any more.
  *
- * @param stillFrom the head of the log at which writing should have ended
+ * @param late what was written when writing should have ended
  */
-export async function liveViolations(
+export function liveViolations(
   live: readonly Live[],
-  store: EventStore,
   counts: LogCounts,
-  stillFrom: number,
-): Promise<readonly Violation[]> {
+  late: readonly StoredEvent[],
+): readonly Violation[] {
   const violations: Violation[] = [];
   for (const { name, team } of live) {
     const { tasksOpen, tasksRunningHere, ...stats } = team.stats();
@@ -41,9 +41,12 @@ export async function liveViolations(
       violations.push({ invariant: "quiescence", message });
     }
   }
-  for await (const { event, stream } of store.read({ after: stillFrom, limit: 1 })) {
+  const [first] = late;
+  if (first) {
+    const { event, stream } = first;
     const message = `${event.type} was written to ${stream ?? "the log"} after the end`;
-    violations.push({ invariant: "quiescence", message });
+    const where = stream === undefined ? {} : { stream };
+    violations.push({ invariant: "quiescence", message, ...where });
   }
   return violations;
 }

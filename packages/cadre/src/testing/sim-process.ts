@@ -1,216 +1,241 @@
 /**
- * One simulated process: a team behind ports that fail by the seed.
+ * One life of one simulated process.
  *
  *   frozen ◀──pause── alive ──crash at a port call, before it or after its effect──▶ dead
  *      └─────thaw──────▶ ▲ │                                                          │
- *                        │ └──closes in order──▶ exited                               │
- *                        └──── restart, with a new incarnation ◀──────────────────────┘
+ *                        │ └──closes in order──▶ left                                 │
+ *                        └──── started again, a new life ◀────────────────────────────┘
  *
  * A dead process answers nothing and is answered nothing: its pending calls never return and its
  * timers never fire, exactly as after SIGKILL. What it wrote stays. A frozen one gets its answers,
  * its wakes and its timers when it thaws; what it sent before takes effect meanwhile.
  */
-import type { Intake, Lease, Transport } from "../bus/transport.ts";
 import { CadreError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
-import type { EventStore } from "../store/event-store.ts";
-import type { SimClock } from "./sim-clock.ts";
-import type { Fault, FaultKind, FaultRates, SimDisk } from "./sim-faults.ts";
+import type { ClockOwner, SimClock } from "./sim-clock.ts";
+import type { Drawn, Fault, FaultKind, FaultPlan, FaultRates } from "./sim-faults.ts";
+import type { SimCall, SimDisk } from "./sim-faults.ts";
+
+/** How a life ended. */
+export type LifeEnd = "died" | "left";
 
 export interface SimProcessPort {
   readonly name: string;
+  readonly life: number;
   readonly clock: SimClock;
   readonly random: Random;
   readonly rates: FaultRates;
+  readonly plan: FaultPlan;
   readonly disk: SimDisk;
   onFault(fault: Fault): void;
-  onCrash(): void;
+  onEnd(how: LifeEnd): void;
+  onPowerCut(): void;
+  onLeave(): void;
+  onClockJump(byMs: number): void;
 }
 
-const never = <Value>(): Promise<Value> => new Promise(() => {});
-const fates = ["crashBefore", "crashAfter", "loseAnswer", "fail"] as const;
-const longest = { pauseMs: 40_000, partitionMs: 20_000, fullMs: 10_000, slowMs: 10_000 } as const;
+/** What goes wrong with one call. */
+export interface CallFaults {
+  /** Notes that a fault of this kind happens now, if it is due; answers how long it lasts. */
+  hit(kind: FaultKind): number | undefined;
+}
 
-export class SimProcess {
+export const never = <Value>(): Promise<Value> => new Promise(() => {});
+/** Calls that change nothing, and are answered at once. What is read comes by and by. */
+const questions: ReadonlySet<SimCall> = new Set<SimCall>([
+  "store.version",
+  "store.head",
+  "store.slot",
+  "store.slots",
+  "store.marked",
+]);
+const callMs = 5; // the longest delay of a call each way, where none is set
+const noFaults: CallFaults = { hit: () => undefined };
+
+export class SimProcess implements ClockOwner {
   readonly #port: SimProcessPort;
+  readonly #counts = new Map<SimCall, number>();
   #alive = true;
   #calm = false;
-  #onEnd: () => void = () => {};
   #frozenUntil = 0;
-  #cutOffUntil = 0;
+  #storeCutUntil = 0;
+  #busCutUntil = 0;
 
   constructor(port: SimProcessPort) {
     this.#port = port;
+  }
+
+  get name(): string {
+    return this.#port.name;
+  }
+
+  get life(): number {
+    return this.#port.life;
+  }
+
+  get random(): Random {
+    return this.#port.random;
+  }
+
+  /** Virtual milliseconds since the start of the run. */
+  get nowMs(): number {
+    return this.#port.clock.monotonic();
   }
 
   get alive(): boolean {
     return this.#alive;
   }
 
-  /** Virtual milliseconds for which it stands still yet. */
   get frozenMs(): number {
     return Math.max(0, this.#frozenUntil - this.#port.clock.monotonic());
+  }
+
+  /** Whether it is neither dead nor frozen. */
+  get isRunning(): boolean {
+    return this.#alive && this.#frozenUntil <= this.#port.clock.monotonic();
   }
 
   /** From now on nothing fails, and what has begun to fail ends. */
   calm(): void {
     this.#calm = true;
-    this.#cutOffUntil = 0;
-  }
-
-  /** Calls `listener` once, when the process exits or dies. */
-  onEnd(listener: () => void): void {
-    this.#onEnd = listener;
+    this.#storeCutUntil = 0;
+    this.#busCutUntil = 0;
   }
 
   /** It has closed in order. */
-  exit(): void {
+  leave(): void {
+    if (!this.#alive) return;
     this.#alive = false;
-    this.#onEnd();
+    this.#port.onEnd("left");
   }
 
   kill(): void {
     if (!this.#alive) return;
     this.#alive = false;
-    this.#onEnd();
-    this.#port.onCrash();
+    this.#port.onEnd("died");
   }
 
-  store(inner: EventStore): EventStore {
-    const here = this.#here.bind(this);
-    const call = this.#call.bind(this);
+  timer(): void {
+    const faults = this.faults("clock.timer");
+    if (faults === noFaults) return;
+    if (faults.hit("powerCut") !== undefined) this.#port.onPowerCut();
+    else if (faults.hit("crashBefore") !== undefined) this.kill();
+    else this.#pause(faults, "pauseBefore");
+  }
+
+  /** Counts the call, and says what goes wrong with it. */
+  faults(call: SimCall): CallFaults {
+    const { plan, clock } = this.#port;
+    const nth = (this.#counts.get(call) ?? 0) + 1;
+    this.#counts.set(call, nth);
+    if (this.#calm || !this.#alive) return noFaults;
+    const at = clock.monotonic();
+    const place = { process: this.name, life: this.life, call, nth, at };
+    const drawn: Drawn = plan.at(place);
+    if (drawn.size === 0) return noFaults;
     return {
-      name: inner.name,
-      commit: (commit) => call("store.commit", () => inner.commit(commit)),
-      version: (stream) => call("store.version", () => inner.version(stream)),
-      head: () => call("store.head", () => inner.head()),
-      slot: (name) => call("store.slot", () => inner.slot(name)),
-      slots: (prefix) => call("store.slots", () => inner.slots(prefix)),
-      marked: (marks) => call("store.marked", () => inner.marked(marks)),
-      pruneInbox: (olderThanMs) => call("store.pruneInbox", () => inner.pruneInbox(olderThanMs)),
-      async *read(query) {
-        await call("store.read", () => Promise.resolve());
-        for await (const stored of inner.read(query)) {
-          await here();
-          yield stored;
-        }
+      hit: (kind) => {
+        const ms = drawn.get(kind);
+        if (ms === undefined || this.#calm || !this.#alive) return undefined;
+        const fault = { ...place, at: clock.monotonic(), kind };
+        this.#port.onFault(ms === 0 ? fault : { ...fault, ms });
+        return ms;
       },
-      watch: (wake) => inner.watch(() => void here().then(wake)),
-      close: () => Promise.resolve(),
     };
   }
 
-  transport(inner: Transport): Transport {
-    const call = this.#call.bind(this);
-    return {
-      name: inner.name,
-      capabilities: inner.capabilities,
-      publish: (batch) => {
-        const sent = this.#draw("duplicate", "transport.publish") ? [...batch, ...batch] : batch;
-        return call("transport.publish", async () =>
-          (await inner.publish(sent)).slice(0, batch.length),
-        );
-      },
-      open: (spec) => call("transport.open", async () => this.#intake(await inner.open(spec))),
-      ...(inner.read === undefined ? {} : { read: (query) => inner.read!(query) }),
-      ...(inner.deadLetters === undefined ? {} : { deadLetters: inner.deadLetters }),
-      close: () => inner.close(),
-    };
-  }
-
-  #intake(inner: Intake): Intake {
-    return {
-      pull: async (max, signal) => {
-        const leases = await inner.pull(max, signal);
-        await this.#here();
-        // What was on its way is lost with the connection; it comes again when its lease is over.
-        if (this.#isCutOff && !signal.aborted) throw unavailable("intake.pull", "cut off");
-        return leases.map((lease) => this.#lease(lease));
-      },
-      ...(inner.missed === undefined ? {} : { missed: () => inner.missed!() }),
-      close: () => (this.#alive ? inner.close() : never()),
-    };
-  }
-
-  #lease(inner: Lease): Lease {
-    return {
-      recorded: inner.recorded,
-      attempt: inner.attempt,
-      settle: (settlement) => this.#call("lease.settle", () => inner.settle(settlement)),
-      extend: (ms) => this.#call("lease.extend", () => inner.extend(ms)),
-    };
-  }
-
-  async #call<Value>(call: string, effect: () => Promise<Value>): Promise<Value> {
+  /** One call on a port, with all that may go wrong with it. */
+  async call<Value>(call: SimCall, effect: (faults: CallFaults) => Promise<Value>): Promise<Value> {
     const { clock, random, rates } = this.#port;
-    await this.#here();
-    this.#begin(call);
-    const slowMs = this.#draw("slow", call) ? random.next() * (rates.slowMs ?? longest.slowMs) : 0;
-    if (this.#draw("pauseBefore", call)) this.#freeze();
-    await this.#here();
-    await clock.sleep(random.next() * (rates.delayMs ?? 5) + slowMs);
-    const fate = fates.find((kind) => this.#draw(kind, call));
-    if (fate === "crashBefore") this.kill();
+    if (!this.isRunning) await this.here();
+    const faults = this.faults(call);
+    const quick = faults === noFaults;
+    if (!quick) this.#begin(faults);
+    const slowMs = faults.hit("slow") ?? 0;
+    if (!quick) this.#pause(faults, "pauseBefore");
+    if (!this.isRunning) await this.here();
+    // A question is on its way once: asked later, or answered later, is all the same to it.
+    const delayMs = rates.delayMs ?? callMs;
+    const wayThereMs = questions.has(call) ? 0 : random.next() * delayMs;
+    if (wayThereMs + slowMs > 0) await clock.sleep(wayThereMs + slowMs);
+    if (faults.hit("powerCut") !== undefined) this.#port.onPowerCut();
+    else if (faults.hit("crashBefore") !== undefined) this.kill();
     if (!this.#alive) return never();
-    if (this.#isCutOff) return this.#refused(call, "cut off");
-    if (fate === "fail") return this.#refused(call, "nothing happened");
-    if (call === "store.commit" && !this.#calm && clock.monotonic() < this.#port.disk.fullUntil) {
-      await this.#here();
-      throw new CadreError("STORE_FULL", "Simulated full disk.", { path: "simulated" });
-    }
-    const value = await effect();
-    if (fate === "crashAfter") this.kill();
-    if (fate === "loseAnswer") return this.#refused(call, "the answer was lost");
-    if (this.#draw("pauseAfter", call)) this.#freeze();
-    await clock.sleep(random.next() * (rates.delayMs ?? 5));
-    await this.#here();
+    if (this.cutMs(call) > 0) return this.#refuse(call, "cut off");
+    if (faults.hit("fail") !== undefined) return this.#refuse(call, "nothing happened");
+    if (call === "store.commit" || call === "store.restore") await this.#needRoom();
+    const value = await effect(faults);
+    if (faults.hit("crashAfter") !== undefined) this.kill();
+    if (faults.hit("loseAnswer") !== undefined) return this.#refuse(call, "the answer was lost");
+    if (!quick) this.#pause(faults, "pauseAfter");
+    if (call !== "store.read") await clock.sleep(random.next() * delayMs);
+    if (!this.isRunning) await this.here();
     return value;
   }
 
-  /** Begins what lasts a while. */
-  #begin(call: string): void {
-    const { clock, random, rates, disk } = this.#port;
-    const now = clock.monotonic();
-    if (this.#draw("partition", call)) {
-      this.#cutOffUntil = now + random.next() * (rates.partitionMs ?? longest.partitionMs);
-    }
-    if (this.#draw("full", call)) {
-      disk.fullUntil = now + random.next() * (rates.fullMs ?? longest.fullMs);
-    }
-  }
-
-  #freeze(): void {
-    const { clock, random, rates } = this.#port;
-    this.#frozenUntil = clock.monotonic() + random.next() * (rates.pauseMs ?? longest.pauseMs);
-  }
-
   /** Resolves when the process runs: at once, after the thaw, or never. */
-  async #here(): Promise<void> {
+  async here(): Promise<void> {
     while (this.#alive && this.frozenMs > 0) await this.#port.clock.sleep(this.frozenMs);
     if (!this.#alive) await never();
   }
 
-  get #isCutOff(): boolean {
-    return this.#port.clock.monotonic() < this.#cutOffUntil;
+  /** Virtual milliseconds for which the process is cut off from what `call` is for. */
+  cutMs(call: SimCall): number {
+    const until = call.startsWith("store.") ? this.#storeCutUntil : this.#busCutUntil;
+    return until - this.#port.clock.monotonic();
   }
 
-  async #refused(call: string, reason: string): Promise<never> {
-    await this.#here();
-    throw unavailable(call, reason);
+  /** Waits as the world does, in virtual milliseconds, and then until the process runs. */
+  async wait(ms: number): Promise<void> {
+    await this.#port.clock.sleep(ms);
+    await this.here();
   }
 
-  #draw(kind: FaultKind, call: string): boolean {
-    if (this.#calm || !this.#alive) return false;
-    const rate = this.#port.rates[kind] ?? 0;
-    // Always drawn, so that a rate of 0 shifts no other draw.
-    if (this.#port.random.next() >= rate) return false;
-    const { name, clock } = this.#port;
-    this.#port.onFault({ at: clock.monotonic(), process: name, call, kind });
-    return true;
+  /** How long something is on its way to the process, in virtual milliseconds. */
+  wayMs(): number {
+    return this.#port.random.next() * (this.#port.rates.delayMs ?? callMs);
+  }
+
+  /** Freezes the process if that is due. */
+  #pause(faults: CallFaults, kind: "pauseBefore" | "pauseAfter"): void {
+    this.freeze(faults.hit(kind));
+  }
+
+  freeze(ms: number | undefined): void {
+    if (ms === undefined) return;
+    this.#frozenUntil = Math.max(this.#frozenUntil, this.#port.clock.monotonic() + ms);
+  }
+
+  /** Begins what lasts a while. */
+  #begin(faults: CallFaults): void {
+    const now = this.#port.clock.monotonic();
+    const both = faults.hit("partition") ?? 0;
+    const store = Math.max(both, faults.hit("partitionStore") ?? 0);
+    const bus = Math.max(both, faults.hit("partitionBus") ?? 0);
+    this.#storeCutUntil = Math.max(this.#storeCutUntil, now + store);
+    this.#busCutUntil = Math.max(this.#busCutUntil, now + bus);
+    const full = faults.hit("full");
+    if (full !== undefined) this.#port.disk.fullUntil = now + full;
+    const jump = faults.hit("clockJump");
+    if (jump !== undefined) this.#port.onClockJump(jump);
+    if (faults.hit("leave") !== undefined) this.#port.onLeave();
+  }
+
+  async #needRoom(): Promise<void> {
+    const { clock, disk } = this.#port;
+    if (this.#calm || clock.monotonic() >= disk.fullUntil) return;
+    await this.here();
+    throw new CadreError("STORE_FULL", "Simulated full disk.", { path: "simulated" });
+  }
+
+  async #refuse(call: SimCall, reason: string): Promise<never> {
+    await this.here();
+    throw refusal(call, reason);
   }
 }
 
-function unavailable(call: string, reason: string): CadreError {
+/** What a caller is told whose call failed, or whose answer was lost. */
+export function refusal(call: SimCall, reason: string): CadreError {
   return new CadreError("STORE_UNAVAILABLE", `Simulated failure of ${call}: ${reason}.`, {
     path: "simulated",
     reason,

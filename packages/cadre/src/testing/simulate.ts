@@ -1,329 +1,190 @@
 /**
  * The simulator: a team of several processes, its store and its transport in one process, on a
- * virtual clock and a seeded scheduler, with crashes at every port call. A failure is a seed: the
+ * virtual clock and a seeded scheduler, with faults at every port call. A failure is a seed: the
  * same seed runs the same way.
  */
-import { memory, memoryCarrier } from "../bus/memory-transport.ts";
-import { systemClock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
-import { SeededRandom } from "../core/random.ts";
-import { memoryStore } from "../store/memory-store.ts";
-import type { AnyAgent } from "../agents/agent.ts";
-import type { Cadre, CadreOptions } from "../agents/cadre.ts";
-import { startCadre } from "../agents/start-cadre.ts";
-import type { EventStore } from "../store/event-store.ts";
-import { ProcessClock, SimClock } from "./sim-clock.ts";
-import { checkLog, emptyCounts, type LogCounts, type Violation } from "./sim-invariants.ts";
-import type { Fault, FaultRates } from "./sim-faults.ts";
-import { liveViolations, type Live } from "./sim-live.ts";
-import { SimProcess } from "./sim-process.ts";
+import { faultKinds, type Fault, type FaultKind, type FaultRates } from "./sim-faults.ts";
+import type { ScheduledFault } from "./sim-faults.ts";
+import { emptyCounts, type LogCounts } from "./sim-invariants.ts";
+import type { SimulationOptions, SimulationResult, Violation } from "./sim-options.ts";
+import { SimRun, type RunOutcome } from "./sim-run.ts";
+import { shortSchedule } from "./sim-shorten.ts";
+import { storyOf } from "./sim-story.ts";
 
-export interface SimulationOptions {
-  /** @default `CADRE_SEED`, else 1 */
-  readonly seed?: number;
-  /** Makes the agents of one process anew at each of its starts, as a real start would. */
-  readonly agents: (process: string) => readonly AnyAgent[];
-  /** Names of the processes. @default ["a", "b"] */
-  readonly processes?: readonly string[];
-  /**
-   * What is asked of the team, by a client that never fails. The run ends when this has resolved
-   * and no task is open.
-   */
-  readonly work: (team: Cadre) => Promise<unknown>;
-  readonly faults?: FaultRates;
-  /** Puts something between the processes and the store, such as a mistake that must be found. */
-  readonly store?: (store: EventStore) => EventStore;
-  /** More that must hold at the end, beside the built-in invariants. */
-  readonly invariants?: readonly ((store: EventStore) => Promise<readonly string[]>)[];
-  /**
-   * Longest wait before a crashed process is started again, in virtual milliseconds. @default
-   * 20_000
-   */
-  readonly restartMs?: number;
-  /** The run must be done after so much virtual time. @default one hour */
-  readonly maxVirtualMs?: number;
-  readonly team?: Pick<CadreOptions, "heartbeatMs" | "leaseMs" | "suspectAfterMs">;
-}
+const defaultShortenRuns = 200;
+const shownFaults = 20;
 
-export interface SimulationResult extends LogCounts {
+/** What a failed simulation is known by. */
+export interface SimulationFailure {
   readonly seed: number;
-  readonly virtualMs: number;
-  readonly crashes: number;
-  /** Processes that closed in order. */
-  readonly closes: number;
+  readonly violations: readonly Violation[];
   readonly faults: readonly Fault[];
-  /** The log as text, one line an event, without ids: equal seeds give equal text. */
-  readonly trace: readonly string[];
+  readonly schedule: readonly ScheduledFault[];
+  readonly story: readonly string[];
 }
 
 /**
- * A run that broke an invariant, or did not end. The message holds the seed, the last faults, and
- * the story of the stream at fault.
+ * A run that broke an invariant, or did not end. The message holds the seed, a short schedule of
+ * faults that it fails with too, and the story of what happened then.
  */
 export class SimulationError extends Error {
   override readonly name: string = "SimulationError";
-  readonly seed: number;
-  readonly violations: readonly Violation[];
+  // Not fields of the object: whoever prints the error sees the message, which says enough.
+  readonly #failure: SimulationFailure;
 
-  constructor(seed: number, violations: readonly Violation[], message: string) {
-    super(message);
-    this.seed = seed;
-    this.violations = violations;
+  constructor(failure: SimulationFailure) {
+    super(messageOf(failure));
+    this.#failure = failure;
+  }
+
+  get seed(): number {
+    return this.#failure.seed;
+  }
+
+  /** What does not hold, in the run of this seed. */
+  get violations(): readonly Violation[] {
+    return this.#failure.violations;
+  }
+
+  /** All faults of that run. */
+  get faults(): readonly Fault[] {
+    return this.#failure.faults;
+  }
+
+  /** As few faults as it takes: this schedule, without any chances, breaks the same invariant. */
+  get schedule(): readonly ScheduledFault[] {
+    return this.#failure.schedule;
+  }
+
+  /** What happened with that schedule. */
+  get story(): readonly string[] {
+    return this.#failure.story;
   }
 }
-
-const hourMs = 3_600_000;
-// after the last task: late results, second relays and deliveries of the dead come within this
-const quietMs = 120_000;
-const stillMs = 30_000; // the end of the quiet, in which nobody may write to the log any more
-const closeMs = 2_000; // what a process that leaves gives its running work
-const shownFaults = 12;
 
 /**
  * Runs one simulation to its end.
  *
  * @throws {SimulationError} when an invariant is broken or the run does not end
  */
-export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
-  const seed = options.seed ?? Number(process.env["CADRE_SEED"] ?? 1);
-  return new Simulation(seed, options).run();
+export async function simulate<World = undefined>(
+  options: SimulationOptions<World>,
+): Promise<SimulationResult> {
+  const seed = options.seed ?? seedOfEnvironment() ?? 1;
+  const outcome = await new SimRun(seed, options).run();
+  if (outcome.violations.length > 0) throw await failureOf(seed, options, outcome);
+  return resultOf(seed, outcome);
 }
 
-class Simulation {
-  readonly #seed: number;
-  readonly #options: SimulationOptions;
-  readonly #random: SeededRandom;
-  readonly #clock: SimClock;
-  readonly #store: EventStore;
-  readonly #carrier: ReturnType<typeof memoryCarrier>;
-  readonly #faults: Fault[] = [];
-  readonly #processes = new Map<string, { readonly simulated: SimProcess; team?: Cadre }>();
-  readonly #disk = { fullUntil: 0 };
-  #crashes = 0;
-  #closes = 0;
-  #starts = 0;
-  #closing = 0;
-  readonly #broken: Violation[] = [];
-  #calm = false;
-
-  constructor(seed: number, options: SimulationOptions) {
-    this.#seed = seed;
-    this.#options = options;
-    this.#random = new SeededRandom(seed);
-    this.#clock = new SimClock(this.#random.fork("scheduler"));
-    this.#store = memoryStore({ clock: this.#clock });
-    this.#carrier = memoryCarrier({ clock: this.#clock });
-  }
-
-  async run(): Promise<SimulationResult> {
-    const maxMs = this.#options.maxVirtualMs ?? hourMs;
-    const client = await this.#until(this.#startClient(), maxMs);
-    for (const name of this.#options.processes ?? ["a", "b"]) this.#start(name, 0);
-    let failure: { readonly error: unknown } | undefined;
-    let done = false;
-    this.#options.work(client).then(
-      () => void (done = true),
-      (error: unknown) => void (failure = { error }),
-    );
-    while ((!done || client.stats().tasksOpen > 0) && this.#clock.monotonic() < maxMs) {
-      if (failure) throw this.#failed([], `The work itself failed: ${String(failure.error)}`);
-      if (!(await this.#clock.step())) break;
-    }
-    this.#calm = true;
-    for (const { simulated } of this.#processes.values()) simulated.calm();
-    const quietUntil = this.#clock.monotonic() + quietMs;
-    await this.#stepUntil(quietUntil - stillMs);
-    const stillFrom = await this.#store.head();
-    await this.#stepUntil(quietUntil);
-    // Time goes on while it judges: a store that is read in pages waits for it between two.
-    return this.#until(this.#judge(client, stillFrom), Infinity);
-  }
-
-  async #stepUntil(instant: number): Promise<void> {
-    while (this.#clock.monotonic() < instant && (await this.#clock.step()));
-  }
-
-  #startClient(): Promise<Cadre> {
-    return startCadre({
-      ...this.#options.team,
-      name: "client",
-      agents: [],
-      orchestrator: false,
-      // the relay is one of the parts that must survive: the client never fails
-      relay: false,
-      store: this.#store,
-      bus: memory({ carrier: this.#carrier }),
-      clock: this.#clock,
-      random: this.#random.fork("client"),
-    });
-  }
-
-  #start(name: string, afterMs: number): void {
-    const rates = this.#options.faults ?? {};
-    const random = this.#random.fork(`${name}/${(this.#starts += 1)}`);
-    const inner = memory({ carrier: this.#carrier });
-    const simulated: SimProcess = new SimProcess({
-      name,
-      clock: this.#clock,
-      random: random.fork("faults"),
-      rates,
-      disk: this.#disk,
-      onFault: (fault) => void this.#faults.push(fault),
-      onCrash: () => {
-        this.#crashes += 1;
-        this.#restart(name, inner, random);
-      },
-    });
-    const running: { simulated: SimProcess; team?: Cadre } = { simulated };
-    this.#processes.set(name, running);
-    const skewMs = (random.next() * 2 - 1) * (rates.clockSkewMs ?? 0);
-    const clock = new ProcessClock(this.#clock, simulated, Math.round(skewMs));
-    const lifeMs = random.next() * (rates.leaveAfterMs ?? 0);
-    this.#clock.after(afterMs, () => {
-      if (this.#calm) simulated.calm();
-      startCadre({
-        ...this.#options.team,
-        name,
-        agents: this.#options.agents(name),
-        store: simulated.store(this.#options.store?.(this.#store) ?? this.#store),
-        bus: simulated.transport(inner),
-        clock,
-        random,
-      }).then(
-        (team) => {
-          running.team = team;
-          void team.closed.then(() => this.#left(name, simulated, inner, random));
-          if (rates.leaveAfterMs !== undefined) {
-            this.#clock.after(lifeMs, () => this.#leave(simulated, team));
-          }
-        },
-        // a start that fails is a process that exits, and is started again
-        () => simulated.kill(),
-      );
-    });
-  }
-
-  #restart(name: string, inner: { close(): Promise<void> }, random: SeededRandom): void {
-    // The carrier notices that the connection is gone, as a broker does.
-    void inner.close();
-    this.#start(name, random.next() * (this.#options.restartMs ?? 20_000));
-  }
-
-  #leave(simulated: SimProcess, team: Cadre): void {
-    if (!simulated.alive || this.#calm) return;
-    this.#closing += 1;
-    const end = (): void => void (this.#closing -= 1);
-    // It may die while it closes: then it is not waited for.
-    simulated.onEnd(end);
-    team.close({ deadlineMs: closeMs }).catch((error: unknown) => {
-      this.#broken.push({ invariant: "closing ends", message: String(error) });
-    });
-  }
-
-  #left(
-    name: string,
-    simulated: SimProcess,
-    inner: { close(): Promise<void> },
-    random: SeededRandom,
-  ): void {
-    if (!simulated.alive) return;
-    simulated.exit();
-    this.#closes += 1;
-    this.#restart(name, inner, random);
-  }
-
-  async #until<Value>(promise: Promise<Value>, maxMs: number): Promise<Value> {
-    let settled = false;
-    const mark = (): void => void (settled = true);
-    promise.then(mark, mark);
-    while (!settled && this.#clock.monotonic() < maxMs) {
-      if (await this.#clock.step()) continue;
-      await systemClock.yield();
-    }
-    return promise;
-  }
-
-  async #judge(client: Cadre, stillFrom: number): Promise<SimulationResult> {
-    const { violations, counts } = await checkLog(this.#store);
-    const all = [...this.#broken, ...violations];
-    for (const invariant of this.#options.invariants ?? []) {
-      for (const message of await invariant(this.#store)) all.push({ invariant: "yours", message });
-    }
-    const live: Live[] = [{ name: "client", team: client }];
-    for (const [name, { simulated, team }] of this.#processes) {
-      if (team && simulated.alive) live.push({ name, team });
-    }
-    all.push(...(await liveViolations(live, this.#store, counts, stillFrom)));
-    if (this.#closing > 0) {
-      all.push({ invariant: "closing ends", message: `${this.#closing} processes still close` });
-    }
-    if (all.length > 0) throw this.#failed(all, await this.#story(all));
-    return {
-      ...counts,
-      seed: this.#seed,
-      virtualMs: this.#clock.monotonic(),
-      crashes: this.#crashes,
-      closes: this.#closes,
-      faults: this.#faults,
-      trace: await this.#trace(),
-    };
-  }
-
-  #failed(violations: readonly Violation[], story: string): SimulationError {
-    const faults = this.#faults
-      .slice(-shownFaults)
-      .map(
-        ({ at, process: name, call, kind }) => `  ${Math.round(at)} ms  ${name}  ${call}  ${kind}`,
-      );
-    const lines = [
-      `Seed ${this.#seed} broke ${violations.length} invariants. ` +
-        `Run it again with CADRE_SEED=${this.#seed}.`,
-      ...violations.map(({ invariant, message }) => `- ${invariant}: ${message}`),
-      `The last of ${this.#faults.length} faults:`,
-      ...faults,
-      story,
-    ];
-    return new SimulationError(this.#seed, violations, lines.join("\n"));
-  }
-
-  async #story(violations: readonly Violation[]): Promise<string> {
-    const stream = violations.find((violation) => violation.stream !== undefined)?.stream;
-    if (stream === undefined) return "";
-    const lines = [`The story of ${stream}:`];
-    for await (const { event, version } of this.#store.read({ stream })) {
-      const { agent, epoch } = event.payload as {
-        readonly agent?: string;
-        readonly epoch?: number;
-      };
-      const who = agent === undefined ? event.source : agent;
-      lines.push(
-        `  ${version}. ${event.type} by ${who}${epoch === undefined ? "" : ` (epoch ${epoch})`}`,
-      );
-    }
-    return lines.join("\n");
-  }
-
-  async #trace(): Promise<readonly string[]> {
-    const lines: string[] = [];
-    for await (const { event, stream, recordedAt } of this.#store.read()) {
-      lines.push(`${recordedAt} ${event.source} ${event.type} ${stream?.split("/")[0] ?? "-"}`);
-    }
-    return lines;
-  }
+function seedOfEnvironment(): number | undefined {
+  const text = process.env["CADRE_SEED"];
+  if (text === undefined || text === "") return undefined;
+  const seed = Number(text);
+  if (Number.isInteger(seed) && seed >= 0) return seed;
+  const message = `CADRE_SEED is "${text}". Give a whole number.`;
+  throw new CadreError("INVALID_OPTION", message, { option: "CADRE_SEED", value: text });
 }
 
-/** Runs many seeds and adds up what they counted. Stops at the first that fails. */
-export async function simulateSeeds(
-  options: Omit<SimulationOptions, "seed"> & { readonly from?: number; readonly seeds: number },
-): Promise<
-  {
-    readonly runs: number;
-    readonly crashes: number;
-    readonly closes: number;
-    readonly virtualMs: number;
-  } & LogCounts
-> {
-  const sum = { ...emptyCounts, runs: 0, crashes: 0, closes: 0, virtualMs: 0 };
+function resultOf(seed: number, outcome: RunOutcome): SimulationResult {
+  const { counts, faults, moments, log, virtualMs, hash } = outcome;
+  const faultCounts = emptyFaultCounts();
+  for (const { kind } of faults) faultCounts[kind] += 1;
+  return {
+    ...counts,
+    seed,
+    virtualMs,
+    crashes: moments.filter(({ what }) => what === "died").length,
+    closes: moments.filter(({ what }) => what === "left").length,
+    faults,
+    faultCounts,
+    trace: log.map(
+      ({ event, stream, recordedAt }) =>
+        `${recordedAt} ${event.source} ${event.type} ${stream?.split("/")[0] ?? "-"}`,
+    ),
+    hash,
+  };
+}
+
+function emptyFaultCounts(): Record<FaultKind, number> {
+  return Object.fromEntries(faultKinds.map((kind) => [kind, 0])) as Record<FaultKind, number>;
+}
+
+/** The rates without their chances: only what is scheduled happens. */
+function withoutChances(rates: FaultRates = {}): FaultRates {
+  const isChance = (key: string): boolean => faultKinds.some((kind) => kind === key);
+  return Object.fromEntries(Object.entries(rates).filter(([key]) => !isChance(key)));
+}
+
+/** Runs it again and again with other faults, and tells of the fewest with which it breaks too. */
+async function failureOf<World>(
+  seed: number,
+  options: SimulationOptions<World>,
+  first: RunOutcome,
+): Promise<SimulationError> {
+  const broken = new Set(first.violations.map(({ invariant }) => invariant));
+  const faults = withoutChances(options.faults);
+  let told = first;
+  const fails = async (schedule: readonly ScheduledFault[]): Promise<boolean> => {
+    const outcome = await new SimRun(seed, { ...options, faults, schedule }).run();
+    const isSame = outcome.violations.some(({ invariant }) => broken.has(invariant));
+    if (isSame) told = outcome;
+    return isSame;
+  };
+  const maxRuns = options.shortenRuns ?? defaultShortenRuns;
+  const schedule = await shortSchedule(first.faults, fails, maxRuns);
+  const { violations } = first;
+  return new SimulationError({
+    seed,
+    violations,
+    faults: first.faults,
+    schedule,
+    story: storyOf(told),
+  });
+}
+
+function messageOf({ seed, violations, faults, schedule, story }: SimulationFailure): string {
+  const names = new Set(violations.map(({ invariant }) => invariant)).size;
+  const shown = schedule.slice(0, shownFaults);
+  const more = schedule.length - shown.length;
+  return [
+    `Seed ${seed} broke ${names} invariants. Run it again with CADRE_SEED=${seed}.`,
+    ...violations.map(({ invariant, message }) => `- ${invariant}: ${message}`),
+    `It happened among ${faults.length} faults; ${few(schedule.length)} enough:`,
+    ...shown.map((fault) => `  ${JSON.stringify(fault)},`),
+    ...(more > 0 ? [`  … and ${more} more`] : []),
+    "What happened with these:",
+    ...story.map((line) => `  ${line}`),
+  ].join("\n");
+}
+
+function few(count: number): string {
+  return count === 1 ? "this one is" : `these ${count} are`;
+}
+
+/** What many runs counted, added up. */
+export interface SimulationSum extends LogCounts {
+  readonly runs: number;
+  readonly crashes: number;
+  readonly closes: number;
+  readonly virtualMs: number;
+  readonly faultCounts: Readonly<Record<FaultKind, number>>;
+}
+
+/**
+ * Runs many seeds and adds up what they counted. Stops at the first that fails. With `CADRE_SEED`
+ * set it runs that seed alone.
+ *
+ * @throws {SimulationError} for the first seed that breaks an invariant
+ * @throws {CadreError} INVALID_OPTION, when `seeds` is no whole number above 0
+ */
+export async function simulateSeeds<World = undefined>(
+  options: Omit<SimulationOptions<World>, "seed"> & {
+    /** The first seed. @default 1 */
+    readonly from?: number;
+    readonly seeds: number;
+  },
+): Promise<SimulationSum> {
   const { from = 1, seeds, ...rest } = options;
   if (!Number.isInteger(seeds) || seeds < 1) {
     throw new CadreError("INVALID_OPTION", `seeds is ${seeds}. Give a whole number above 0.`, {
@@ -331,12 +192,18 @@ export async function simulateSeeds(
       value: seeds,
     });
   }
-  for (let seed = from; seed < from + seeds; seed += 1) {
+  const only = seedOfEnvironment();
+  const sum = { ...emptyCounts, runs: 0, crashes: 0, closes: 0, virtualMs: 0 };
+  const faultCounts = emptyFaultCounts();
+  const first = only ?? from;
+  const last = only ?? from + seeds - 1;
+  for (let seed = first; seed <= last; seed += 1) {
     const result = await simulate({ ...rest, seed });
     sum.runs += 1;
     for (const key of Object.keys(sum) as (keyof typeof sum)[]) {
       if (key !== "runs") sum[key] += result[key];
     }
+    for (const kind of faultKinds) faultCounts[kind] += result.faultCounts[kind];
   }
-  return sum;
+  return { ...sum, faultCounts };
 }

@@ -1,187 +1,213 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { createEvent, SeededRandom, systemClock, type, type EventStore } from "cadre";
-import { defineTask } from "cadre/agents";
+import { isCadreError, type } from "cadre";
+import { defineAgent, defineTask } from "cadre/agents";
 import {
+  everyFault,
+  faultKinds,
+  scenarios,
   simulate,
   simulateSeeds,
   SimulationError,
+  type Scenario,
   type SimulationOptions,
-  type SimulationResult,
+  type SimulationSum,
 } from "cadre/testing";
 
-import { standardFaults, standardTeam } from "./sim-team.ts";
-
 const Work = defineTask({ name: "work", input: type<number>(), output: type<number>() });
-const run = (seed: number, more: Partial<SimulationOptions> = {}): Promise<SimulationResult> =>
-  simulate({ ...standardTeam(), faults: standardFaults, seed, ...more });
+const faults = everyFault;
+const { tasks, featureDag, steps, relay, projection } = scenarios;
+
+/** Runs `work` with `CADRE_SEED` set, then sets it back. */
+async function withSeed<Value>(seed: string, work: () => Promise<Value>): Promise<Value> {
+  const before = process.env["CADRE_SEED"];
+  process.env["CADRE_SEED"] = seed;
+  try {
+    return await work();
+  } finally {
+    if (before === undefined) delete process.env["CADRE_SEED"];
+    else process.env["CADRE_SEED"] = before;
+  }
+}
+
+/** The error of a simulation that must fail. */
+async function failureOf<World>(options: SimulationOptions<World>): Promise<SimulationError> {
+  try {
+    await simulate(options);
+  } catch (error) {
+    if (error instanceof SimulationError) return error;
+    throw error;
+  }
+  return assert.fail("nothing was found");
+}
 
 test("a team without faults ends its work, and no process dies", async () => {
-  const result = await run(1, { faults: {} });
+  const result = await simulate({ ...tasks, seed: 1 });
   assert.equal(result.crashes, 0);
   assert.equal(result.leasesExpired, 0);
-  assert.equal(result.tasksCreated, 14);
-  assert.equal(result.tasksCompleted, 12);
+  assert.equal(result.tasksCreated, 8);
+  assert.equal(result.tasksCompleted, 6);
+  assert.deepEqual(result.faults, []);
 });
 
-test("equal seeds give equal runs, and other seeds give others", async () => {
-  const first = await run(7);
-  const again = await run(7);
-  const other = await run(8);
+async function assertRepeats<World>(scenario: Scenario<World>): Promise<void> {
+  const first = await simulate({ ...scenario, faults, seed: 7 });
+  const again = await simulate({ ...scenario, faults, seed: 7 });
+  const other = await simulate({ ...scenario, faults, seed: 8 });
   assert.deepEqual(again.trace, first.trace);
   assert.deepEqual(again.faults, first.faults);
-  assert.notDeepEqual(other.trace, first.trace);
+  assert.equal(again.hash, first.hash);
+  assert.notEqual(other.hash, first.hash);
+}
+
+test("equal seeds give equal runs, down to the ids, and other seeds give others", async () => {
+  await assertRepeats(tasks);
+  await assertRepeats(featureDag);
+  await assertRepeats(steps);
+  await assertRepeats(relay);
+  await assertRepeats(projection);
 });
 
-test("no seed loses a task, gives an epoch two owners, or a step two receipts", async (t) => {
-  const seeds = Number(process.env["CADRE_SEEDS"] ?? 60);
-  const sum = await simulateSeeds({ ...standardTeam(), seeds, faults: standardFaults });
-  t.diagnostic(JSON.stringify(sum));
+test("the faults of a run, played as its schedule without any chance, are the same run", async () => {
+  const { clockSkewMs = 0, clockDrift = 0 } = faults;
+  const first = await simulate({ ...steps, faults, seed: 11 });
+  const again = await simulate({
+    ...steps,
+    faults: { clockSkewMs, clockDrift },
+    schedule: first.faults,
+    seed: 11,
+  });
+  assert.ok(first.faults.length > 5, "too few faults to show anything");
+  assert.deepEqual(again.faults, first.faults);
+  assert.equal(again.hash, first.hash);
+});
+
+test("the seed is CADRE_SEED unless it is given, and many seeds are that one", async () => {
+  const run = { ...featureDag, faults };
+  const nineteen = await simulate({ ...run, seed: 19 });
+  const { hash } = await withSeed("19", () => simulate(run));
+  assert.equal(hash, nineteen.hash);
+  const sum = await withSeed("19", () => simulateSeeds({ ...run, seeds: 50 }));
+  assert.equal(sum.runs, 1);
+  assert.equal(sum.events, nineteen.events);
+  assert.equal((await withSeed("3", () => simulate({ ...run, seed: 19 }))).hash, hash);
+  const isRefused = (error: unknown): boolean => isCadreError(error, "INVALID_OPTION");
+  await assert.rejects(() => withSeed("x", () => simulate(run)), isRefused);
+  await assert.rejects(() => simulateSeeds({ ...run, seeds: 0 }), isRefused);
+});
+
+function assertSound(sum: SimulationSum): void {
   assert.equal(sum.tasksLost, 0);
   assert.equal(sum.doubleOwners, 0);
   assert.equal(sum.duplicateReceipts, 0);
   assert.equal(sum.duplicateRecords, 0);
-  assert.ok(sum.crashes > seeds, `only ${sum.crashes} crashes: the faults prove nothing`);
-  assert.ok(sum.closes > seeds / 8, `only ${sum.closes} processes closed in order`);
-  assert.ok(sum.leasesExpired > seeds, `only ${sum.leasesExpired} leases ran out`);
-  assert.ok(sum.rejectedLateResults > seeds / 40, "no late result was rejected");
-});
-
-test("every kind of fault happens", async () => {
-  const kinds = new Set<string>();
-  for (let seed = 1; seed <= 8; seed += 1) {
-    for (const { kind } of (await run(seed)).faults) kinds.add(kind);
-  }
-  const all =
-    "crashAfter crashBefore duplicate fail full loseAnswer partition pauseAfter pauseBefore";
-  assert.equal([...kinds].sort().join(" "), `${all} slow`);
-});
-
-// Each of these seeds breaks an invariant when the mending of its mistake is taken away.
-for (const [seed, fact] of [
-  [13, "a process that freezes between an intent and its effect has no effect after its lease"],
-  [209, "a task that ended before the answer to its creation came leaves the board"],
-  [636, "a claim whose answer comes after the task's end runs nothing"],
-] as const) {
-  test(`seed ${seed}: ${fact}`, async () => {
-    const result = await run(seed);
-    assert.equal(result.tasksLost, 0);
-  });
+  assert.equal(sum.lateWrites, 0);
+  assert.equal(sum.brokenSagas, 0);
 }
 
-/** Fails unless one of the first seeds breaks `invariant`. */
-async function assertFound(
-  invariant: string,
-  options: Partial<SimulationOptions>,
-  seeds = 10,
-): Promise<void> {
-  const found = new Set<string>();
-  for (let seed = 1; seed <= seeds && !found.has(invariant); seed += 1) {
-    await run(seed, { maxVirtualMs: 300_000, ...options }).catch((error: unknown) => {
-      if (!(error instanceof SimulationError)) throw error;
-      for (const violation of error.violations) found.add(violation.invariant);
-    });
-  }
-  assert.ok(found.has(invariant), `found only: ${[...found].join(", ") || "nothing"}`);
-}
-
-const changed = (store: EventStore, changes: Partial<EventStore>): EventStore => ({
-  name: store.name,
-  commit: (commit) => store.commit(commit),
-  read: (query) => store.read(query),
-  version: (stream) => store.version(stream),
-  head: () => store.head(),
-  watch: (wake) => store.watch(wake),
-  slot: (name) => store.slot(name),
-  slots: (prefix) => store.slots(prefix),
-  marked: (marks) => store.marked(marks),
-  pruneInbox: (olderThanMs) => store.pruneInbox(olderThanMs),
-  close: () => store.close(),
-  ...changes,
+test("no seed breaks an invariant, and every kind of fault happens", async (t) => {
+  const seeds = Number(process.env["CADRE_SEEDS"] ?? 15);
+  const range = { faults, seeds };
+  const sums = [
+    await simulateSeeds({ ...tasks, ...range }),
+    await simulateSeeds({ ...featureDag, ...range }),
+    await simulateSeeds({ ...steps, ...range }),
+    await simulateSeeds({ ...relay, ...range }),
+    await simulateSeeds({ ...projection, ...range }),
+  ];
+  sums.forEach(assertSound);
+  const counts = faultKinds.map(
+    (kind) => [kind, sums.reduce((all, sum) => all + sum.faultCounts[kind], 0)] as const,
+  );
+  t.diagnostic(JSON.stringify(Object.fromEntries(counts)));
+  if (process.env["CADRE_SEED"]) return;
+  for (const [kind, times] of counts) assert.ok(times > 0, `${kind} never happened`);
+  const total = (key: "crashes" | "closes" | "leasesExpired"): number =>
+    sums.reduce((all, sum) => all + sum[key], 0);
+  assert.ok(total("crashes") > 5 * seeds, "too few crashes to show anything");
+  assert.ok(total("closes") > seeds, "too few processes closed in order");
+  assert.ok(total("leasesExpired") > seeds, "too few leases ran out");
 });
 
-/** The mistake that everything is built against: a writer does not notice that it is late. */
-const withoutVersions = (store: EventStore): EventStore =>
-  changed(store, {
-    commit: ({ appends = [], ...rest }) => {
-      const blind = appends.map((append) => ({ ...append, expectedVersion: "any" as const }));
-      return store.commit({ ...rest, appends: blind });
+test("each run has a world of its own, and work is given the world and the clock", async () => {
+  const worlds: { calls: number }[] = [];
+  const scenario: Scenario<{ calls: number }> = {
+    world: () => {
+      const world = { calls: 0 };
+      worlds.push(world);
+      return world;
     },
-  });
-
-for (const invariant of ["one owner an epoch", "one end a task", "one receipt a key"]) {
-  test(`a store that ignores expected versions is found out: ${invariant}`, async () => {
-    await assertFound(invariant, { store: withoutVersions });
-  });
-}
-
-test("a store that forgets what was handled is found out: one record a cause", async () => {
-  const store = (inner: EventStore): EventStore =>
-    changed(inner, {
-      commit: ({ inbox: _inbox, ...commit }) => inner.commit(commit),
-      marked: async () => [],
-    });
-  const faults = { ...standardFaults, duplicate: 1 };
-  await assertFound("one record a cause", { store, faults });
+    agents: (_process, world) => [
+      defineAgent({ name: "worker" }).does(Work, (n) => {
+        world.calls += 1;
+        return n;
+      }),
+    ],
+    work: async (team, _world, clock) => {
+      await clock.sleep(5_000);
+      await (await team.tasks.create(Work, 1)).result();
+    },
+    invariants: [async (_store, world) => (world.calls === 1 ? [] : [`${world.calls} calls`])],
+  };
+  const result = await simulate({ ...scenario, seed: 1 });
+  await simulate({ ...scenario, seed: 2 });
+  assert.ok(result.virtualMs > 5_000);
+  assert.deepEqual(worlds, [{ calls: 1 }, { calls: 1 }]);
 });
 
-test("a reader that misses events is found out: live projection = rebuilt projection", async () => {
-  const store = (inner: EventStore): EventStore =>
-    changed(inner, {
-      async *read(query) {
-        for await (const stored of inner.read(query)) {
-          if (stored.event.type !== "task.failed") yield stored;
-        }
-      },
-    });
-  await assertFound("live projection = rebuilt projection", { store });
-});
-
-test("a feature that nobody ends is found out", async () => {
-  const task = { name: "work", definition: Work, input: 1 };
-  const work: SimulationOptions["work"] = (team) =>
-    team.features.create({ id: "feature", title: "Never", tasks: [task] });
-  await assertFound("features end", { processes: [], work, invariants: [] }, 1);
-});
-
-const ghost = { source: "ghost", clock: systemClock, random: new SeededRandom(1) };
-
-test("a process that writes when all is done is found out: quiescence", async () => {
-  let writes = 0;
-  const store = (inner: EventStore): EventStore =>
-    changed(inner, {
-      slots: async (prefix) => {
-        const event = createEvent(ghost, "custom.ghost", { writes });
-        if (prefix === "presence/" && (writes += 1) % 5 === 0)
-          await inner.commit({ outbox: [event] });
-        return inner.slots(prefix);
-      },
-    });
-  await assertFound("quiescence", { store, faults: {} }, 1);
-});
-
-test("an invariant that does not hold fails the run, with the seed and the faults", async () => {
-  const broken = simulate({
-    ...standardTeam(),
+test("what does not hold fails the run with the seed, a short schedule, and the story", async () => {
+  const {
+    message,
+    seed,
+    violations,
+    faults: all,
+    schedule,
+    story,
+  } = await failureOf({
+    ...tasks,
     seed: 3,
-    faults: standardFaults,
+    faults,
+    invariants: [
+      // Only a run in which somebody lost a lease breaks it: most faults have nothing to do with it.
+      async (store) => {
+        for await (const { stream = "" } of store.read({ type: "task.lease_expired" })) {
+          return [{ invariant: "no lease is lost", message: "one was", stream }];
+        }
+        return [];
+      },
+    ],
+  });
+  assert.equal(seed, 3);
+  assert.deepEqual(violations[0]?.invariant, "no lease is lost");
+  assert.ok(schedule.length > 0 && schedule.length < all.length, message);
+  assert.match(message, /Run it again with CADRE_SEED=3/);
+  assert.match(message, /"kind":"\w+"/);
+  const told = story.join("\n");
+  assert.match(told, /at \d+\.\d{3} s hands in [ab]( \(life \d+\))? claimed task .+ \(epoch 1\)/);
+  assert.match(told, /took the lease away from task .+ of hands \(epoch 1\)/);
+  const cause = /at \d+\.\d{3} s [ab] (crashed|froze|was cut off|and all others|was told to close)/;
+  assert.match(told, cause);
+});
+
+test("a failure can be left as long as it is", async () => {
+  const { schedule, faults: all } = await failureOf({
+    ...tasks,
+    seed: 3,
+    faults,
+    shortenRuns: 0,
     invariants: [async () => ["the moon is missing"]],
   });
-  await assert.rejects(broken, (error: unknown) => {
-    assert.ok(error instanceof SimulationError);
-    assert.match(error.message, /CADRE_SEED=3/);
-    assert.match(error.message, /the moon is missing/);
-    return true;
-  });
+  assert.deepEqual(schedule, all);
 });
 
-test("a team that never ends is found out", async () => {
-  const stuck = simulate({
-    seed: 1,
-    agents: () => [],
-    work: async (team) => void (await team.tasks.create(Work, 1)),
-    maxVirtualMs: 60_000,
+test("what fails without any fault has an empty schedule", async () => {
+  const { schedule, story } = await failureOf({
+    ...tasks,
+    seed: 3,
+    faults,
+    invariants: [async () => ["the moon is missing"]],
   });
-  await assert.rejects(stuck, /no task lost: task .* is offered/);
+  assert.deepEqual(schedule, []);
+  assert.deepEqual(story, []);
 });
