@@ -23,6 +23,12 @@ export { builtinEvents, type BuiltinEvents } from "./core/builtin/registry.ts";
 export { fromLegacyName, legacyNames, toLegacyName } from "./core/builtin/legacy-names.ts";
 export type { EventRegistry, EventTypeInfo } from "./core/registry.ts";
 export {
+  checkRelease,
+  releasedSchemas,
+  type ReleasedSchema,
+  type ReleaseFinding,
+} from "./core/released-schemas.ts";
+export {
   compareSchemas,
   type CompatibilityMode,
   type SchemaChangeKind,
@@ -179,6 +185,7 @@ export type {
   StartRowProjectionOptions,
 } from "./store/running-row-projection.ts";
 export type { SnapshotPolicy } from "./store/snapshot-policy.ts";
+export { storedVersions, type StoredVersion } from "./store/stored-versions.ts";
 export { differenceOf, type StateChange } from "./store/state-difference.ts";
 export { diffProjection, type LogSpan, type StateDifference } from "./store/time-travel.ts";
 export { startSealer, type Sealer, type SealerOptions } from "./store/sealer.ts";

@@ -15,10 +15,12 @@ import { addVerify } from "./commands/verify.ts";
 import { withExamples } from "./commands/home-flags.ts";
 import { addOutbox } from "./commands/outbox.ts";
 import { addPublish } from "./commands/publish.ts";
+import { addProjections } from "./commands/projections.ts";
 import { addReplay } from "./commands/replay.ts";
 import { addRun } from "./commands/run.ts";
 import { addSagas } from "./commands/sagas.ts";
 import { addSchemas } from "./commands/schemas.ts";
+import { addState } from "./commands/state.ts";
 import { addTail } from "./commands/tail.ts";
 import { addTasks } from "./commands/tasks.ts";
 
@@ -62,6 +64,8 @@ export function createProgram(context: CommandContext, version: string): Command
   addAgents(program, context);
   addTasks(program, context);
   addSagas(program, context);
+  addState(program, context);
+  addProjections(program, context);
   addSchemas(program, context);
   addUsage(program, context);
   addVerify(program, context);

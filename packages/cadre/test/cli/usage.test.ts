@@ -19,7 +19,12 @@ const commands = [
   ["agents"],
   ["tasks", "list"],
   ["tasks", "show"],
+  ["state"],
+  ["projections"],
   ["schemas"],
+  ["schemas", "export"],
+  ["schemas", "check"],
+  ["schemas", "used"],
 ];
 
 test("help names every command, and fits 60 columns", async (context) => {

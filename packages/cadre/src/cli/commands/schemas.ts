@@ -10,6 +10,7 @@ import { loadConfig } from "../config.ts";
 import { fieldLines } from "../field-lines.ts";
 import { tableLines, type Column } from "../table.ts";
 import { printing } from "./home-flags.ts";
+import { addSchemaRelease } from "./schema-release.ts";
 
 interface SchemaFlags {
   readonly json?: boolean;
@@ -29,6 +30,7 @@ export function addSchemas(program: Command, context: CommandContext): void {
     "cadre schemas task.created --json | jq .schema",
   ]);
   command.action((type: string | undefined, flags: SchemaFlags) => schemas(context, type, flags));
+  addSchemaRelease(command, context);
 }
 
 async function schemas(
@@ -70,6 +72,7 @@ async function showSchema(
       ["type", info.type === type ? type : `${type} (by ${info.type})`],
       ["version", info.version],
       ["reads", info.readable.join(", ")],
+      ["compatibility", info.compatibility],
       ["meaning", info.description],
     ]),
   );
