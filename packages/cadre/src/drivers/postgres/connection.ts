@@ -10,7 +10,7 @@ import type { Cell, Parameter, PostgresClient, PostgresPool, Row } from "./clien
 import { closedError, storeError, troubleOf, unreachable } from "./postgres-error.ts";
 import type { Settings } from "./postgres-options.ts";
 
-const firstPauseMs = 25;
+const firstPauseMs = 5; // a connection that was cut is often back at once
 const mostPauseMs = 1_000;
 
 export interface Statement {
