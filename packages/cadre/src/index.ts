@@ -151,7 +151,7 @@ export type {
   TypeUsage,
 } from "./store/event-store.ts";
 export { decide, type DecideOptions, type DecideOutcome, type Decision } from "./store/decide.ts";
-export type { Fold } from "./store/fold.ts";
+export { upcastStored, type Fold } from "./store/fold.ts";
 export { createLeases } from "./store/lease.ts";
 export type { HeldLease, LeaseRequest, Leases, LeaseView } from "./store/lease.ts";
 export { defineProjection, foldProjection } from "./store/projection.ts";
