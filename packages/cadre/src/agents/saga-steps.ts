@@ -150,7 +150,7 @@ function stepsOf<Input, Results>(
 ): SagaSteps<Input, Results> {
   const used = new Set([...taken, ...nodes.flatMap(({ names }) => names)]);
   const and = <More>(names: readonly string[], run: SagaNode["run"]): SagaSteps<Input, More> => {
-    for (const name of names) assertNew(name, used);
+    assertNew(names, used);
     return stepsOf<Input, More>([...nodes, { names, run }], taken);
   };
   // A frame holds what the steps before it have given: the builder's types say what that is.
@@ -167,13 +167,8 @@ function stepsOf<Input, Results>(
       })),
     parallel: (...branches) => {
       const lists = branches.map((branch) => branch(stepsOf<Input, Results>([], [...used])).nodes);
-      return and(
-        lists.flatMap((list) => list.flatMap(({ names }) => names)),
-        async (frame) => {
-          const ends = await Promise.all(lists.map((list) => runNodes(list, frame)));
-          return Object.assign({}, ...ends.map(({ results }) => results)) as NamedResults;
-        },
-      );
+      const names = lists.flatMap((list) => list.flatMap((node) => node.names));
+      return and(names, (frame) => runBranches(lists, frame));
     },
     saga: (name, saga, input) =>
       and([name], async (frame) => {
@@ -194,11 +189,7 @@ function stepsOf<Input, Results>(
     waitFor: (name, pattern, options = {}) => {
       assertPattern(pattern);
       return and([name], async (frame) => ({
-        [name]: await frame.ctx.waitFor(pattern, {
-          name: `${frame.prefix}${name}`,
-          ...(options.where === undefined ? {} : { where: options.where(given(frame)) }),
-          ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
-        }),
+        [name]: await runWait(frame, name, given(frame), pattern, options),
       }));
     },
     returns: (finish) => ({
@@ -206,6 +197,28 @@ function stepsOf<Input, Results>(
       finish: (frame: SagaFrame) => finish(given(frame)),
     }),
   };
+}
+
+async function runBranches(
+  branches: readonly (readonly SagaNode[])[],
+  frame: SagaFrame,
+): Promise<NamedResults> {
+  const ends = await Promise.all(branches.map((nodes) => runNodes(nodes, frame)));
+  return Object.assign({}, ...ends.map(({ results }) => results)) as NamedResults;
+}
+
+function runWait<Input, Results>(
+  { ctx, prefix }: SagaFrame,
+  name: string,
+  given: Given<Input, Results>,
+  pattern: string,
+  { where, timeoutMs }: SagaWaitOptions<Input, Results>,
+): Promise<AgentEvent | undefined> {
+  return ctx.waitFor(pattern, {
+    name: `${prefix}${name}`,
+    ...(where === undefined ? {} : { where: where(given) }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  });
 }
 
 function runStep<Input, Results, Result>(
@@ -224,11 +237,17 @@ function runStep<Input, Results, Result>(
   });
 }
 
-function assertNew(name: string, used: ReadonlySet<string>): void {
-  if (name !== "" && !used.has(name)) return;
-  const message =
-    name === ""
-      ? "A step of a saga has no name. Give it one."
-      : `The saga has a step "${name}" already. Its journal knows steps by name: give it another.`;
-  throw new CadreError("INVALID_OPTION", message, { option: "step", value: name });
+function assertNew(names: readonly string[], taken: ReadonlySet<string>): void {
+  const used = new Set(taken);
+  for (const name of names) {
+    if (name === "" || used.has(name)) {
+      const message =
+        name === ""
+          ? "A step of a saga has no name. Give it one."
+          : `The saga has a step "${name}" already. Its journal knows steps by name: ` +
+            "give it another.";
+      throw new CadreError("INVALID_OPTION", message, { option: "step", value: name });
+    }
+    used.add(name);
+  }
 }

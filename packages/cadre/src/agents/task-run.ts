@@ -15,6 +15,7 @@ import type { AgentEvent } from "../core/event.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import type { AnyAgent, TaskWork } from "./agent.ts";
 import type { AgentState } from "./agent-state.ts";
+import { recordLateResult } from "./late-result.ts";
 import {
   endTask,
   sagaCompleted,
@@ -26,11 +27,11 @@ import {
 import type { SignalHub } from "./signal-hub.ts";
 import { enterStrictly } from "./strict-entry.ts";
 import type { StepJournal } from "./step-journal.ts";
-import { loadTask, type BoardEntry } from "./task-board.ts";
+import type { BoardEntry } from "./task-board.ts";
 import type { TaskDesk } from "./task-desk.ts";
 import { leaseLost, TaskEntry } from "./task-entry.ts";
-import { leaseExpired, resultRejected, taskCompleted, taskRetry } from "./task-events.ts";
-import { applyTask, isFinal, isOwned, taskStream } from "./task-fold.ts";
+import { leaseExpired, taskCompleted, taskRetry } from "./task-events.ts";
+import { applyTask, isFinal, isOwned } from "./task-fold.ts";
 import type { SlotHold } from "./task-slots.ts";
 import { TaskWriter } from "./task-writer.ts";
 import type { TaskState } from "./task.ts";
@@ -372,26 +373,8 @@ export class TaskRun {
     });
   }
 
-  async #reject(outcome: string): Promise<void> {
-    const { context, agent } = this.#port;
-    const current = await loadTask(context.store, this.state.id);
-    if (!current) return;
-    const { state } = current;
-    // At its own epoch only this owner could complete it: it did, and was not told. And what ended
-    // over its head, by time or by a cancellation, was told to stop: its failing is no news.
-    if (state.epoch === this.state.epoch && (state.status === "completed" || outcome === "failed"))
-      return;
-    const owner = { agent: agent.name, incarnation: context.incarnation };
-    const late = { entry: this.#writer.entry, current: current.state, outcome };
-    await context.store.commit({
-      appends: [
-        {
-          stream: taskStream(this.state.id),
-          expectedVersion: "any",
-          events: [resultRejected(context, owner, late)],
-        },
-      ],
-    });
+  #reject(outcome: string): Promise<void> {
+    return recordLateResult(this.#port.context, this.#port.agent.name, this.#writer.entry, outcome);
   }
 }
 

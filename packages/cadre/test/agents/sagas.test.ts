@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import { isCadreError, TerminalError, type } from "cadre";
-import { defineAgent, defineSaga, sagaId } from "cadre/agents";
+import { defineAgent, defineSaga, sagaId, startCadre } from "cadre/agents";
 import { testTeam } from "cadre/testing";
+import { withTempFolder } from "../servers/temporary.ts";
 
 interface Order {
   readonly id: string;
@@ -254,7 +256,38 @@ test("a saga with two steps of one name, or a bad pattern, is refused where it i
     (error: unknown) => isCadreError(error, "INVALID_OPTION"),
   );
   assert.throws(
+    () =>
+      defineSaga({ name: "x", input: type<null>() }, (saga) =>
+        saga.parallel(
+          (branch) => branch.step("same", () => 1),
+          (branch) => branch.step("same", () => 2),
+        ),
+      ),
+    (error: unknown) => isCadreError(error, "INVALID_OPTION"),
+  );
+  assert.throws(
     () => defineSaga({ name: "x", input: type<null>() }, (saga) => saga.waitFor("bad", "a..b")),
     (error: unknown) => isCadreError(error, "INVALID_PATTERN"),
   );
+});
+
+test("on one log a signal is found by position: before the wait, and while nobody ran", async () => {
+  await withTempFolder(async (folder) => {
+    const store = `sqlite:${join(folder, "team.db")}`;
+    const options = { store, heartbeatMs: 100, leaseMs: 1_000 };
+    const first = await startCadre({ ...options, agents: [payee] });
+    const one = await first.sagas.start(Paid, { id: "a", amount: 1 }, { key: "a" });
+    const two = await first.sagas.start(Paid, { id: "b", amount: 1 }, { key: "b" });
+    await first.bus.publish("custom.order.paid", { id: "b" });
+    assert.equal(await two.result({ timeoutMs: 10_000 }), "shipped");
+    await first.close({ deadlineMs: 0 });
+    const outside = await startCadre({ ...options, name: "outside" });
+    await outside.bus.publish("custom.order.paid", { id: "a" });
+    await outside.close();
+    const second = await startCadre({ ...options, agents: [payee] });
+    const state = await second.sagas.start(Paid, { id: "a", amount: 1 }, { key: "a" });
+    assert.equal(state.id, one.id);
+    assert.equal(await state.result({ timeoutMs: 10_000 }), "shipped");
+    await second.close();
+  });
 });
