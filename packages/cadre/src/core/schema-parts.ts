@@ -142,8 +142,8 @@ function limitOf(
 ): { readonly at: number; readonly open: boolean } {
   const [inclusive, exclusive] =
     sign === 1 ? ["maximum", "exclusiveMaximum"] : ["minimum", "exclusiveMinimum"];
-  const closed = sign * (numberOf(schema, inclusive!) ?? sign * Infinity);
-  const open = sign * (numberOf(schema, exclusive!) ?? sign * Infinity);
+  const closed = sign * (numberOf(schema, inclusive) ?? sign * Infinity);
+  const open = sign * (numberOf(schema, exclusive) ?? sign * Infinity);
   return open <= closed && open !== Infinity
     ? { at: open, open: true }
     : { at: closed, open: false };

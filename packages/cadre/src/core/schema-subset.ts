@@ -279,7 +279,13 @@ class Walk {
     const [written, read] = [writer["pattern"], reader["pattern"]];
     if (read === undefined || read === written) return;
     if (written !== undefined) this.#undecided("pattern-changed", path, "pattern");
-    else this.#add("pattern", path, `be a text that ${String(read)} does not match`, "pattern");
+    else
+      this.#add(
+        "pattern",
+        path,
+        `be a text that ${JSON.stringify(read)} does not match`,
+        "pattern",
+      );
   }
 
   #compareLists(writer: JsonSchema, reader: JsonSchema, path: string): void {

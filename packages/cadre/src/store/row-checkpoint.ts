@@ -56,7 +56,7 @@ ORDER BY name, version`;
     version: Number(row["version"]),
     position: Number(row["position"]),
     state: row["state"] as RowCheckpoint["state"], // nothing else is written
-    ...(row["error"] === null ? {} : { error: String(row["error"]) }),
+    ...(typeof row["error"] === "string" ? { error: row["error"] } : {}),
   }));
 }
 
@@ -74,7 +74,8 @@ export class RowCheckpointRow {
   }
 
   insert(tx: SqlClient): Promise<boolean> {
-    const sql = `INSERT INTO ${table} (name, version, position, state) VALUES (?, ?, 0, 'building')`;
+    const sql = `INSERT INTO ${table} (name, version, position, state)
+VALUES (?, ?, 0, 'building')`;
     return run(tx, sql, this.#key);
   }
 

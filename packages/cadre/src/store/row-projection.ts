@@ -11,7 +11,7 @@ import type { SqlClient } from "../core/sql.ts";
 import type { StoredEvent } from "./event-store.ts";
 import { checkIdentity, eventsWanted, reactionsByType } from "./projection.ts";
 
-/** Writes what an event means, through `tx` alone. What it throws undoes all of the event's rows. */
+/** Writes what an event means, through `tx` alone. What it throws undoes all that it wrote. */
 export type ApplyRows = (
   tx: SqlClient,
   event: AgentEvent,

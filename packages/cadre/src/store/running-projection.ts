@@ -60,7 +60,8 @@ export interface RunningProjection<State> {
   onChange(listener: (state: State, position: LogPosition) => void): () => void;
   /**
    * Folds the whole log anew beside the state that is there, and switches to the result when it has
-   * caught up; then checkpoint and snapshots of the old one are gone. Also the way out of a failure.
+   * caught up; then checkpoint and snapshots of the old one are gone. Also the way out of a
+   * failure.
    * @throws {CadreError} PROJECTION_FAILED, when the fold fails again: everything stays as it was
    */
   rebuild(): Promise<void>;

@@ -203,9 +203,9 @@ const changes: readonly (readonly [string, JsonSchema, JsonSchema, readonly stri
     ["backward $.a reference-unresolved ?", "forward $.a reference-unresolved ?"],
   ],
   [
-    "a condition that nobody can weigh",
+    "a keyword that nobody can weigh",
     object({ a: text }),
-    object({ a: text }, [], { if: { required: ["a"] }, then: { required: ["b"] } }),
+    object({ a: text }, [], { dependentRequired: { a: ["b"] } }),
     ["backward $ keyword-changed ?"],
   ],
   [
@@ -281,7 +281,7 @@ const { schema } = fc.letrec<{ schema: JsonSchema }>((tie) => ({
     }),
     fc.record({ anyOf: fc.array(tie("schema"), { minLength: 1, maxLength: 3 }) }),
     fc.record({ allOf: fc.tuple(tie("schema")) }),
-  ) as fc.Arbitrary<JsonSchema>,
+  ),
 }));
 
 /** Something that a writer of this schema may write. */

@@ -42,7 +42,8 @@ export function addSchemaRelease(schemas: Command, context: CommandContext): voi
   exporting
     .description(
       "Writes each version of each event type to a file of its own, TYPE@VERSION.json. Files of " +
-        "other versions stay: the folder is the record of what was released. Keep it beside the code.",
+        "other versions stay: the folder is the record of what was released. Keep it beside " +
+        "the code.",
     )
     .argument("<dir>", "the folder");
   printing(exporting, ["cadre schemas export schemas/"]);

@@ -1,4 +1,4 @@
-/** `cadre state`: what an agent or a projection knew at a point in the log, and what changed since. */
+/** `cadre state`: what an agent or a projection knew at a point in the log, and what changed. */
 import type { Command } from "commander";
 
 import type { AnyAgent } from "../../agents/agent.ts";
@@ -42,8 +42,8 @@ export function addState(program: Command, context: CommandContext): void {
   command
     .description(
       "Prints the state of an agent or of a projection that a module exports, as of a position " +
-        "of the log or of a time, or what changed in it since another. Without a name: lists what " +
-        "there is. Writes nothing.",
+        "of the log or of a time, or what changed in it since another. Without a name: lists " +
+        "what there is. Writes nothing.",
     )
     .argument("<file>", "the module: team.ts, team.js")
     .argument("[name]", "the agent's or the projection's name")
@@ -129,7 +129,7 @@ function find(subjects: readonly Subject[], file: string, name: string): Subject
   const names = subjects.map((subject) => subject.name);
   const closest = nearestName(name, names);
   const hint = closest === undefined ? `It has: ${names.join(", ")}.` : `Did you mean ${closest}?`;
-  const message = `${file} exports no agent with a state and no projection named "${name}". ${hint}`;
+  const message = `${file} exports no agent with a state, and no projection, "${name}". ${hint}`;
   throw new CadreError("NOT_FOUND", message, { what: "state", id: name });
 }
 
