@@ -77,9 +77,10 @@ export async function withStore<Result>(
   context: CommandContext,
   flags: HomeFlags,
   use: (store: EventStore, config: CadreConfig) => Promise<Result>,
+  needs: Pick<BusUse, "creates"> = {},
 ): Promise<Result> {
   const { config } = await configured(context, flags);
-  const opened = await openHome(config.store ?? presetStore, context, false);
+  const opened = await openHome(config.store ?? presetStore, context, needs.creates ?? false);
   try {
     return await use(opened.store, config);
   } finally {

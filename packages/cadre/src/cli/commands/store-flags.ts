@@ -1,0 +1,27 @@
+import { join } from "node:path";
+import type { Command } from "commander";
+
+import { CadreError } from "../../core/errors.ts";
+import type { HomeFlags } from "../home.ts";
+
+/** The flags of a command that works on a store alone. */
+export interface StoreFlags {
+  readonly store?: string;
+  readonly data?: string;
+}
+
+const fileName = "team.db"; // as in the preset store
+
+export function storeFlags(command: Command): Command {
+  return command
+    .option("--store <url>", "the store: sqlite:PATH (preset: sqlite:.cadre/team.db)")
+    .option("--data <dir>", `the folder of a store: its file ${fileName}`);
+}
+
+/** @throws {CadreError} INVALID_OPTION, when both say which store */
+export function storeHome({ store, data }: StoreFlags): HomeFlags {
+  if (data === undefined) return store === undefined ? {} : { store };
+  if (store === undefined) return { store: `sqlite:${join(data, fileName)}` };
+  const message = "Give either --store or --data: both say which store.";
+  throw new CadreError("INVALID_OPTION", message, { option: "data", value: data });
+}

@@ -1,0 +1,85 @@
+import { appendFileSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Command } from "commander";
+
+import { CadreError } from "../../core/errors.ts";
+import { anchorLine, parseAnchor, type Anchor } from "../../store/seal.ts";
+import { verifyLog, type AuditReport } from "../../store/verify.ts";
+import type { CommandContext } from "../command-context.ts";
+import { exitCodes } from "../exit-code.ts";
+import { withStore } from "../home.ts";
+import { readLines } from "../line-file.ts";
+import { countText } from "../size-text.ts";
+import { printing } from "./home-flags.ts";
+import { storeFlags, storeHome, type StoreFlags } from "./store-flags.ts";
+
+interface VerifyFlags extends StoreFlags {
+  readonly anchor?: string;
+  readonly addAnchor?: string;
+  readonly json?: boolean;
+}
+
+/** `cadre verify` */
+export function addVerify(program: Command, context: CommandContext): void {
+  const command = program.command("verify").summary("check that the log is as it was sealed");
+  command
+    .description(
+      "Checks the log against its seals, and names the first row that was changed, removed or " +
+        "inserted. Exits with 0 when all that is sealed is good, with 1 when it is not or when " +
+        "nothing is sealed.",
+    )
+    .option("--anchor <file>", "anchors that were kept elsewhere, or an export")
+    .option("--add-anchor <file>", "add the last seal's anchor to the file, when all is good");
+  printing(storeFlags(command), [
+    "cadre verify",
+    "cadre verify --data .cadre --anchor /safe/anchors.jsonl",
+    "cadre verify --add-anchor /safe/anchors.jsonl",
+    "cadre verify --json | jq .problem",
+  ]);
+  command.action((flags: VerifyFlags) => verify(context, flags));
+}
+
+async function verify(context: CommandContext, flags: VerifyFlags): Promise<void> {
+  const { output, cwd, stop } = context;
+  const anchors = flags.anchor === undefined ? [] : await readAnchors(flags.anchor, cwd);
+  await withStore(context, storeHome(flags), async (store) => {
+    const report = await verifyLog(store, { anchors, signal: stop });
+    const isGood = report.ok && report.sealed !== undefined;
+    if (flags.json) await output.json(report);
+    else await output.text(reportText(report));
+    if (!isGood) context.exit(exitCodes.failed);
+    else if (flags.addAnchor !== undefined && report.sealed) {
+      appendFileSync(resolve(cwd, flags.addAnchor), `${anchorLine(report.sealed)}\n`);
+    }
+  });
+}
+
+/** @throws {CadreError} NOT_FOUND | INVALID_OPTION */
+async function readAnchors(file: string, cwd: string): Promise<readonly Anchor[]> {
+  const anchors: Anchor[] = [];
+  for await (const line of readLines(file, cwd)) {
+    const anchor = line.startsWith('{"anchor"') ? parseAnchor(line) : undefined;
+    if (anchor) anchors.push(anchor);
+  }
+  if (anchors.length > 0) return anchors;
+  const message = `There is no anchor in ${file}. "cadre verify --add-anchor FILE" writes one.`;
+  throw new CadreError("INVALID_OPTION", message, { option: "anchor", value: file });
+}
+
+function reportText(report: AuditReport): string {
+  const { problem, verifiedTo, sealed, seals, rows, removed, unsealed, anchors } = report;
+  if (problem) {
+    const good = verifiedTo === 0 ? "" : ` Up to position ${verifiedTo} all is as it was sealed.`;
+    return `${problem.message}${good}`;
+  }
+  if (!sealed) {
+    return `Nothing is sealed, so nothing can be said about ${countText(unsealed, "row")}. Start teams with audit: true.`;
+  }
+  const parts = [
+    `${countText(rows, "row")} under ${countText(seals, "seal")}`,
+    ...(removed > 0 ? [`${countText(removed, "row")} removed by retention`] : []),
+    ...(anchors > 0 ? [`${countText(anchors, "anchor")} found`] : []),
+    unsealed > 0 ? `${countText(unsealed, "row")} not sealed yet` : "nothing unsealed",
+  ];
+  return `Good up to position ${verifiedTo}: ${parts.join(", ")}.`;
+}
