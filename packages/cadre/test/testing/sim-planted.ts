@@ -2,7 +2,7 @@
  * Mistakes that a store, a bus or who uses them could have, planted on purpose: each must be found
  * by the simulator. They stand between a process and its ports, so that it can die inside of them.
  */
-import { isCadreError, type Commit, type EventStore, type Transport } from "cadre";
+import type { Commit, EventStore, Transport } from "cadre";
 
 /** `target` with some of its members replaced. */
 export function changed<Target extends object>(target: Target, changes: Partial<Target>): Target {
@@ -89,16 +89,3 @@ export const withoutType =
         for await (const stored of store.read(query)) if (stored.event.type !== type) yield stored;
       },
     });
-
-/** A writer that takes a conflict for a success. */
-export const deafToConflicts = (store: EventStore): EventStore =>
-  changed(store, {
-    commit: async (commit) => {
-      try {
-        return await store.commit(commit);
-      } catch (error) {
-        if (!isCadreError(error, "VERSION_CONFLICT")) throw error;
-        return { position: await store.head(), versions: [], duplicate: false };
-      }
-    },
-  });
