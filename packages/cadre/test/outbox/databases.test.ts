@@ -232,6 +232,39 @@ for (const { dialect, skip, start } of databases) {
       assert.equal(outcome === "committed", waiting === 1);
     });
 
+    test("the relay goes on when the database was killed and is there again", async (context) => {
+      if (!server.kill || !server.restart) return context.diagnostic("it has no server");
+      const { client, bus, relay, add } = await setUp();
+      await add(client, 1, "k");
+      await using running = await relay({ leaseMs: 1_000, minRetryMs: 10 });
+      await bus.reached(1);
+      await running.idle();
+      await server.kill();
+      await assert.rejects(add(client, 2, "k"));
+      await server.restart();
+      await add(client, 3, "k");
+      await bus.reached(2);
+      const numbers = bus.events.map(({ payload }) => (payload as { n: number }).n);
+      assert.deepEqual(numbers, [1, 3]);
+      // Woken by a commit, where the database tells of it: the relay listens again.
+      const notified = dialect === "postgres";
+      await using patient = await relay({ pollMs: notified ? 600_000 : 50, minPollMs: 20 });
+      while ((await patient.status()).error) await turn();
+      await add(client, 4, "k");
+      await bus.reached(3);
+    });
+
+    test("a commit wakes a relay that would not look for ten minutes", async (context) => {
+      if (dialect !== "postgres") return context.diagnostic("it tells of no commits");
+      const { client, bus, relay, add } = await setUp();
+      await using running = await relay({ pollMs: 600_000, minPollMs: 600_000 });
+      await add(client, 1);
+      await bus.reached(1);
+      await client.transaction((tx) => add(tx, 2));
+      await bus.reached(2);
+      assert.equal((await running.status()).error, undefined);
+    });
+
     test("bad input fails before anything is written, and the transaction can go on", async () => {
       const { client, outbox, add } = await setUp();
       await client.transaction(async (tx) => {

@@ -34,6 +34,9 @@ export interface OpenDatabase {
 export interface TestDatabase {
   readonly url: string;
   stop(): Promise<void>;
+  /** Of a server alone: SIGKILL, and start again. */
+  kill?(): Promise<void>;
+  restart?(): Promise<void>;
 }
 
 /**
