@@ -50,14 +50,23 @@ export async function backUp(from: string, path: string): Promise<BackupResult> 
   const partial = `${target}.partial`;
   try {
     mkdirSync(dirname(target), { recursive: true });
-    rmSync(partial, { force: true });
+    discard(partial);
     const head = await copyInWorker(from, partial);
     renameSync(partial, target);
     return { head, bytes: statSync(target).size };
   } catch (error) {
-    for (const ending of ["", "-wal", "-shm", "-journal"])
-      rmSync(partial + ending, { force: true });
+    discard(partial);
     throw error instanceof CadreError ? error : unavailable(target, String(error), error);
+  }
+}
+
+function discard(partial: string): void {
+  for (const ending of ["", "-wal", "-shm", "-journal"]) {
+    try {
+      rmSync(partial + ending, { force: true });
+    } catch {
+      // There is no such folder, or nothing may be written in it: then nothing was.
+    }
   }
 }
 

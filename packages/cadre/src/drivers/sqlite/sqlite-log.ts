@@ -79,6 +79,8 @@ export function filePath(location: string): string {
   );
 }
 
+const maxTruncateTries = 100; // SQLite itself waits 50 ms in each
+
 /** Settings that all who have the file open must share. */
 const shared = ["durability", "maxEventBytes"] as const;
 
@@ -170,7 +172,12 @@ export class LogFile {
   async compact(): Promise<void> {
     const { clock, busyTimeoutMs } = this.settings;
     await this.connection.patiently(clock, busyTimeoutMs, () => this.connection.exec("VACUUM"));
-    this.connection.sql("PRAGMA wal_checkpoint(TRUNCATE)").get();
+    // The new file is in the write-ahead log until nobody reads the old one any more.
+    const checkpoint = this.connection.sql("PRAGMA wal_checkpoint(TRUNCATE)");
+    for (let tries = 0; tries < maxTruncateTries; tries += 1) {
+      if (checkpoint.get()?.[0] === 0) return;
+      await clock.yield();
+    }
   }
 
   close(): Promise<void> {
