@@ -50,9 +50,9 @@ if (postgresServerPath() === undefined) {
     test,
     createTransport: () => postgres(server.url, { maxConnections: 4 }),
     tier: "all",
-    parallel: 5,
+    parallel: 3,
     leaseMs: 1_000,
-    boundMs: 20_000,
+    boundMs: 40_000,
     timeoutMs: 180_000,
   });
 }
