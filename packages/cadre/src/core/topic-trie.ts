@@ -26,13 +26,24 @@ const none: readonly never[] = Object.freeze([]);
 // Up to here looking through the few values is quicker than a Set.
 const fewValues = 16;
 
-type Lists<T> = (T[] | undefined)[];
+/** The values of a place that has more than one: most have one, which needs no list of its own. */
+class Several<T> {
+  readonly values: T[];
+  /** Somebody outside may hold the list: it is never changed again. */
+  isShared = false;
+
+  constructor(values: T[]) {
+    this.values = values;
+  }
+}
+
+type Place<T> = T | Several<T> | undefined;
 
 export class TopicTrie<T> {
   readonly #nodes = new WordTable();
-  // Each node has two lists at 2 × node: of the patterns that end there, and (+ 1) of those that
+  // Each node has two places at 2 × node: of the patterns that end there, and (+ 1) of those that
   // end there with a `#`.
-  readonly #lists: Lists<T> = [];
+  readonly #places: Place<T>[] = [];
   /** How often a value was added at one place beyond the first time. */
   readonly #repeats: Map<number, Map<T, number>> = new Map();
   readonly #cache: RouteCache<readonly T[]> = new RouteCache();
@@ -133,7 +144,7 @@ export class TopicTrie<T> {
     const nodes = this.#nodes;
     let node = start;
     for (let at = from; ; at++) {
-      const open = this.#lists[2 * node + 1];
+      const open = this.#places[2 * node + 1];
       if (open !== undefined) this.#take(2 * node + 1, open);
       if (at === this.#words) break;
       const hash = nodes.hashChild(node);
@@ -143,7 +154,7 @@ export class TopicTrie<T> {
       node = this.#wordChild(node, at);
       if (node === 0) return;
     }
-    const exact = this.#lists[2 * node];
+    const exact = this.#places[2 * node];
     if (exact !== undefined) this.#take(2 * node, exact);
   }
 
@@ -166,26 +177,35 @@ export class TopicTrie<T> {
     return this.#nodes.find(node, this.#hashes[at] as number, this.#type, start, end);
   }
 
-  #take(place: number, list: readonly T[]): void {
-    this.#nodes.setShared(place, true);
-    this.#found.push(list);
+  /** A list is made for the first match: most of many patterns wait for long, or for ever. */
+  #take(place: number, filed: T | Several<T>): void {
+    let list: Several<T>;
+    if (filed instanceof Several) list = filed;
+    else this.#places[place] = list = new Several([filed]);
+    list.isShared = true;
+    this.#found.push(list.values);
   }
 
   #put(place: number, value: T): void {
-    const list = this.#lists[place];
-    if (list === undefined) {
-      while (this.#lists.length < place) this.#lists.push(undefined);
-      this.#lists[place] = [value];
+    const filed = this.#places[place];
+    if (filed === undefined) {
+      while (this.#places.length < place) this.#places.push(undefined);
+      this.#places[place] = value === undefined ? new Several([value]) : value;
       this.#nodes.hold(place >> 1);
-    } else if (list.includes(value)) {
-      const repeats = this.#repeats.get(place) ?? new Map<T, number>();
-      this.#repeats.set(place, repeats.set(value, (repeats.get(value) ?? 0) + 1));
-    } else if (this.#nodes.isShared(place)) {
-      this.#lists[place] = [...list, value];
-      this.#nodes.setShared(place, false);
-    } else {
-      list.push(value);
+      return;
     }
+    if (!(filed instanceof Several)) {
+      if (filed !== value) {
+        this.#places[place] = new Several([filed, value]);
+        return;
+      }
+    } else if (!filed.values.includes(value)) {
+      if (filed.isShared) this.#places[place] = new Several([...filed.values, value]);
+      else filed.values.push(value);
+      return;
+    }
+    const repeats = this.#repeats.get(place) ?? new Map<T, number>();
+    this.#repeats.set(place, repeats.set(value, (repeats.get(value) ?? 0) + 1));
   }
 
   #remover(place: number, literal: string | undefined, value: T): () => void {
@@ -207,14 +227,13 @@ export class TopicTrie<T> {
       else if (repeats.delete(value) && repeats.size === 0) this.#repeats.delete(place);
       return;
     }
-    const list = this.#lists[place] ?? [];
-    if (list.length > 1) {
-      this.#lists[place] = list.toSpliced(list.indexOf(value), 1);
+    const filed = this.#places[place];
+    if (filed instanceof Several && filed.values.length > 1) {
+      this.#places[place] = new Several(filed.values.filter((other) => other !== value));
     } else {
-      this.#lists[place] = undefined;
+      this.#places[place] = undefined;
       this.#nodes.release(place >> 1);
     }
-    this.#nodes.setShared(place, false);
   }
 
   #forget(literal: string | undefined): void {

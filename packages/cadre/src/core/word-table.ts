@@ -19,11 +19,7 @@ const parentAt = 1;
 const nextAt = 2;
 const starAt = 3;
 const hashChildAt = 4;
-/**
- * Holders and children, times 4; the two lowest bits are the marks of {@link WordTable.isShared}.
- */
-const usesAt = 5;
-const oneUse = 4;
+const usesAt = 5; // holders and children
 const belowAt = 6;
 
 export class WordTable {
@@ -83,34 +79,20 @@ export class WordTable {
   }
 
   hold(node: number): void {
-    this.#set(node, usesAt, this.#get(node, usesAt) + oneUse);
+    this.#set(node, usesAt, this.#get(node, usesAt) + 1);
   }
 
   /** Takes one hold back, and frees the node and those above it that nothing needs any more. */
   release(node: number): void {
     let at = node;
     for (;;) {
-      const uses = this.#get(at, usesAt) - oneUse;
+      const uses = this.#get(at, usesAt) - 1;
       this.#set(at, usesAt, uses);
-      if (uses >= oneUse || at === 0) return;
+      if (uses >= 1 || at === 0) return;
       const parent = this.#get(at, parentAt);
       this.#drop(at, parent);
       at = parent;
     }
-  }
-
-  /**
-   * A mark on each of a node's two lists, kept here because the row is at hand: somebody outside
-   * may hold the list.
-   */
-  isShared(place: number): boolean {
-    return (this.#get(place >> 1, usesAt) & (1 << (place & 1))) !== 0;
-  }
-
-  setShared(place: number, shared: boolean): void {
-    const uses = this.#get(place >> 1, usesAt);
-    const mark = 1 << (place & 1);
-    this.#set(place >> 1, usesAt, shared ? uses | mark : uses & ~mark);
   }
 
   beginMatch(): void {
