@@ -9,8 +9,9 @@
  * the transaction has become visible, so that positions become visible in their order. Nothing else
  * is waited for under the lock, so that no foreign transaction can hold up writers or readers.
  *
- * Requests are numbered from 1 in the batch; so are events, appends, slots and their writes, each in
- * the order of their requests. The client takes care that no id and no mark comes twice in a batch.
+ * Requests are numbered from 1 in the batch; so are events, appends, slots and their writes, each
+ * in the order of their requests. The client takes care that no id and no mark comes twice in a
+ * batch.
  */
 import { appendLock } from "./locks.ts";
 
@@ -137,7 +138,7 @@ DECLARE
 function beginning(schema: string): string {
   return `
   IF current_setting('transaction_isolation') <> 'read committed' THEN
-    RAISE EXCEPTION 'the log is written under READ COMMITTED, not %; set default_transaction_isolation for this user',
+    RAISE EXCEPTION 'the log is written under READ COMMITTED, not %; change the preset',
       current_setting('transaction_isolation') USING ERRCODE = 'feature_not_supported';
   END IF;
   PERFORM pg_advisory_xact_lock(${appendLock(schema)});
@@ -203,29 +204,8 @@ function checks(schema: string): string {
     IF l_known IS NOT NULL AND l_request = ANY (l_known) THEN
       l_failure := format('[%s,"known"]', l_request);
     END IF;
-    WHILE l_append <= l_appends AND p_append_requests[l_append] = l_request LOOP
-      l_index := p_append_streams[l_append];
-      l_starts[l_append] := l_versions[l_index];
-      IF l_failure IS NULL AND p_append_expected[l_append] >= 0
-          AND p_append_expected[l_append] <> l_versions[l_index] THEN
-        l_failure := format('[%s,"stream",%s,%s]', l_request, l_append, l_versions[l_index]);
-      END IF;
-      l_versions[l_index] := l_versions[l_index] + p_append_counts[l_append];
-      l_append := l_append + 1;
-    END LOOP;
-    WHILE l_write <= l_writes AND p_write_requests[l_write] = l_request LOOP
-      l_index := p_write_slots[l_write];
-      l_write_versions[l_write] := l_slot_versions[l_index];
-      l_write_before[l_write] := l_slot_writes[l_index];
-      IF l_failure IS NULL AND p_write_expected[l_write] >= 0
-          AND p_write_expected[l_write] <> l_slot_versions[l_index] THEN
-        l_failure := format('[%s,"slot",%s,%s]', l_request, l_write, l_slot_versions[l_index]);
-      END IF;
-      l_slot_versions[l_index] :=
-        CASE WHEN p_write_values[l_write] IS NULL THEN 0 ELSE l_slot_versions[l_index] + 1 END;
-      l_slot_writes[l_index] := l_write;
-      l_write := l_write + 1;
-    END LOOP;
+${appendChecks}
+${slotChecks}
     IF l_failure IS NULL AND l_marked IS NOT NULL AND l_marked[l_request] > 0 THEN
       l_failure := format('[%s,"mark",%s]', l_request, l_marked[l_request]);
     END IF;
@@ -254,6 +234,35 @@ function checks(schema: string): string {
   END LOOP;
   END IF;`;
 }
+
+/** Each append against its stream, as those before it in the batch leave it. */
+const appendChecks = `
+    WHILE l_append <= l_appends AND p_append_requests[l_append] = l_request LOOP
+      l_index := p_append_streams[l_append];
+      l_starts[l_append] := l_versions[l_index];
+      IF l_failure IS NULL AND p_append_expected[l_append] >= 0
+          AND p_append_expected[l_append] <> l_versions[l_index] THEN
+        l_failure := format('[%s,"stream",%s,%s]', l_request, l_append, l_versions[l_index]);
+      END IF;
+      l_versions[l_index] := l_versions[l_index] + p_append_counts[l_append];
+      l_append := l_append + 1;
+    END LOOP;`;
+
+/** The same for slots. */
+const slotChecks = `
+    WHILE l_write <= l_writes AND p_write_requests[l_write] = l_request LOOP
+      l_index := p_write_slots[l_write];
+      l_write_versions[l_write] := l_slot_versions[l_index];
+      l_write_before[l_write] := l_slot_writes[l_index];
+      IF l_failure IS NULL AND p_write_expected[l_write] >= 0
+          AND p_write_expected[l_write] <> l_slot_versions[l_index] THEN
+        l_failure := format('[%s,"slot",%s,%s]', l_request, l_write, l_slot_versions[l_index]);
+      END IF;
+      l_slot_versions[l_index] :=
+        CASE WHEN p_write_values[l_write] IS NULL THEN 0 ELSE l_slot_versions[l_index] + 1 END;
+      l_slot_writes[l_index] := l_write;
+      l_write := l_write + 1;
+    END LOOP;`;
 
 function writes(schema: string): string {
   return `
@@ -297,7 +306,12 @@ function writes(schema: string): string {
         WITH ORDINALITY u(timestamp, deliver_at, id, correlation, causation, flags, rank, type,
           source, key, schema, extra, payload, request, append, index, ord)
       WHERE NOT l_failed OR l_ok[u.request];
-  END IF;
+  END IF;${writeRest(schema)}`;
+}
+
+/** Slots and marks, the announcement and the answer. */
+function writeRest(schema: string): string {
+  return `
   IF l_writes > 0 THEN
     INSERT INTO ${schema}.slots (name, version, value)
       SELECT u.name, u.version, p_write_values[u.write]
@@ -321,10 +335,14 @@ function writes(schema: string): string {
   l_answer := format('{"base":%s,"head":%s,"at":%s,"starts":%s,"failed":[%s]}',
     coalesce(l_base, 0), l_head, l_at, to_json(l_starts), l_failures);
   IF p_batch IS NOT NULL THEN
-    INSERT INTO ${schema}.answers (writer, batch, answered_at, answer)
-      VALUES (p_writer, p_batch, l_at, l_answer)
-      ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch,
-        answered_at = excluded.answered_at, answer = excluded.answer;
+    UPDATE ${schema}.answers SET batch = p_batch, answered_at = l_at, answer = l_answer
+      WHERE writer = p_writer;
+    IF NOT FOUND THEN
+      -- A writer's first: those that have not written for a day won't ask again.
+      DELETE FROM ${schema}.answers WHERE answered_at < l_at - 86400000;
+      INSERT INTO ${schema}.answers (writer, batch, answered_at, answer)
+        VALUES (p_writer, p_batch, l_at, l_answer);
+    END IF;
   END IF;
   RETURN l_answer;`;
 }

@@ -13,12 +13,9 @@ import type { Settings } from "./postgres-options.ts";
 const firstPauseMs = 5; // a connection that was cut is often back at once
 const mostPauseMs = 1_000;
 
-export interface Statement {
-  readonly text: string;
-  readonly values?: readonly Parameter[];
-  /** Statements that come often have one: the server then parses them once a connection. */
-  readonly name?: string;
-}
+// A client that freezes between two statements must not keep its locks for ever.
+const begin =
+  "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '30s'";
 
 /** Statements on one connection, one after the other. */
 export class Session {
@@ -90,7 +87,9 @@ export class Connection {
     return rows[0]?.[0] ?? null;
   }
 
-  /** Lends one connection to `action`, again when it is lost: all of it must be harmless to repeat. */
+  /**
+   * Lends one connection to `action`, again when it is lost: all of it must be harmless to repeat.
+   */
   use<Result>(action: (session: Session) => Promise<Result>): Promise<Result> {
     return this.#patiently(() => this.#once(action));
   }
@@ -102,7 +101,7 @@ export class Connection {
    */
   transaction<Result>(action: (session: Session) => Promise<Result>): Promise<Result> {
     return this.use(async (session) => {
-      await session.query("BEGIN");
+      await session.query(begin);
       try {
         const result = await action(session);
         await session.query("COMMIT");

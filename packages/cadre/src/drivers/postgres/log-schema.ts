@@ -4,12 +4,12 @@ import type { MigrationStep } from "./schema.ts";
 
 export const logStep: MigrationStep = {
   name: "log",
-  sql: (schema) => `${tables(schema)}\n${commitFunction(schema)}`,
+  sql: (schema) => [logTables, otherTables, commitFunction].map((make) => make(schema)).join("\n"),
 };
 
 // Text that orders or compares is of collation "C": bytes, whatever the database's language is.
 // Fixed lengths come first, so that no row is padded.
-function tables(schema: string): string {
+function logTables(schema: string): string {
   return `
 CREATE TABLE ${schema}.meta (
   name text PRIMARY KEY,
@@ -50,6 +50,11 @@ CREATE TABLE ${schema}.streams (
   name text COLLATE "C" NOT NULL UNIQUE
 ) WITH (fillfactor = 80);
 
+`;
+}
+
+function otherTables(schema: string): string {
+  return `
 CREATE TABLE ${schema}.slots (
   name text COLLATE "C" PRIMARY KEY,
   version bigint NOT NULL,

@@ -33,7 +33,7 @@ const lostCodes = new Set([
 ]);
 // The client tells of these in words alone.
 const lostWords =
-  /connection (?:terminated|ended|error)|timeout (?:expired|exceeded)|read timeout|not queryable|client was closed|socket (?:hang up|disconnected)|server closed/i;
+  /connection (?:terminated|ended|error)|timeout|not queryable|closed|socket (?:hang up|disconn)/i;
 
 /** A certificate that does not hold, or a server without TLS: the next try ends the same. */
 function isTls(error: Error, code: string | undefined): boolean {

@@ -1,7 +1,7 @@
 /**
  * The format of the log's tables. `docs/reference/postgres-format.md` says what each column means.
  *
- *   no tables ──step 1──▶ version 1 ──step 2──▶ version 2 … newest, in one transaction, under a lock
+ *   no tables ──step 1──▶ version 1 ──step 2──▶ version 2 …   in one transaction, under a lock
  *   a newer version, or another program's tables: refused before anything is written
  */
 import { CadreError } from "../../core/errors.ts";

@@ -1,8 +1,8 @@
 /**
- * Text as Postgres can keep it. A JavaScript string may hold NUL and lone halves of surrogate pairs,
- * which no text of Postgres can; each becomes U+F8FF (a private-use character) and four hexadecimal
- * digits, and so does U+F8FF itself. All other text is kept as it is, and a prefix of a string stays
- * a prefix of its stored form.
+ * Text as Postgres can keep it. A JavaScript string may hold NUL and lone halves of surrogate
+ * pairs, which no text of Postgres can; each becomes U+F8FF (a private-use character) and four
+ * hexadecimal digits, and so does U+F8FF itself. All other text is kept as it is, and a prefix of a
+ * string stays a prefix of its stored form.
  */
 
 // eslint-disable-next-line no-control-regex -- NUL is what is looked for

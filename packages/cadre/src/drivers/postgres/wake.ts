@@ -5,8 +5,8 @@
  *   NOTIFY of another connection ─────────▶ wake       (soon, and it may get lost)
  *   every `pollMs`: has anything changed? ─▶ wake       (decides)
  *
- * It listens on a connection of its own, and only while somebody waits. A connection that is lost is
- * opened again; what happened meanwhile, looking finds.
+ * It listens on a connection of its own, and only while somebody waits. A connection that is lost
+ * is opened again; what happened meanwhile, looking finds.
  */
 import type { PostgresNotification } from "./client.ts";
 import { channelOf } from "./commit-function.ts";

@@ -1,4 +1,6 @@
-/** What is asked of the writer: one request is written whole or refused, whatever its neighbours do. */
+/**
+ * What is asked of the writer: one request is written whole or refused, whatever its neighbours do.
+ */
 import type { InboxMark, SlotWrite } from "../../core/commit.ts";
 import type { EncodedEvent } from "./event-rows.ts";
 
