@@ -1,5 +1,5 @@
-// An order and its event commit together in the program's own database; a relay publishes the event,
-// and the other side handles it once, even when it comes twice.
+// An order and its event commit together in the program's own database; a relay publishes the
+// event, and the other side handles it once, even when it comes twice.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -35,6 +35,7 @@ export interface PgPoolLike {
   query: PgClientLike["query"];
   connect(): Promise<PgClientLike & { release(destroy?: boolean): void }>;
   readonly totalCount: number;
+  readonly options?: { readonly max?: number | undefined };
 }
 
 /** The part of a connection of `mysql2/promise` that is used. */
@@ -106,7 +107,10 @@ export function pgClient(connection: PgClientLike | PgPoolLike): SqlDatabase {
         taken.release(outcome.broken);
         return outcome.result();
       },
-      listen: (channel, heard, lost) => listenOnPool(pool, channel, heard, lost),
+      // Who listens keeps a connection: the only one would be missed.
+      ...(pool.options?.max === 1
+        ? {}
+        : { listen: (channel, heard, lost) => listenOnPool(pool, channel, heard, lost) }),
     };
   }
   const client = connection;

@@ -155,7 +155,9 @@ function pruneSql(dialect: SqlDialect, table: string, before: string): string {
 function marked({ subscription, eventId }: InboxMark): readonly [string, string] {
   for (const [option, value] of Object.entries({ subscription, eventId })) {
     if (value !== "" && value.length <= maxNameLength && isKept(value)) continue;
-    const message = `The ${option} of a delivery is ${JSON.stringify(value)}. Give up to ${maxNameLength} characters.`;
+    const message =
+      `The ${option} of a delivery is ${JSON.stringify(value)}. ` +
+      `Give text of up to ${maxNameLength} characters.`;
     throw new CadreError("INVALID_OPTION", message, { option, value });
   }
   return [subscription, eventId];

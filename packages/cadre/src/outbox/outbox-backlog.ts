@@ -89,8 +89,8 @@ export async function listEntries(
     params.push(key);
   }
   if (stuck) wheres.push(`state = 'waiting' AND attempts >= ${stuckAfter}`);
-  const sql = `SELECT position, id, type, event_key, state, attempts, added_at, due_at, error, event,
-      CASE WHEN claimed_until > ${nowSql(client, clock)} THEN 1 ELSE 0 END AS claimed
+  const sql = `SELECT position, id, type, event_key, state, attempts, added_at, due_at, error,
+      event, CASE WHEN claimed_until > ${nowSql(client, clock)} THEN 1 ELSE 0 END AS claimed
     FROM ${table} WHERE ${wheres.join(" AND ")} ORDER BY position LIMIT ${Math.floor(limit)}`;
   const { rows } = await client.query(inDialect(client.dialect, sql), params);
   return rows.map(entryOf);

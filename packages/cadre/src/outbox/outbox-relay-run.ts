@@ -45,6 +45,7 @@ export class OutboxRelayRun implements OutboxRelay {
   /** A claim that could not be given back yet. */
   #owed: Claim | undefined;
   #stopListening: (() => Promise<void>) | undefined;
+  #listenAt = 0;
   #woken = false;
   #wake: () => void = () => {};
 
@@ -210,7 +211,11 @@ export class OutboxRelayRun implements OutboxRelay {
       .publish(events)
       .catch((error: unknown) => events.map(() => ({ error })));
     let index = 0;
-    return wave.map((each) => (each.event ? { ...each, ...results[index++] } : each));
+    return wave.map((each) => {
+      const refusal = each.event ? results[index++] : undefined;
+      // Whoever rejects without a reason has refused all the same.
+      return refusal ? { ...each, error: refusal.error ?? new Error("no reason") } : each;
+    });
   }
 
   /** Returns how many of the refusals are for ever. */
@@ -249,7 +254,8 @@ export class OutboxRelayRun implements OutboxRelay {
       const { message } = describeError(error);
       const does =
         poison && onPoison === "set-aside" ? "has set it aside" : "keeps its key and tries again";
-      const text = `The outbox's relay cannot publish ${row.type} ${row.id} and ${does}: ${message}`;
+      const what = `${row.type} ${row.id}`;
+      const text = `The outbox's relay cannot publish ${what} and ${does}: ${message}`;
       const fields = { position: row.position, id: row.id, attempts, error: message };
       const severe = poison || attempts >= stuckAfter;
       if (severe) logger.error("the outbox's relay is stuck at a row", fields);
@@ -276,21 +282,21 @@ export class OutboxRelayRun implements OutboxRelay {
 
   /** Where the database tells of commits; polling finds what it forgets to tell. */
   async #listen(): Promise<void> {
-    const { client, outbox } = this.#context;
-    if (!client.listen || this.#stopListening) return;
+    const { client, outbox, clock, pollMs, logger } = this.#context;
+    if (!client.listen || this.#stopListening || clock.monotonic() < this.#listenAt) return;
+    this.#listenAt = clock.monotonic() + pollMs;
+    let gone = false;
     const lost = (): void => {
+      gone = true;
       this.#stopListening = undefined;
     };
-    let gone = false;
-    const stop = await client.listen(
-      channelOf(outbox.table),
-      () => this.wake(),
-      () => {
-        gone = true;
-        lost();
-      },
-    );
-    if (!gone) this.#stopListening = stop;
+    try {
+      const stop = await client.listen(channelOf(outbox.table), () => this.wake(), lost);
+      if (!gone) this.#stopListening = stop;
+    } catch (error) {
+      const fields = { error: describeError(error).message };
+      logger.warn("the outbox's relay cannot listen, and polls", fields);
+    }
   }
 
   #trouble(error: unknown): void {

@@ -168,7 +168,12 @@ class TableOutbox implements Outbox {
   }
 
   list(client: SqlClient, query: OutboxQuery = {}): Promise<readonly OutboxEntry[]> {
-    return listEntries(client, this.table, this.#options.clock, query);
+    const { key, ...rest } = query;
+    const lane = laneOf(key); // as the row has it
+    return listEntries(client, this.table, this.#options.clock, {
+      ...rest,
+      ...(lane === null ? {} : { key: lane }),
+    });
   }
 
   retry(client: SqlClient, positions: readonly number[]): Promise<number> {

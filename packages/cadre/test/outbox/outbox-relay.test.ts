@@ -172,6 +172,17 @@ test("a row that is no event any more is refused like one, and the others go on"
   assert.match(entry?.error ?? "", /^UNDECODABLE/);
 });
 
+test("a refusal without a reason is a refusal", async (context) => {
+  const { clock, outbox, client, start, add } = await setUp(context);
+  await add(1);
+  // oxlint-disable-next-line prefer-promise-reject-errors -- a bus that does so is the matter
+  await start({ bus: { publishEvent: () => Promise.reject(), raise: () => {} } });
+  await clock.advance(1_000);
+  const [entry] = await outbox.list(client);
+  assert.equal(entry?.state, "waiting");
+  assert.match(entry.error ?? "", /no reason/);
+});
+
 test("several relays share the work and keep the order of each key", async (context) => {
   const { clock, bus, start, add } = await setUp(context);
   for (let n = 0; n < 300; n += 1) await add(n, `k${n % 7}`);
@@ -264,6 +275,25 @@ test("published rows are kept for a while and then deleted in batches", async (c
   const { backlog, cleaned } = await relay.status();
   assert.equal(backlog?.published, 0);
   assert.equal(cleaned, 3_000);
+});
+
+test("a claim is renewed while the bus is slow, so that nothing is published twice", async (context) => {
+  const { clock, bus, start, add } = await setUp(context);
+  for (let n = 0; n < 20; n += 1) await add(n, "a");
+  const slow = {
+    publishEvent: async (event: AgentEvent) => {
+      await clock.sleep(400);
+      await bus.publishEvent(event);
+    },
+    raise: () => {},
+  };
+  await start({ bus: slow, leaseMs: 1_500 });
+  await start({ bus: slow, leaseMs: 1_500 });
+  await clock.advance(30_000);
+  assert.deepEqual(
+    bus.numbers(),
+    Array.from({ length: 20 }, (_, n) => n),
+  );
 });
 
 test("close publishes what is in hand, gives the rest back, and may be called twice", async (context) => {
