@@ -4,8 +4,8 @@
  *   oldest ──────────────────────────────────────────────▶ newest
  *   [ over a limit: may go, but for what is held ][ kept ][ held: after the lowest checkpoint ]
  *
- * Events of a guarded stream (a task's) go together, once the stream is finished and the whole of it
- * may go. Those of an agent's own stream, and the records of removals, never go.
+ * Events of a guarded stream (a task's) go together, once the stream is finished and the whole of
+ * it may go. Those of an agent's own stream, and the records of removals, never go.
  */
 import type { Clock } from "../core/clock.ts";
 import { utf8Bytes } from "../core/json.ts";

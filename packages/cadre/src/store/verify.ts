@@ -234,7 +234,7 @@ class Verification {
   }
 
   #inserted(position: LogPosition, seal: Seal): void {
-    const message = `The row at position ${position} was inserted: its place was sealed without it.`;
+    const message = `The row at position ${position} was inserted: its place was sealed empty.`;
     this.#fail("inserted", position, message, seal.seal);
   }
 
@@ -264,11 +264,15 @@ class Verification {
     await this.#rows.skip(anchor.to);
     const reached = Math.max(this.#rows.passed, head?.to ?? 0);
     if (reached < anchor.to) {
-      const message = `The log was cut: it ends at position ${reached}, and seal ${anchor.anchor} was anchored at ${anchor.to}.`;
+      const message =
+        `The log was cut: it ends at position ${reached}, and seal ${anchor.anchor} was ` +
+        `anchored at ${anchor.to}.`;
       return this.#fail("cut", reached + 1, message, anchor.anchor);
     }
     const from = (head?.to ?? 0) + 1;
-    const message = `Seal ${next} (from position ${from}) is missing, and seal ${anchor.anchor} was anchored.`;
+    const message =
+      `Seal ${next} (from position ${from}) is missing, and seal ${anchor.anchor} was ` +
+      "anchored.";
     this.#fail("seal", from, message, next);
   }
 

@@ -17,8 +17,8 @@ export function addBackup(program: Command, context: CommandContext): void {
   const command = program.command("backup").summary("copy the store while others write");
   command
     .description(
-      "Copies the store, as it is at one moment, into a new file, while others write. The copy is a " +
-        "store like any other.",
+      "Copies the store, as it is at one moment, into a new file, while others write. The copy " +
+        "is a store like any other.",
     )
     .argument("<file>", "a file that is not there yet");
   printing(storeFlags(command), ["cadre backup team-2026-11-21.db"]);

@@ -36,8 +36,8 @@ export function addRetain(program: Command, context: CommandContext): void {
   command
     .description(
       "Removes events by a rule, or by a file of rules, and leaves what a group, a relay, a " +
-        "projection, the audit or unfinished work still needs. Each removal is recorded in the log. " +
-        "What is removed cannot be brought back.",
+        "projection, the audit or unfinished work still needs. Each removal is recorded in the " +
+        "log. What is removed cannot be brought back.",
     )
     .option("--type <pattern>", 'events whose type matches: "note.*"')
     .option("--stream <prefix>", "events of streams that begin so: task/")
