@@ -30,7 +30,7 @@ const claim = `
 CREATE FUNCTION $S.claim(
   in_group bigint, in_max integer, in_lease bigint, in_owner bigint, in_token bigint
 ) RETURNS TABLE (
-  next_in bigint, more boolean,
+  reached bigint, next_in bigint, more boolean,
   place bigint, copy integer, attempt integer, own text, event $S.events
 ) LANGUAGE plpgsql
 ${byIndex}
@@ -86,11 +86,13 @@ BEGIN
     IF made > 0 OR g.cursor > written + 1000 THEN
       UPDATE $S.groups SET cursor = g.cursor WHERE no = in_group;
     END IF;
+  ELSE
+    g.cursor := last;
   END IF;
   RETURN QUERY
-    SELECT (
+    SELECT g.cursor, (
         SELECT min(due) FROM $S.deliveries WHERE group_no = in_group AND due IS NOT NULL
-      ) - at_ms, last IS NOT NULL AND g.cursor < last AND NOT stuck OR last < head,
+      ) - at_ms, g.cursor < head AND NOT stuck,
       d.position, d.copy, d.attempt, d.event, e
     FROM (SELECT 1) AS once
     LEFT JOIN ($S.deliveries d LEFT JOIN $S.events e ON e.position = d.position)

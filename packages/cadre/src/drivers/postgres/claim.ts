@@ -22,13 +22,15 @@ export interface Claimed {
 
 export interface Claim {
   readonly claimed: readonly Claimed[];
+  /** Nothing in the log up to here waits for its claim. */
+  readonly reached: number;
   /** Whether there is more of the log to look at. */
   readonly more: boolean;
   /** In so many milliseconds the next row falls due, or the next lease ends; negative for now. */
   readonly nextInMs: number;
 }
 
-const columns = 6; // before those of the event
+const columns = 7; // before those of the event
 
 /** Takes up to `max` deliveries, in one statement. `undefined` when the group is gone. */
 export async function claim(
@@ -39,7 +41,7 @@ export async function claim(
   const { group, max, leaseMs, owner, token } = request;
   // What was lost with its answer is free again when its lease has ended.
   const rows = await connection.query(
-    `SELECT c.next_in, c.more, c.place, c.copy, c.attempt, c.own, ${eventSelection}
+    `SELECT c.reached, c.next_in, c.more, c.place, c.copy, c.attempt, c.own, ${eventSelection}
      FROM ${schema}.claim($1, $2, $3, $4, $5) c
      LEFT JOIN LATERAL (SELECT (c.event).*) e ON true
      CROSS JOIN (SELECT NULL::text AS name) s`,
@@ -48,22 +50,23 @@ export async function claim(
   );
   const [first] = rows;
   if (!first) return undefined;
-  const taken = rows.filter((row) => row[2] !== null);
+  const taken = rows.filter((row) => row[3] !== null);
   return {
     claimed: taken.map((row) => toClaimed(row, group, token)),
-    more: first[1] === true,
-    nextInMs: first[0] === null ? Infinity : Number(first[0]),
+    reached: Number(first[0]),
+    more: first[2] === true,
+    nextInMs: first[1] === null ? Infinity : Number(first[1]),
   };
 }
 
 function toClaimed(row: Row, group: number, token: number): Claimed {
-  const position = Number(row[2]);
-  const own = row[5];
+  const position = Number(row[3]);
+  const own = row[6];
   const event = row.slice(columns);
   const recorded = event[0] === null ? missing(position) : toRecorded(event);
   return {
-    delivery: { group, position, copy: Number(row[3]), token },
-    attempt: Number(row[4]),
+    delivery: { group, position, copy: Number(row[4]), token },
+    attempt: Number(row[5]),
     recorded: typeof own === "string" ? overriding(recorded, own) : recorded,
   };
 }

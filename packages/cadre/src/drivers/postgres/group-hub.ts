@@ -2,17 +2,22 @@
  * One group as this connection serves it: whose pulls wait, and when to ask the server again.
  *
  *   pull ─▶ waiting ─▶ claim, one statement for all who wait ─▶ leases
- *              ▲            │ nothing
- *              └── a commit, a settling, a due time, the poll ◀──┘
+ *              ▲            │ nothing       ▲
+ *              │            ▼               │ a settling, a due time, the poll
+ *              └────────── idle ────────────┤
+ *                           └── a commit ───┘ of an event that matches
  *
- * A notification only wakes; a claim finds whatever there is, told or not.
+ * A notification only wakes; the poll finds whatever there is, told or not.
  */
 import type { Lease } from "../../bus/transport.ts";
+import { compilePattern } from "../../core/pattern.ts";
 import { claim, type Claim } from "./claim.ts";
 import type { Connection } from "./connection.ts";
 import { GroupLease } from "./group-lease.ts";
 import type { Group } from "./group-table.ts";
+import type { LogTail } from "./log-tail.ts";
 import type { SettleDesk } from "./settle-desk.ts";
+import type { WakeIntake } from "./wake-intake.ts";
 
 /** A pull that waits. */
 export interface Puller {
@@ -31,8 +36,8 @@ export interface HubParts {
   readonly owner: number;
   /** A number that no claim of this connection has had. */
   readonly nextToken: () => number;
-  /** Calls `wake` soon after a change that may concern the group. Returns the end of it. */
-  readonly listen: (group: number, wake: () => void) => () => void;
+  readonly wake: WakeIntake;
+  readonly tail: LogTail;
 }
 
 const maxClaim = 512; // deliveries in one statement
@@ -42,20 +47,28 @@ export class GroupHub {
   readonly group: Group;
   readonly #parts: HubParts;
   readonly #waiting = new Set<Puller>();
+  readonly #matchers: readonly ((type: string) => boolean)[];
+  /** Set while nothing waits for a claim, as far as is known: so far in the log. */
+  #idleAt: number | undefined;
   #pumping = false;
   #serving: Promise<void> | undefined;
   #pumpAgain = false;
+  #looking = false;
   #cancelTimer: (() => void) | undefined;
   #endListening: (() => void) | undefined;
 
-  constructor(parts: HubParts, group: Group) {
+  constructor(parts: HubParts, group: Group, patterns: readonly string[]) {
     this.#parts = parts;
     this.group = group;
+    this.#matchers = patterns.map((pattern) => compilePattern(pattern));
   }
 
   add(puller: Puller): void {
     this.#waiting.add(puller);
-    this.#endListening ??= this.#parts.listen(this.group.no, () => this.#pump());
+    this.#endListening ??= this.#parts.wake.listen(() => this.#onCommit(), {
+      group: this.group.no,
+      wake: () => this.#pump(),
+    });
     this.#pump();
   }
 
@@ -74,7 +87,39 @@ export class GroupHub {
     for (const puller of this.#waiting) this.remove(puller);
   }
 
+  /** Looks first whether it was an event for the group; the others look at the same page. */
+  #onCommit(): void {
+    if (this.#idleAt === undefined) return this.#pump();
+    if (this.#looking) return;
+    this.#looking = true;
+    this.#isNew().then(
+      (isNew) => {
+        this.#looking = false;
+        if (isNew && this.#waiting.size > 0) this.#pump();
+      },
+      () => {
+        this.#looking = false; // the poll comes all the same, and says what is wrong
+      },
+    );
+  }
+
+  async #isNew(): Promise<boolean> {
+    while (this.#idleAt !== undefined) {
+      const { rows } = await this.#parts.tail.page(this.#idleAt);
+      const last = rows.at(-1);
+      if (!last) return false;
+      if (rows.some(({ type, isPublic }) => isPublic && this.#matches(type))) return true;
+      if (this.#idleAt !== undefined) this.#idleAt = Math.max(this.#idleAt, last.position);
+    }
+    return true;
+  }
+
+  #matches(type: string): boolean {
+    return this.#matchers.some((matches) => matches(type));
+  }
+
   #pump(): void {
+    this.#idleAt = undefined;
     if (this.#pumping) {
       this.#pumpAgain = true;
       return;
@@ -107,7 +152,7 @@ export class GroupHub {
       const answer = await this.#claim(pullers);
       if (!answer) this.#endAll();
       else if (await this.#handOut(answer, pullers)) this.#pumpAgain = true;
-      else this.#arm(answer.nextInMs);
+      else if (!this.#pumpAgain) this.#idle(answer);
     } while (this.#pumpAgain);
   }
 
@@ -152,8 +197,9 @@ export class GroupHub {
   }
 
   /** Comes back when time alone brings something, and in any case after a while. */
-  #arm(nextInMs: number): void {
+  #idle({ nextInMs, reached }: Claim): void {
     if (this.#waiting.size === 0) return;
+    this.#idleAt = reached;
     const { clock, pollMs } = this.#parts.connection.settings;
     const delayMs = Math.min(pollMs, Math.max(soonMs, nextInMs));
     this.#cancelTimer = clock.after(delayMs, () => this.#pump());

@@ -24,7 +24,7 @@ import { encodeEvent } from "./event-rows.ts";
 import { GroupHub, type HubParts } from "./group-hub.ts";
 import { GroupIntake } from "./group-intake.ts";
 import { startSql } from "./group-start.ts";
-import { dropGroup, joinGroup, type Group } from "./group-table.ts";
+import { dropGroup, joinGroup } from "./group-table.ts";
 import { readRows, type LogQuery } from "./log-reader.ts";
 import { LogTail } from "./log-tail.ts";
 import { closedError } from "./postgres-error.ts";
@@ -84,15 +84,16 @@ export class PostgresTransport implements Transport {
     this.capabilities = capabilitiesOf(settings);
     // Drawn by chance: after a crash the server may not remember whom it has given a number.
     const owner = settings.random.integer(2 ** 21) * 2 ** 32 + settings.random.integer(2 ** 32);
+    this.#tail = new LogTail(connection);
+    this.#wake = new WakeIntake(log);
     this.#parts = {
       connection,
       owner,
       desk: new SettleDesk(connection, owner),
       nextToken: () => (this.#claims += 1),
-      listen: (group, wake) => this.#wake.listen(wake, group),
+      wake: this.#wake,
+      tail: this.#tail,
     };
-    this.#tail = new LogTail(connection);
-    this.#wake = new WakeIntake(log);
     this.deadLetters = new PostgresDeadLetters(() => this.#ready());
     this.unitOfWork = new PostgresUnitOfWork(log, owner);
     log.beforeClose(() => this.#end());
@@ -217,13 +218,7 @@ export class PostgresTransport implements Transport {
 
   async #openIntake(spec: ConsumeSpec, onClose: () => void): Promise<Intake> {
     if (spec.mode === "broadcast") return this.#broadcast(spec, onClose);
-    return new GroupIntake(this.#hub(await this.#join(spec)), spec.leaseMs, onClose);
-  }
-
-  async #join(spec: ConsumeSpec): Promise<Group> {
-    const group = await joinGroup(this.#log.connection, spec);
-    this.#assertOpen();
-    return group;
+    return new GroupIntake(await this.#hub(spec), spec.leaseMs, onClose);
   }
 
   async #broadcast(spec: ConsumeSpec, onClose: () => void): Promise<Intake> {
@@ -240,10 +235,13 @@ export class PostgresTransport implements Transport {
     return new BroadcastIntake(parts, spec, start);
   }
 
-  #hub(group: Group): GroupHub {
+  /** All members of a group on one connection are served together. */
+  async #hub(spec: ConsumeSpec): Promise<GroupHub> {
+    const group = await joinGroup(this.#log.connection, spec);
+    this.#assertOpen();
     let hub = this.#hubs.get(group.no);
     if (!hub) {
-      hub = new GroupHub(this.#parts, group);
+      hub = new GroupHub(this.#parts, group, spec.patterns);
       this.#hubs.set(group.no, hub);
     }
     return hub;

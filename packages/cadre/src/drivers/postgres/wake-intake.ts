@@ -1,9 +1,14 @@
 import type { Log } from "./postgres-log.ts";
 
 interface Waiting {
+  readonly onCommit: () => void;
+  readonly settled: Settled | undefined;
+}
+
+/** Whom to wake for what was settled in a group. */
+interface Settled {
+  readonly group: number;
   readonly wake: () => void;
-  /** Of a group: it also wakes for what others settle in it. */
-  readonly notice: string | undefined;
 }
 
 /**
@@ -26,8 +31,10 @@ export class WakeIntake {
     if (this.#open === 1) {
       const { wake } = this.#log;
       this.#ends = [
-        wake.listen(() => this.#ring(undefined)),
-        wake.notice((notice) => this.#ring(notice)),
+        wake.listen(() => {
+          for (const { onCommit } of this.#waiting) onCommit();
+        }),
+        wake.notice((notice) => this.#onNotice(notice)),
       ];
     }
     let ended = false;
@@ -41,16 +48,16 @@ export class WakeIntake {
     };
   }
 
-  /** Calls `wake` soon after a commit, and after settlings in `group`. Returns the end of it. */
-  listen(wake: () => void, group?: number): () => void {
-    const waiting = { wake, notice: group === undefined ? undefined : `group ${group}` };
+  /** Calls soon after a commit, and after settlings in a group. Returns the end of it. */
+  listen(onCommit: () => void, settled?: Settled): () => void {
+    const waiting = { onCommit, settled };
     this.#waiting.add(waiting);
     return () => void this.#waiting.delete(waiting);
   }
 
-  #ring(notice: string | undefined): void {
-    for (const waiting of this.#waiting) {
-      if (notice === undefined || waiting.notice === notice) waiting.wake();
+  #onNotice(notice: string): void {
+    for (const { settled } of this.#waiting) {
+      if (settled && notice === `group ${settled.group}`) settled.wake();
     }
   }
 }
