@@ -58,6 +58,7 @@ export async function* readRows(
   let left = query.limit ?? Infinity;
   let low = byPosition ? (query.after ?? 0) : 0;
   let high = (byPosition ? query.upTo : undefined) ?? Number.MAX_SAFE_INTEGER;
+  let ahead: Promise<readonly Row[]> | undefined;
   while (left > 0) {
     connection.assertOpen();
     const end = conditions.windowed ? Math.min(high, await headOf(connection)) : high;
@@ -68,18 +69,27 @@ export async function* readRows(
     const to = cut && !query.backward ? low + windowWidth : end;
     const limit = Math.min(pageRows, to - from, matches ? pageRows : left);
     const range = { from, to, backward: query.backward === true, limit };
-    const rows = await readPage(connection, conditions, range);
+    let rows = (await ahead) ?? [];
+    // What was read ahead counts when it is full: such a page can't have grown since.
+    if (rows.length < limit) rows = await readPage(connection, conditions, range);
     const found = rows.filter((row) => {
       const place = Number(row[byPosition ? 0 : versionIndex]);
       return place > from && place <= to && (!matches || matches(typeOf(row)));
     });
     const page = found.length > left ? found.slice(0, left) : found;
-    if (page.length > 0) yield page;
     left -= page.length;
     const full = rows.length === limit;
     const last = Number(rows.at(-1)?.[byPosition ? 0 : versionIndex]);
     if (query.backward) high = full ? last - 1 : from;
     else low = full ? last : to;
+    ahead = undefined;
+    if (!conditions.windowed && limit === pageRows && full) {
+      if (left >= pageRows && high - low >= pageRows) {
+        ahead = readPage(connection, conditions, { ...range, from: low, to: high });
+        ahead.catch(() => {}); // whoever reads on is told; who doesn't, need not know
+      }
+    }
+    if (page.length > 0) yield page;
     if (!conditions.windowed && !full) return;
   }
 }
