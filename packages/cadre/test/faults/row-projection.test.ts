@@ -2,7 +2,7 @@
  * Two processes run one row projection and are killed at random instants. In the end the rows are
  * those of a fold from the start: none twice, none missing.
  *
- * CADRE_KILL_ROUNDS sets the number of kills (8 unless set), CADRE_SEED repeats their order.
+ * CADRE_KILL_ROUNDS sets the number of kills (5 unless set), CADRE_SEED repeats their order.
  */
 import assert from "node:assert/strict";
 import { fork, type ChildProcess } from "node:child_process";
@@ -28,7 +28,7 @@ import { withTempFolder } from "../servers/temporary.ts";
 import { counted } from "./counted-rows.ts";
 
 const member = fileURLToPath(new URL("row-projection-member.ts", import.meta.url));
-const rounds = Number(process.env["CADRE_KILL_ROUNDS"] ?? 8);
+const rounds = Number(process.env["CADRE_KILL_ROUNDS"] ?? 5);
 
 const expected = defineProjection({
   name: "expected",
@@ -74,7 +74,7 @@ async function write(store: EventStore, random: Random, stop: AbortSignal): Prom
       return createEvent(context, random.integer(4) === 0 ? "work.begun" : "work.done", payload);
     });
     await store.commit({ outbox });
-    await systemClock.sleep(random.integer(3));
+    await systemClock.sleep(5 + random.integer(20));
   }
 }
 
