@@ -25,44 +25,7 @@ import {
 } from "cadre";
 import { openSqlite } from "cadre/sqlite";
 import { withTempFolder } from "../servers/temporary.ts";
-
-type When = "before" | "after";
-
-/** Dies before or after its n-th write; from then on nothing that it calls answers. */
-class Life {
-  writes = 0;
-  dead = false;
-  readonly #dieAt: number;
-  readonly #when: When;
-
-  constructor(dieAt: number, when: When) {
-    this.#dieAt = dieAt;
-    this.#when = when;
-  }
-
-  async write<Result>(action: () => Promise<Result>): Promise<Result> {
-    if (this.dead) return never();
-    this.writes += 1;
-    const last = this.writes === this.#dieAt;
-    if (last && this.#when === "before") return this.#die();
-    const result = await action();
-    return last ? this.#die() : this.alive(result);
-  }
-
-  /** What a dead process is told, it does not hear. */
-  alive<Result>(result: Result): Result | Promise<Result> {
-    return this.dead ? never() : result;
-  }
-
-  #die(): Promise<never> {
-    this.dead = true;
-    return never();
-  }
-}
-
-function never(): Promise<never> {
-  return new Promise(() => {});
-}
+import { Life, never, type When } from "./life.ts";
 
 /** The carrier behind each wrapped lease: a log settles its own. */
 const originals = new WeakMap<Lease, Lease>();
