@@ -111,7 +111,7 @@ test("processes that start at once on an empty database write one log", { skip }
   const names = ["one", "two", "three"];
   const reader = postgresStore(url);
   const writing = names.map((name) =>
-    run(process.execPath, ["--conditions=source", program, url, "80", name]),
+    run(process.execPath, [...process.execArgv, program, url, "80", name]),
   );
   const seen = await tail(reader, 3 * 80);
   const told = (await Promise.all(writing)).flatMap(({ stdout }) => stdout.trim().split("\n"));

@@ -58,7 +58,7 @@ test(
     const store = await server.createDatabase();
     await using asker = await startCadre({ events: noteEvents, name: "asker", store });
     const program = fileURLToPath(new URL("./team-process.ts", import.meta.url));
-    const child = fork(program, [store], { execArgv: ["--conditions=source"] });
+    const child = fork(program, [store]);
     await once(child, "message"); // "ready"
     const handle = await asker.tasks.create(WriteNote, { text: "hello" });
     const [started] = await once(child, "message");
