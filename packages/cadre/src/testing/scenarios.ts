@@ -1,6 +1,7 @@
 import { featureDag } from "./scenarios/feature-dag.ts";
 import { projection } from "./scenarios/projection.ts";
 import { relay } from "./scenarios/relay.ts";
+import { sagas, type Shop } from "./scenarios/sagas.ts";
 import { steps } from "./scenarios/steps.ts";
 import { tasks } from "./scenarios/tasks.ts";
 import type { CountingWorld } from "./scenarios/world.ts";
@@ -17,8 +18,10 @@ export const scenarios: {
   readonly featureDag: Scenario;
   /** Steps of every policy, with effects that are counted. */
   readonly steps: Scenario<CountingWorld>;
+  /** Orders over stock, ledger and shipping: complete, or wholly undone. */
+  readonly sagas: Scenario<Shop>;
   /** Events that are said, relayed, heard, answered. */
   readonly relay: Scenario;
   /** Folds with checkpoints, and rows that commit with their position. */
   readonly projection: Scenario;
-} = { tasks, featureDag, steps, relay, projection };
+} = { tasks, featureDag, steps, sagas, relay, projection };

@@ -23,6 +23,8 @@ async function run(): Promise<SimulationSum> {
       return simulateSeeds({ ...scenarios.tasks, ...range });
     case "steps":
       return simulateSeeds({ ...scenarios.steps, ...range });
+    case "sagas":
+      return simulateSeeds({ ...scenarios.sagas, ...range });
     default:
       return simulateSeeds({ ...scenarios[scenario], ...range });
   }

@@ -17,7 +17,7 @@ import {
 
 const Work = defineTask({ name: "work", input: type<number>(), output: type<number>() });
 const faults = everyFault;
-const { tasks, featureDag, steps, relay, projection } = scenarios;
+const { tasks, featureDag, steps, sagas, relay, projection } = scenarios;
 
 /** Runs `work` with `CADRE_SEED` set, then sets it back. */
 async function withSeed<Value>(seed: string, work: () => Promise<Value>): Promise<Value> {
@@ -65,6 +65,7 @@ test("equal seeds give equal runs, down to the ids, and other seeds give others"
   await assertRepeats(tasks);
   await assertRepeats(featureDag);
   await assertRepeats(steps);
+  await assertRepeats(sagas);
   await assertRepeats(relay);
   await assertRepeats(projection);
 });
@@ -113,6 +114,7 @@ test("no seed breaks an invariant, and every kind of fault happens", async (t) =
     await simulateSeeds({ ...tasks, ...range }),
     await simulateSeeds({ ...featureDag, ...range }),
     await simulateSeeds({ ...steps, ...range }),
+    await simulateSeeds({ ...sagas, ...range }),
     await simulateSeeds({ ...relay, ...range }),
     await simulateSeeds({ ...projection, ...range }),
   ];
