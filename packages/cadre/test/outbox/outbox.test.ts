@@ -70,7 +70,7 @@ test("a payload that does not fit its schema, and one that is too large, are ref
   await assert.rejects(outbox.add(client, { type: "a.b", payload: {} }), (error) =>
     isCadreError(error, "INVALID_PAYLOAD"),
   );
-  const large = { type: "a.b", payload: { n: "x".repeat(500) } };
+  const large = { type: "a.b", payload: { n: "x".repeat(500) } } as const;
   await assert.rejects(outbox.add(client, large), (error) => isCadreError(error, "TOO_LARGE"));
   assert.equal((await outbox.backlog(client)).waiting, 0);
 });
