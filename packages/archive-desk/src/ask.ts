@@ -12,6 +12,8 @@ export interface GraphOptions {
   readonly name: string;
   /** The folder of the log. @default ".cadre/archive-desk" */
   readonly data?: string;
+  /** The log instead of a folder's: `postgres://…`. @default the folder's */
+  readonly store?: string;
   /** Prints the answer as one JSON object. @default false */
   readonly json?: boolean;
 }
@@ -25,7 +27,7 @@ export interface GraphOptions {
  */
 export async function graph(options: GraphOptions): Promise<number> {
   try {
-    const log = await openForReading(options.data ?? defaultFolder);
+    const log = await openForReading(options.data ?? defaultFolder, options.store);
     try {
       const { state } = await foldProjection(log.store, deskProjection);
       if (state.finished === undefined) {

@@ -20,6 +20,8 @@ export interface DemoOptions {
   readonly limit?: number;
   /** The folder of the log. @default ".cadre/archive-desk" */
   readonly data?: string;
+  /** The log instead of a folder's: `postgres://…`. @default the folder's */
+  readonly store?: string;
   /** Kills and freezes workers while they work. @default false */
   readonly chaos?: boolean;
   /** Deletes the work that the folder holds and begins anew. @default false */
@@ -70,6 +72,7 @@ async function runDemo(
   const corpus = await openCorpus(corpusOptions);
   const folder = await openFolder(data, {
     fresh,
+    ...(options.store === undefined ? {} : { store: options.store }),
     pile: pileOf(corpus, corpusOptions),
     onWait: () => screen.note("Another desk was in this folder; looking whether it still is …"),
   });
@@ -110,14 +113,9 @@ async function runDemo(
   }
 }
 
-function announce(
-  screen: Screen,
-  view: DeskView,
-  documents: number,
-  { logPath }: DeskFolder,
-): void {
+function announce(screen: Screen, view: DeskView, documents: number, { place }: DeskFolder): void {
   if (view.completed === 0) {
-    screen.note(`The desk reads ${wholeNumber(documents)} documents. Its log: ${logPath}`);
+    screen.note(`The desk reads ${wholeNumber(documents)} documents. Its log: ${place}`);
     return;
   }
   const [done, planned] = [view.completed, view.planned].map(wholeNumber);

@@ -8,6 +8,7 @@ export type DeskErrorCode =
   | "NO_DESK_LOG"
   | "FOLDER_BUSY"
   | "NO_GRAPH"
+  | "FRESH_NEEDS_FOLDER"
   | "CREW_FAILED";
 
 /** What the desk says when it can't begin; the message tells what to do. */

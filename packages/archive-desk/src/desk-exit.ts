@@ -20,6 +20,7 @@ const exitCodeByError: Readonly<Record<DeskErrorCode, number>> = {
   NO_DESK_LOG: exitCodes.usage,
   FOLDER_BUSY: exitCodes.unavailable,
   NO_GRAPH: exitCodes.notFound,
+  FRESH_NEEDS_FOLDER: exitCodes.usage,
   CREW_FAILED: exitCodes.failed,
 };
 

@@ -1,14 +1,14 @@
 /**
- * The folder in which a job's log lives. It belongs to one pile of documents, and to one desk at a
- * time.
+ * The folder in which a job's log lives, or the database that holds it instead. It belongs to one
+ * pile of documents, and to one desk at a time.
  */
 import { createHash } from "node:crypto";
 import { existsSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createLeases, isCadreError, systemClock } from "cadre";
-import type { EventStore, HeldLease } from "cadre";
+import type { EventStore, HeldLease, Transport } from "cadre";
+import { openPostgres } from "cadre/postgres";
 import { openSqlite } from "cadre/sqlite";
-import type { SqliteLog } from "cadre/sqlite";
 import type { Corpus, CorpusOptions } from "./corpus.ts";
 import { DeskError } from "./desk-error.ts";
 
@@ -21,12 +21,21 @@ export interface Pile {
   readonly fingerprint: string;
 }
 
+/** An open log. */
+export interface DeskLog {
+  readonly store: EventStore;
+  readonly transport: Transport;
+  close(): Promise<void>;
+}
+
 export interface DeskFolder {
-  readonly path: string;
-  readonly logPath: string;
-  readonly log: SqliteLog;
+  /** Where the log is, for a person. */
+  readonly place: string;
+  /** URL of the log, for the workers. */
+  readonly store: string;
+  readonly log: DeskLog;
   /** Megabytes on disk. */
-  size(): number;
+  size(): Promise<number>;
   /** Lets others in. Doesn't close the log. */
   leave(): Promise<void>;
 }
@@ -59,37 +68,67 @@ export function pileOf(corpus: Corpus, { docsDir, limit }: CorpusOptions): Pile 
  */
 export async function openFolder(
   path: string,
-  options: { readonly fresh: boolean; readonly pile: Pile; readonly onWait: () => void },
+  options: {
+    readonly fresh: boolean;
+    /** A database that holds the log instead of the folder. */
+    readonly store?: string;
+    readonly pile: Pile;
+    readonly onWait: () => void;
+  },
 ): Promise<DeskFolder> {
-  const logPath = join(resolve(path), logName);
-  if (options.fresh && existsSync(logPath)) await clear(logPath, path, options.onWait);
-  const log = await openSqlite(logPath, { clock: systemClock });
+  const { place, store, log, size } = options.store
+    ? await openDatabase(options.store, options.fresh)
+    : await openInFolder(path, options.fresh, options.onWait);
+  const named = options.store === undefined ? path : place; // as the user has named it
   try {
-    const lease = await takeLease(log.store, path, options.onWait);
+    const lease = await takeLease(log.store, named, options.onWait);
     const stopRenewing = keepRenewing(lease);
     const leave = async (): Promise<void> => {
       stopRenewing();
       await lease.release();
     };
     try {
-      await claimFor(log.store, path, options.pile);
+      await claimFor(log.store, named, options.pile);
     } catch (error) {
       await leave();
       throw error;
     }
-    return { path, logPath, log, size: () => sizeOf(logPath), leave };
+    return { place, store, log, size, leave };
   } catch (error) {
     await log.close();
     throw error;
   }
 }
 
+type Opened = Pick<DeskFolder, "place" | "store" | "log" | "size">;
+
+async function openInFolder(path: string, fresh: boolean, onWait: () => void): Promise<Opened> {
+  const logPath = join(resolve(path), logName);
+  if (fresh && existsSync(logPath)) await clear(logPath, path, onWait);
+  const log = await openSqlite(logPath, { clock: systemClock });
+  return { place: logPath, store: `sqlite:${logPath}`, log, size: async () => sizeOf(logPath) };
+}
+
+async function openDatabase(store: string, fresh: boolean): Promise<Opened> {
+  if (fresh) {
+    throw new DeskError(
+      "FRESH_NEEDS_FOLDER",
+      "--fresh deletes the log of a folder, and no database's. Name another schema " +
+        "(?schema=desk_2), or drop this one yourself.",
+    );
+  }
+  const log = await openPostgres(store, { clock: systemClock });
+  const size = async (): Promise<number> => ((await log.store.usage()).bytes ?? 0) / bytesPerMb;
+  return { place: log.url, store, log, size };
+}
+
 /**
- * Opens the log of a folder for reading alone.
+ * Opens the log of a folder, or of a database instead, for reading alone.
  *
  * @throws {DeskError} NO_GRAPH, when no desk has worked there
  */
-export async function openForReading(path: string): Promise<SqliteLog> {
+export async function openForReading(path: string, store?: string): Promise<DeskLog> {
+  if (store !== undefined) return openPostgres(store);
   const logPath = join(resolve(path), logName);
   if (existsSync(logPath)) return openSqlite(logPath);
   throw new DeskError(
@@ -161,8 +200,7 @@ async function claimFor(store: EventStore, path: string, pile: Pile): Promise<vo
     if ((await store.head()) > 0) {
       throw new DeskError(
         "NO_DESK_LOG",
-        `The log ${logName} in "${path}" is none of the archive desk's. Name another folder ` +
-          "with --data.",
+        `The log "${path}" is none of the archive desk's. Name another folder with --data.`,
       );
     }
     const value = JSON.stringify(pile);

@@ -58,7 +58,7 @@ export class Desk {
     this.#parts = parts;
     const { corpus, team, screen } = parts;
     this.#batches = planBatches(corpus).length;
-    const orders = crewOrders(parts.folder.logPath, parts.corpusOptions);
+    const orders = crewOrders(parts.folder.store, parts.corpusOptions);
     this.#crew = new Crew(orders, {
       onWorking: (worker) => this.#chaos?.working(worker),
       onRestart: (worker, reason) => screen.note(`started ${worker.name} again (${reason})`),
@@ -137,7 +137,7 @@ export class Desk {
     // From the log alone, not from what was seen on the way.
     const { state } = await foldProjection(team.store, deskProjection);
     const peakMemoryMb = this.#peakMb();
-    const { summary, details } = figuresOf(state, { peakMemoryMb, diskMb: folder.size() });
+    const { summary, details } = figuresOf(state, { peakMemoryMb, diskMb: await folder.size() });
     const figures: RunFinished = { peakMemoryMb, summary, details };
     await team.bus.publish("desk.run.finished", figures);
     return { how: "finished", figures, blocked: state.blocked };
@@ -175,9 +175,9 @@ export class Desk {
   }
 }
 
-function crewOrders(logPath: string, corpus: CorpusOptions): readonly WorkerOrder[] {
+function crewOrders(store: string, corpus: CorpusOptions): readonly WorkerOrder[] {
   const readers = Math.min(mostReaders, Math.max(2, availableParallelism()));
-  const common = { logPath, corpus };
+  const common = { store, corpus };
   return [
     { name: "desk-chief", role: "desk-chief", ...common },
     ...Array.from({ length: readers }, (_, index) => ({

@@ -7,7 +7,8 @@ export type WorkerRole = "desk-chief" | "compromise" | "wink";
 export interface WorkerOrder {
   readonly name: string;
   readonly role: WorkerRole;
-  readonly logPath: string;
+  /** URL of the log. */
+  readonly store: string;
   readonly corpus: CorpusOptions;
 }
 

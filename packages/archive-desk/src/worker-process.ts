@@ -66,7 +66,7 @@ async function work(order: WorkerOrder): Promise<void> {
   const team = await startCadre({
     name: order.name,
     agents: await agentsFor(order, corpus),
-    store: `sqlite:${order.logPath}`,
+    store: order.store,
     events: deskEvents,
     orchestrator: order.role === "desk-chief",
     ...timing,

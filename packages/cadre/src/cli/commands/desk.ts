@@ -16,6 +16,7 @@ interface DemoFlags {
   readonly docs?: string;
   readonly limit?: number;
   readonly data: string;
+  readonly store?: string;
   readonly chaos?: boolean;
   readonly fresh?: boolean;
   readonly json?: boolean;
@@ -23,6 +24,7 @@ interface DemoFlags {
 
 interface GraphFlags {
   readonly data: string;
+  readonly store?: string;
   readonly json?: boolean;
 }
 
@@ -40,6 +42,7 @@ export function addDesk(program: Command, context: CommandContext): void {
     .option("--docs <dir>", "a folder of .txt and .md files (preset: 233 historical speeches)")
     .option("--limit <number>", "at most so many documents", wholeFrom(1))
     .option("--data <dir>", "where its log lives", presetData)
+    .option("--store <url>", "a Postgres database that holds its log instead: postgres://…")
     .option("--chaos", "kill, freeze and thaw workers while it runs")
     .option("--fresh", "start over");
   printing(demo, [
@@ -55,7 +58,8 @@ export function addDesk(program: Command, context: CommandContext): void {
       "Asks the finished graph about a name: when, where, with whom, in which sentences.",
     )
     .argument("<name>", 'a person, place or organisation: "Abraham Lincoln"')
-    .option("--data <dir>", "where the demonstration's log lives", presetData);
+    .option("--data <dir>", "where the demonstration's log lives", presetData)
+    .option("--store <url>", "the Postgres database that holds its log instead: postgres://…");
   printing(graph, ['cadre graph "Abraham Lincoln"', "cadre graph Cuba --json"]);
   graph.action((name: string, flags: GraphFlags) =>
     run(context, (desk) => desk.graph({ ...flags, name })),
