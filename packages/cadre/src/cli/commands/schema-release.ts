@@ -52,8 +52,8 @@ export function addSchemaRelease(schemas: Command, context: CommandContext): voi
   const checking = schemas.command("check").summary("check the schemas against a release");
   checking
     .description(
-      "Compares the registry with the schemas that `cadre schemas export` wrote. Ends with 1 when " +
-        "something breaks, or cannot be decided.",
+      "Compares the registry with the schemas that `cadre schemas export` wrote. Ends with 1 " +
+        "when something breaks, or cannot be decided.",
     )
     .argument("<dir>", "the folder")
     .option(
