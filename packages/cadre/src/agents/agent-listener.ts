@@ -167,7 +167,7 @@ export class AgentListener {
       await desk.create(saga, input(event), { id, cause: event });
     } else if (unknown === "refuse" && !(await desk.get(id))) {
       // Its beginning may be on the way: it is looked for again before this is a dead letter.
-      const message = `Event ${event.id} (${event.type}) belongs to saga ${id}, which is not there.`;
+      const message = `Event ${event.id} (${event.type}) is for saga ${id}, which is not there.`;
       throw new CadreError("NOT_FOUND", message, { what: "saga", id });
     }
   }

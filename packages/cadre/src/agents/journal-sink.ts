@@ -1,5 +1,8 @@
-/** What the journal of a handler's steps is given: where it writes, and what the handler asks for. */
+/**
+ * What the journal of a handler's steps is given: where it writes, and what the handler asks for.
+ */
 import type { Clock } from "../core/clock.ts";
+import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { StepOptions } from "./agent.ts";
 import type { DriftPolicy } from "./task.ts";
@@ -31,4 +34,23 @@ export interface StepCall<Result = unknown> {
   readonly input: unknown;
   readonly run: (stepKey: string) => Promise<Result> | Result;
   readonly options: StepOptions<Result, unknown>;
+}
+
+/**
+ * @throws {CadreError} INVALID_OPTION, when the step is to be checked and says not how
+ * @throws {CadreError} UNSUPPORTED, when the handler only goes forward and the step can't
+ */
+export function assertPossible<Result>(
+  { name, options }: StepCall<Result>,
+  allowsUndo: boolean,
+): void {
+  if (options.after === "check" && !options.check) {
+    const message = `Step "${name}" has after: "check" and no check. Give it one.`;
+    throw new CadreError("INVALID_OPTION", message, { option: "check" });
+  }
+  if (allowsUndo || !(options.undo || options.pivot)) return;
+  const message =
+    `Step "${name}" has ${options.undo ? "an undo" : "a pivot"}, and a handler of an event only ` +
+    "goes forward. Start a saga from the event, or publish the event that takes this one back.";
+  throw new CadreError("UNSUPPORTED", message, { feature: "undo", by: "on()" });
 }

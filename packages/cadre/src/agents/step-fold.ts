@@ -74,7 +74,7 @@ export class StepStates {
     const next = changeOf(event, fields, known);
     if (next === known) return;
     // What is done later is undone sooner, also where steps ran side by side.
-    if (event.type === "step.receipt" || next === undefined) this.#byName.delete(name);
+    if (known && (event.type === "step.receipt" || next === undefined)) this.#byName.delete(name);
     if (next) this.#byName.set(name, next);
   }
 }
@@ -96,6 +96,7 @@ function changeOf(
       return { ...fresh(fields, known), status: "begun", changedAt };
     case "step.receipt": {
       const status = fields["skipped"] === true ? "skipped" : "done";
+      if (!known) return { ...fresh(fields, known), ...resultOf(fields), status, changedAt };
       const { error: _error, ...rest } = fresh(fields, known);
       return { ...rest, ...resultOf(fields), status, changedAt };
     }

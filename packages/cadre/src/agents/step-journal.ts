@@ -8,17 +8,21 @@
  * is durable before the next step runs, before the handler's success commits, and otherwise within
  * one turn of the loop; so a handler whose last step ends with it pays one commit for both.
  *
- * A journal that is sealed lets no step begin any more: its handler waits for ever, and is left.
- * One that replays gives recorded results only, to learn the handler's undos.
+ * A sealed one lets no step begin any more: its handler is left. One that replays gives recorded
+ * results only, to learn the handler's undos.
  */
-import { CadreError, describeError, isCadreError, TerminalError } from "../core/errors.ts";
+import { CadreError, isCadreError, TerminalError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
-import type { JournalSink, StepCall } from "./journal-sink.ts";
+import { assertPossible, type JournalSink, type StepCall } from "./journal-sink.ts";
+import { isPassing } from "./passing-trouble.ts";
 import { hashInput } from "./stable-hash.ts";
 import { isOwedUndo, StepStates, type StepState } from "./step-fold.ts";
+import { plainError } from "./task-events.ts";
 import { WaitRecords, type RecordedSignal } from "./wait-records.ts";
 import { atMost, never, withinTime } from "./within-time.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
 
 export class StepJournal {
   readonly #sink: JournalSink;
@@ -26,13 +30,15 @@ export class StepJournal {
   readonly #waits = new WaitRecords();
   readonly #asked = new Map<string, string>();
   readonly #calls = new Map<string, StepCall>();
-  readonly #inFlight = new Set<Promise<unknown>>();
+  #inFlight = 0;
+  #onIdle: () => void = () => {};
   #pending: AgentEvent[] = [];
   #writing: Promise<void> = Promise.resolve();
   #flushDue = false;
   #loading: Promise<void> | undefined;
   #mode: "forward" | "replay" | "sealed" = "forward";
   #onReplayed: () => void = () => {};
+  #hasHistory = false;
   #doubt: CadreError<"STEP_IN_DOUBT"> | undefined;
 
   constructor(sink: JournalSink) {
@@ -44,7 +50,7 @@ export class StepJournal {
     return this.#doubt?.details.step;
   }
 
-  /** The steps that this handler has asked for, in order, with the hashes of their inputs. */
+  /** The steps asked for so far, in order, with the hashes of their inputs. */
   get asked(): ReadonlyMap<string, string> {
     return this.#asked;
   }
@@ -71,7 +77,7 @@ export class StepJournal {
   /** See `AgentContext.step`. */
   async step<Result>(call: StepCall<Result>): Promise<Result> {
     const { name, input } = call;
-    this.#assertPossible(call);
+    assertPossible(call, this.#sink.allowsUndo);
     if (this.#mode === "sealed") return never();
     const inputHash = hashInput(input);
     this.#claimName(name, inputHash);
@@ -88,9 +94,14 @@ export class StepJournal {
       return (known.status === "skipped" ? (known.result ?? null) : known.result) as Result;
     }
     if (this.#mode !== "forward") return never();
-    const running = this.#run(call, inputHash, known).finally(() => this.#inFlight.delete(running));
-    this.#inFlight.add(running);
-    const result = await running;
+    this.#inFlight += 1;
+    let result: Result;
+    try {
+      result = await this.#run(call, inputHash, known);
+    } finally {
+      this.#inFlight -= 1;
+      if (this.#inFlight === 0) this.#onIdle();
+    }
     if (!this.#sink.afterReceipt) return result;
     await this.flush();
     await this.#sink.afterReceipt(name);
@@ -158,8 +169,11 @@ export class StepJournal {
   /** Lets no step begin any more, and waits for those that run, but no longer than `ms`. */
   async seal(ms: number): Promise<void> {
     this.#mode = "sealed";
-    if (this.#inFlight.size === 0) return;
-    await atMost(this.#sink.clock, ms, Promise.allSettled(this.#inFlight));
+    if (this.#inFlight === 0) return;
+    const idle = new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
+    await atMost(this.#sink.clock, ms, idle);
   }
 
   /**
@@ -170,18 +184,15 @@ export class StepJournal {
    */
   async assertAllAsked(): Promise<void> {
     await this.load();
+    // What this attempt has recorded it has asked for.
+    if (!this.#hasHistory) return;
     for (const { name, status, inputHash, key } of this.#steps.all()) {
       if (status === "begun" || status === "refused" || this.#asked.has(name)) continue;
       const { drift } = this.#sink;
       const details = { step: name, expected: inputHash || name, actual: "nothing" };
       this.#push("step.drift", { ...details, key, kind: "missing", policy: drift });
       if (drift === "warn") continue;
-      throw new CadreError(
-        "STEP_DRIFT",
-        `Step "${name}" is in the journal, and the handler ended without asking for it. ` +
-          "Give changed code another version, or the task a drift policy of its own.",
-        details,
-      );
+      throw new CadreError("STEP_DRIFT", leftOut(name), details);
     }
   }
 
@@ -193,50 +204,43 @@ export class StepJournal {
 
   /**
    * Runs the handler on its records alone, until it has asked for every step that is to be undone.
-   * A handler that waits for something else is left after `ms`.
+   * A handler that waits for something else is left after `ms`. Whether another may get further.
    */
-  async replay(handler: () => Promise<unknown>, ms: number): Promise<void> {
+  async replay(handler: () => Promise<unknown>, ms: number): Promise<boolean> {
     await this.load();
     this.#mode = "replay";
+    let mayGetFurther = true;
     const ended = new Promise<void>((resolve) => {
-      this.#onReplayed = resolve;
-      // How it ends is of no interest: its undos are.
-      if (this.hasAllUndos()) resolve();
-      else
-        handler().then(
-          () => resolve(),
-          () => resolve(),
-        );
+      const end = (isOver: boolean): void => {
+        mayGetFurther &&= !isOver;
+        resolve();
+      };
+      this.#onReplayed = () => end(true);
+      if (this.hasAllUndos()) return end(true);
+      handler().then(
+        () => end(true),
+        (error: unknown) => end(!isPassing(error)),
+      );
     });
     await atMost(this.#sink.clock, ms, ended);
     this.#mode = "sealed";
+    return mayGetFurther;
   }
 
   /** Reads the records of earlier attempts, once. */
   load(): Promise<void> {
     this.#loading ??= this.#sink.history().then((history) => {
+      this.#hasHistory = history.length > 0;
       for (const event of history) this.#apply(event);
     });
     return this.#loading;
   }
 
   /** Makes a record, which counts as written from here on. */
-  make(type: string, payload: object): AgentEvent {
-    const event = this.#sink.makeEvent(type, { ...payload });
+  make(type: string, payload: Fields): AgentEvent {
+    const event = this.#sink.makeEvent(type, payload);
     this.#apply(event);
     return event;
-  }
-
-  #assertPossible<Result>({ name, options }: StepCall<Result>): void {
-    if (options.after === "check" && !options.check) {
-      const message = `Step "${name}" has after: "check" and no check. Give it one.`;
-      throw new CadreError("INVALID_OPTION", message, { option: "check" });
-    }
-    if (this.#sink.allowsUndo || !(options.undo || options.pivot)) return;
-    const message =
-      `Step "${name}" has ${options.undo ? "an undo" : "a pivot"}, and a handler of an event only ` +
-      "goes forward. Start a saga from the event, or publish the event that takes this one back.";
-    throw new CadreError("UNSUPPORTED", message, { feature: "undo", by: "on()" });
   }
 
   #named(name: string): { readonly step: string; readonly key: string } {
@@ -251,12 +255,8 @@ export class StepJournal {
 
   #claimName(name: string, inputHash: string): void {
     if (this.#asked.has(name)) {
-      throw new CadreError(
-        "STEP_DRIFT",
-        `Step "${name}" ran already in this handler. ` +
-          "Names are unique; in a loop, put the item's key into the name.",
-        { step: name, expected: "a new name", actual: name },
-      );
+      const details = { step: name, expected: "a new name", actual: name };
+      throw new CadreError("STEP_DRIFT", repeated(name), details);
     }
     this.#asked.set(name, inputHash);
   }
@@ -268,12 +268,7 @@ export class StepJournal {
     this.#push("step.drift", { step: name, key, kind: "input", expected, actual, policy: drift });
     this.#flushSoon();
     if (drift === "warn") return;
-    throw new CadreError(
-      "STEP_DRIFT",
-      `Step "${name}" was journaled with another input. ` +
-        "Give the step another name, or the input it had.",
-      { step: name, expected, actual },
-    );
+    throw new CadreError("STEP_DRIFT", otherInput(name), { step: name, expected, actual });
   }
 
   /** Everything between a step that has no result and its receipt. */
@@ -298,7 +293,7 @@ export class StepJournal {
     return this.#receipt(call, inputHash, { result });
   }
 
-  #fieldsOf<Result>({ name, options }: StepCall<Result>, inputHash: string): object {
+  #fieldsOf<Result>({ name, options }: StepCall<Result>, inputHash: string): Fields {
     return {
       ...this.#named(name),
       inputHash,
@@ -310,7 +305,7 @@ export class StepJournal {
   async #attempts<Result>(call: StepCall<Result>, inputHash: string): Promise<Result> {
     const { name, run, options } = call;
     const { key } = this.#named(name);
-    const { maxAttempts = 1, delayMs = stepRetryMs, maxDelayMs = maxRetryMs } = options.retry ?? {};
+    const { maxAttempts, delayMs, maxDelayMs } = { ...onceOnly, ...options.retry };
     for (let attempt = 1; ; attempt += 1) {
       // Asked last before each effect: a process that froze after its intent must not go on.
       this.#sink.assertOwned();
@@ -322,9 +317,7 @@ export class StepJournal {
         // Behind a pivot there is no way but forward: what refuses now may not for ever.
         const refused = isCadreError(error, "TERMINAL") && !this.#steps.isPastPivot();
         if (!refused && attempt >= maxAttempts) throw error;
-        const { name: kind, message, code } = describeError(error);
-        const kept = { name: kind, message, ...(code === undefined ? {} : { code }) };
-        const fields = { step: name, key, inputHash, attempt, error: kept };
+        const fields = { step: name, key, inputHash, attempt, error: plainError(error) };
         this.#push("step.failed", refused ? { ...fields, refused } : fields);
         if (refused) throw error;
         await this.#sink.clock.sleep(Math.min(maxDelayMs, delayMs * 2 ** (attempt - 1)));
@@ -365,7 +358,7 @@ export class StepJournal {
     return kept.result as Result;
   }
 
-  #push(type: string, payload: object): void {
+  #push(type: string, payload: Fields): void {
     this.#pending.push(this.make(type, payload));
   }
 
@@ -394,5 +387,14 @@ export class StepJournal {
   }
 }
 
-const stepRetryMs = 100; // doubles with each attempt of the step
-const maxRetryMs = 60_000;
+const leftOut = (name: string): string =>
+  `Step "${name}" is in the journal, and the handler ended without asking for it. ` +
+  "Give changed code another version, or the task a drift policy of its own.";
+const repeated = (name: string): string =>
+  `Step "${name}" ran already in this handler. ` +
+  "Names are unique; in a loop, put the item's key into the name.";
+const otherInput = (name: string): string =>
+  `Step "${name}" was journaled with another input. ` +
+  "Give the step another name, or the input it had.";
+
+const onceOnly = { maxAttempts: 1, delayMs: 100, maxDelayMs: 60_000 } as const;

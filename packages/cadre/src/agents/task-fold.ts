@@ -93,6 +93,7 @@ const changes: Readonly<Record<string, Change>> = {
 
 /** A step has begun: it may have to be undone, or nothing may be undone from here on. */
 function owed(state: TaskState, fields: Fields): TaskState {
+  if (fields["undo"] === undefined && fields["pivot"] === undefined) return state;
   const step = text(fields["step"]);
   const next = fields["pivot"] === true ? { ...state, pivot: step } : state;
   if (fields["undo"] !== true) return next;

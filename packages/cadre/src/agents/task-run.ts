@@ -8,7 +8,8 @@
  *      ├──────lease lost───────▶ (nothing; a result that comes all the same is rejected)
  *      └──────runtime closing──▶ given back, attempt not counted
  *
- * The way back runs the undos of what was done (`undo-run.ts`), and ends failed, cancelled or stuck.
+ * The way back runs the undos of what was done (`undo-run.ts`), and ends failed, cancelled or
+ * stuck.
  */
 import { CadreError, isCadreError, type ErrorCode } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
@@ -337,13 +338,15 @@ export class TaskRun {
   async #undo(known: StepJournal | undefined): Promise<UndoOutcome> {
     const { context, slot } = this.#port;
     let journal = known;
+    let mayGetFurther = false;
     if (!journal) {
       const entry = await this.#enter(true);
       ({ journal } = entry);
-      await journal.replay(() => entry.run(), context.leaseMs);
+      mayGetFurther = await journal.replay(() => entry.run(), context.leaseMs);
     }
     return new UndoRun({
       journal,
+      mayGetFurther,
       clock: context.clock,
       signal: this.#abort.signal,
       append: (events) => this.#writer.append(events),

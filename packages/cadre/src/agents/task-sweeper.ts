@@ -119,6 +119,9 @@ export class TaskSweeper {
     }
     // Nothing stops what goes back already, or only forward.
     if (state.undoing || state.pivot !== undefined) return [];
+    // An owner that is only slow may have an effect for as long as its lease lasts: undone before
+    // that, the effect would stay.
+    if (isOwned(state.status) && state.undoable !== undefined) return [];
     // The owner's own timer comes first; the sweep is for a task that nobody owns, or whose owner
     // is stuck.
     const graceMs = isOwned(state.status) ? this.#context.heartbeatMs : 0;

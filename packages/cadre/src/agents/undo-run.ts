@@ -4,7 +4,7 @@
  *
  *   done ──intent──▶ undoing ──receipt──▶ undone
  *     ▲                 └──fails──▶ again after a backoff ──▶ stuck: a person decides
- *   in doubt, by the step's policy: retry: undone by its key; check: asked; skip: left; ask: a person
+ *   in doubt, by its policy: retry: undone by its key; check: asked; skip: left; ask: a person
  *
  * An undo runs at least once: a crash between its effect and its receipt runs it again.
  */
@@ -21,6 +21,8 @@ import { withinTime } from "./within-time.ts";
 export interface UndoPort {
   /** Knows the steps, and what the handler's code says of each. */
   readonly journal: StepJournal;
+  /** Whether the code may still show an undo that the journal does not know. */
+  readonly mayGetFurther: boolean;
   readonly clock: Clock;
   /** Aborted when the task is no longer this owner's, or the runtime closes. */
   readonly signal: AbortSignal;
@@ -57,7 +59,7 @@ export class UndoRun {
         return { kind: "undone", undone: journal.count("undone"), records: this.#records };
       }
       const call = journal.callOf(step.name);
-      if (!call?.options.undo) return this.#stuck(step, unknownUndo(step));
+      if (!call?.options.undo) return await this.#unknown(step);
       try {
         const goesOn = step.status !== "begun" || (await this.#settleDoubt(step, call));
         if (goesOn === "ask") return { kind: "in_doubt", step: step.name, records: this.#records };
@@ -68,6 +70,20 @@ export class UndoRun {
         if (await this.#failed(step, call, error)) return this.#stuck(step, error);
       }
     }
+  }
+
+  /** The code has no such undo; or it was held up on its way to it, and is asked again. */
+  async #unknown(step: StepState): Promise<UndoOutcome> {
+    const { mayGetFurther, journal } = this.#port;
+    if (!mayGetFurther) return this.#stuck(step, unknownUndo(step));
+    const what = `the handler, on its way to step ${step.name}`;
+    const error = new CadreError("TIMEOUT", `It took too long: ${what}.`, { what, timeoutMs: 0 });
+    const attempt = step.undoTries + 1;
+    const fields = { step: step.name, key: step.key, attempt, error: plainError(error) };
+    this.#records.push(journal.make("step.undo_failed", fields));
+    if (attempt >= defaults.maxAttempts) return this.#stuck(step, error);
+    await this.#write();
+    throw error;
   }
 
   async #undo(step: StepState, { input, options }: StepCall): Promise<void> {

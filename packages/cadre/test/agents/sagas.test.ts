@@ -223,7 +223,7 @@ test("an event of an instance that was never there becomes a dead letter", async
   await team.bus.publish("custom.order.paid", { id: "nobody" });
   await team.bus.publish("custom.order.placed", { amount: 3 });
   await bench.clock.advance(120_000);
-  assert.match(errors.join("\n"), /belongs to saga paid:nobody, which is not there/);
+  assert.match(errors.join("\n"), /is for saga paid:nobody, which is not there/);
   assert.match(errors.join("\n"), /has no key for saga paid/);
   await bench.close();
 });

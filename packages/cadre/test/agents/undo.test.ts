@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { TerminalError, type, type EventStore } from "cadre";
+import { TerminalError, type, type Clock, type EventStore } from "cadre";
 import { defineAgent, defineTask, type StepOptions, type TaskContext } from "cadre/agents";
 import { testTeam } from "cadre/testing";
 
@@ -339,5 +339,33 @@ test("an undo in a handler of an event is refused clearly", async () => {
   await team.bus.publish("custom.said", {});
   await bench.clock.advance(1_000);
   assert.match(errors.join("\n"), /handler of an event only goes forward/);
+  await bench.close();
+});
+
+test("a sleep that was over stays over on the way back, whatever the wall clock says", async () => {
+  const bench = testTeam();
+  const { did, step } = recorder();
+  const agent = agentOf(async (ctx) => {
+    await ctx.sleep("nap", 1_000);
+    await step(ctx, "a");
+    await ctx.clock.sleep(10_000_000, ctx.signal);
+  });
+  const first = await bench.start({ agents: [agent] });
+  await first.tasks.create(Job, 1, { id: "t" });
+  await bench.clock.advance(5_000);
+  await bench.until(first.close({ deadlineMs: 0 }));
+  const { clock } = bench;
+  const setBack: Clock = {
+    now: () => clock.now() - 600_000,
+    monotonic: () => clock.monotonic(),
+    after: (ms, run) => clock.after(ms, run),
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+    yield: () => clock.yield(),
+  };
+  const second = await bench.start({ agents: [agent], clock: setBack });
+  await second.tasks.cancel("t", "stop");
+  await bench.clock.advance(60_000);
+  assert.equal((await second.tasks.get("t"))?.status, "cancelled");
+  assert.deepEqual(did, ["a", "undo a a! a"]);
   await bench.close();
 });
