@@ -25,6 +25,10 @@ function severable(store: EventStore): EventStore & { cut: boolean } {
     slots: async (prefix) => (refuse(), store.slots(prefix)),
     marked: (marks) => store.marked(marks),
     pruneInbox: (olderThanMs) => store.pruneInbox(olderThanMs),
+    inspect: (range) => store.inspect(range),
+    restore: (rows) => store.restore(rows),
+    holds: () => store.holds(),
+    usage: (options) => store.usage(options),
     close: async () => {},
   };
   return severed;
