@@ -132,6 +132,16 @@ test("no seed breaks an invariant, and every kind of fault happens", async (t) =
   assert.ok(total("leasesExpired") > seeds, "too few leases ran out");
 });
 
+test("an owner that freezes within its lease leaves no effect behind what was undone over it", async () => {
+  // Between an intent and its effect, at one of these calls, a task is cancelled.
+  for (const process of ["a", "b"]) {
+    for (let nth = 3; nth <= 8; nth += 1) {
+      const freeze = { kind: "pauseAfter", process, call: "store.commit", nth, ms: 7_000 } as const;
+      await simulate({ ...sagas, seed: 1, schedule: [freeze] });
+    }
+  }
+});
+
 test("each run has a world of its own, and work is given the world and the clock", async () => {
   const worlds: { calls: number }[] = [];
   const scenario: Scenario<{ calls: number }> = {
