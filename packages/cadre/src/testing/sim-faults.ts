@@ -38,7 +38,9 @@ export interface FaultChances {
   readonly duplicate?: number;
   /** What the bus hands out arrives late, perhaps after its lease. */
   readonly late?: number;
-  /** What the bus hands out at once arrives in another order; never where an order was asked for. */
+  /**
+   * What the bus hands out at once arrives in another order; never where an order was asked for.
+   */
   readonly reorder?: number;
   /** Somebody sets the process's wall clock, by up to `clockSkewMs` either way. */
   readonly clockJump?: number;
@@ -103,7 +105,9 @@ export interface ScheduledFault {
   readonly ms?: number;
 }
 
-/** A fault that has happened. It is a `ScheduledFault` too: played again, it happens there again. */
+/**
+ * A fault that has happened. It is a `ScheduledFault` too: played again, it happens there again.
+ */
 export interface Fault extends Required<Omit<ScheduledFault, "afterMs" | "ms">> {
   /** Virtual milliseconds since the start of the run. */
   readonly at: number;

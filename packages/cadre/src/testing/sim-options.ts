@@ -51,8 +51,8 @@ export interface Scenario<World = undefined> {
   /** Names of the processes. @default ["a", "b"] */
   readonly processes?: readonly string[];
   /**
-   * What is asked of the team, by a client that never fails; the clock is the client's. The run ends
-   * when this has resolved and no task is open.
+   * What is asked of the team, by a client that never fails; the clock is the client's. The run
+   * ends when this has resolved and no task is open.
    */
   readonly work: (team: Cadre, world: World, clock: Clock) => Promise<unknown>;
   /** More that must hold at the end, beside the built-in invariants. */

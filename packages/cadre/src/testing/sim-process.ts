@@ -164,13 +164,15 @@ export class SimProcess implements ClockOwner {
     if (this.cutMs(call) > 0) return this.#refuse(call, "cut off");
     if (faults.hit("fail") !== undefined) return this.#refuse(call, "nothing happened");
     if (call === "store.commit" || call === "store.restore") await this.#needRoom();
-    const value = await effect(faults);
+    // A refusal is an answer too: it can get lost, or come too late.
+    const answer = await settled(effect(faults));
     if (faults.hit("crashAfter") !== undefined) this.kill();
     if (faults.hit("loseAnswer") !== undefined) return this.#refuse(call, "the answer was lost");
     if (!quick) this.#pause(faults, "pauseAfter");
     if (call !== "store.read") await clock.sleep(random.next() * delayMs);
     if (!this.isRunning) await this.here();
-    return value;
+    if ("error" in answer) throw answer.error;
+    return answer.value;
   }
 
   /** Resolves when the process runs: at once, after the thaw, or never. */
@@ -231,6 +233,16 @@ export class SimProcess implements ClockOwner {
   async #refuse(call: SimCall, reason: string): Promise<never> {
     await this.here();
     throw refusal(call, reason);
+  }
+}
+
+async function settled<Value>(
+  promise: Promise<Value>,
+): Promise<{ readonly value: Value } | { readonly error: unknown }> {
+  try {
+    return { value: await promise };
+  } catch (error) {
+    return { error };
   }
 }
 
