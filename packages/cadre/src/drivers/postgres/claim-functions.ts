@@ -18,8 +18,9 @@
  * Settings of a function. Tables grow and shrink while plans are kept, and a queue's statistics are
  * always old: every look-up goes by an index, in its order, and no plan is made twice.
  */
-export const byIndex = `SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan SET jit = off`;
+export const byIndex = `SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan SET jit = off`;
 
 /** Whether the subscription of `g` sees the event `e`: not private, directed to nobody. */
 const isAhead = `e.position > g.cursor AND e.position <= last

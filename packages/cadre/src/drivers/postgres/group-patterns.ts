@@ -1,4 +1,5 @@
 import { parsePattern } from "../../core/pattern.ts";
+import { toStoredText } from "./stored-text.ts";
 
 /** A group's patterns as the server matches them. */
 export interface ServerPatterns {
@@ -16,7 +17,7 @@ export interface ServerPatterns {
  */
 export function serverPatterns(patterns: readonly string[]): ServerPatterns {
   const parsed = patterns.map((pattern) => parsePattern(pattern));
-  const exact = parsed.filter(({ literal }) => literal).map(({ pattern }) => pattern);
+  const exact = parsed.filter(({ literal }) => literal).map(({ pattern }) => toStoredText(pattern));
   const wild = parsed.filter(({ literal }) => !literal);
   if (wild.length === 0) return { exact, regex: null };
   // The whole of it matches everything: nothing to look at.
@@ -28,6 +29,9 @@ export function serverPatterns(patterns: readonly string[]): ServerPatterns {
 function wordRegex(word: string): string {
   if (word === "*") return "[^.]+\\.";
   if (word === "#") return "(?:[^.]+\\.)*";
-  // Only what may mean something to the engine is escaped: a letter behind a backslash would too.
-  return `${word.replace(/[^\p{L}\p{N}_]/gu, (sign) => (/[ -~]/.test(sign) ? `\\${sign}` : sign))}\\.`;
+  // Only ASCII signs may mean something to the engine, and a letter behind a backslash would too.
+  const escaped = toStoredText(word).replace(/[ -~]/g, (sign) =>
+    /\w/.test(sign) ? sign : `\\${sign}`,
+  );
+  return `${escaped}\\.`;
 }
