@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createBus } from "#src/bus/create-bus.ts";
 import type { BusError } from "#src/bus/bus.ts";
+import { isInsideHandler } from "#src/bus/handler-scope.ts";
 import { memory, memoryCarrier } from "#src/bus/memory-transport.ts";
 import { VirtualClock } from "#src/core/clock.ts";
 import { isCadreError } from "#src/core/errors.ts";
@@ -131,4 +132,36 @@ test("a listener that was taken back hears no more", (context) => {
   end();
   bus.raise({ severity: "warning", message: "two" });
   assert.deepEqual(heard, ["one"]);
+});
+
+test("what a listener of a failing handler's error publishes is outside the handler", async (context) => {
+  const { bus } = setUp(context);
+  const inside: boolean[] = [];
+  bus.onError(() => void inside.push(isInsideHandler()));
+  await bus.subscribe("job", () => {
+    inside.push(isInsideHandler());
+    throw new Error("broken");
+  });
+  await bus.publish("job", {});
+  assert.deepEqual(inside, [true, false]);
+});
+
+test("a handler that is late for its timeout does not end the next run", async (context) => {
+  const { bus, clock, errors } = setUp(context);
+  const ends: (() => void)[] = [];
+  await bus.subscribe("job", { timeoutMs: 100 }, () => new Promise<void>((end) => ends.push(end)));
+  await bus.publish("job", {});
+  await clock.advance(100);
+  assert.equal(errors.length, 1);
+  await bus.publish("job", {});
+  await clock.settle();
+  ends[0]?.();
+  await clock.settle();
+  assert.deepEqual(
+    bus.stats().subscriptions.map(({ running, handled, failed }) => [running, handled, failed]),
+    [[1, 0, 1]],
+  );
+  ends[1]?.();
+  await clock.settle();
+  assert.equal(bus.stats().subscriptions[0]?.handled, 1);
 });
