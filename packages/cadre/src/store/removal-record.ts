@@ -5,9 +5,9 @@ import type { EventStore, LogPosition } from "./event-store.ts";
 import { auditPrefix } from "./seal.ts";
 
 export const removalStream: string = `${auditPrefix}removals`;
-export const removalType = "log.removed";
+const removalType = "log.removed";
 
-export interface RemovalRecord {
+interface RemovalRecord {
   /** Why: the rule that was followed. */
   readonly rule: string;
   readonly rows: number;
@@ -25,7 +25,7 @@ export function removalEvent(
 }
 
 /** Places in ascending order as unbroken runs: first, last, first, last … */
-export function runsOf(positions: readonly LogPosition[]): readonly LogPosition[] {
+function runsOf(positions: readonly LogPosition[]): readonly LogPosition[] {
   const runs: number[] = [];
   for (const position of positions) {
     if (runs.length > 0 && position === runs.at(-1)! + 1) runs[runs.length - 1] = position;

@@ -49,7 +49,7 @@ export function sealSlot(seal: number): string {
   return `${auditPrefix}seal/${String(seal).padStart(numberDigits, "0")}`;
 }
 
-export function leafOfLine(line: string): string {
+function leafOfLine(line: string): string {
   return hash("sha256", line, "base64").slice(0, leafLength);
 }
 

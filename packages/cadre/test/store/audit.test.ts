@@ -99,6 +99,31 @@ test("of two sealers one is active; the other goes on when it is gone", async ()
   assert.deepEqual([report.ok, report.verifiedTo, report.unsealed], [true, 11, 0]);
 });
 
+test("after a crash between two seals another sealer goes on where the chain ends", async () => {
+  const { clock, store, add } = bench();
+  let isGone = false;
+  const failing: EventStore = new Proxy(store, {
+    get(target, name) {
+      if (name === "commit" && isGone) return () => new Promise(() => {}); // nothing comes back
+      const member: unknown = Reflect.get(target, name);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+  const options = { clock, random, blockRows: 4, sealAfterMs: 1_000, leaseMs: 3_000 };
+  startSealer({ ...options, store: failing });
+  await add(6);
+  await clock.advance(500);
+  isGone = true;
+  const other = startSealer({ ...options, store });
+  await clock.advance(1_500);
+  assert.equal((await readAnchor(store))?.to, 4);
+  await add(3);
+  await clock.advance(10_000);
+  await other.close();
+  const report = await verifyLog(store);
+  assert.deepEqual([report.ok, report.verifiedTo, report.seals, report.rows], [true, 9, 3, 9]);
+});
+
 test("a sealer that cannot write says why, and goes on when it can", async () => {
   const { clock, store, add } = bench();
   let isFull = true;
