@@ -291,3 +291,21 @@ test("on one log a signal is found by position: before the wait, and while nobod
     await second.close();
   });
 });
+
+test("a saga of two steps with undos costs four commits", async () => {
+  const bench = testTeam();
+  const Two = defineSaga({ name: "two", input: type<number>() }, (saga) =>
+    saga.step("a", () => 1, { undo: () => {} }).step("b", () => 2, { undo: () => {} }),
+  );
+  const team = await bench.start({ agents: [defineAgent({ name: "shop" }).does(Two)] });
+  let commits = 0;
+  const { commit } = bench.store;
+  bench.store.commit = (work) => {
+    if (work.appends?.some(({ stream }) => stream.startsWith("task/"))) commits += 1;
+    return commit.call(bench.store, work);
+  };
+  const handle = await team.sagas.start(Two, 1, { key: "1" });
+  assert.deepEqual(await bench.until(handle.result()), { a: 1, b: 2 });
+  assert.equal(commits, 4, "begun and claimed; each intent with the receipt before it; the end");
+  await bench.close();
+});

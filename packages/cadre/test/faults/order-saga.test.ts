@@ -21,6 +21,7 @@ import { OrderWorld } from "./order-world.ts";
 const worker = fileURLToPath(new URL("order-saga-worker.ts", import.meta.url));
 const orders = Number(process.env["CADRE_ORDERS"] ?? 200);
 const workers = 3;
+const longestLifeMs = 3_000; // of a process, once it works
 const batch = 250;
 const boundMs = 60_000 + 60 * orders;
 
@@ -32,6 +33,8 @@ class Killing {
   readonly #running: (ChildProcess | undefined)[] = [];
   #stopped = false;
   #ended: Promise<unknown> = Promise.resolve();
+  /** Rejects when a process ends by itself. */
+  failed: Promise<never> = new Promise(() => {});
 
   constructor(url: string, world: string, random: SeededRandom) {
     this.#url = url;
@@ -42,7 +45,9 @@ class Killing {
   async start(): Promise<void> {
     await Promise.all(Array.from({ length: workers }, (_, index) => this.#startOne(index)));
     const victims = Array.from({ length: workers }, (_, index) => this.#kill(index));
-    this.#ended = Promise.all(victims);
+    this.failed = new Promise((_resolve, reject) => {
+      this.#ended = Promise.all(victims).catch(reject);
+    });
   }
 
   async stop(): Promise<void> {
@@ -62,7 +67,7 @@ class Killing {
   /** Each is killed on its own, so that now and then nobody is left to see who is gone. */
   async #kill(index: number): Promise<void> {
     for (;;) {
-      await systemClock.sleep(100 + this.#random.next() * 700);
+      await systemClock.sleep(this.#random.next() * longestLifeMs);
       if (this.#stopped) return;
       await end(this.#running[index]);
       this.kills += 1;
@@ -148,12 +153,12 @@ test("orders survive kills: completed or wholly compensated, and nothing happens
     world.fill(Math.ceil(orders / 12), 50, orders);
     const before = world.totals();
     const startedAt = systemClock.monotonic();
-    const team = await startCadre({ store: url, orchestrator: false });
+    await using team = await startCadre({ store: url, orchestrator: false });
     const killing = new Killing(url, path, new SeededRandom(seed));
     await killing.start();
     try {
       await placeOrders(team, world);
-      await allEnded(team);
+      await Promise.race([allEnded(team), killing.failed]);
     } finally {
       await killing.stop();
     }
@@ -171,7 +176,6 @@ test("orders survive kills: completed or wholly compensated, and nothing happens
       JSON.stringify({ orders, wallMs, kills, ends, repeats: after.repeats, stats, seed }),
     );
     assert.ok((ends["failed"] ?? 0) > 0 && (ends["completed"] ?? 0) > 0, "both ends are seen");
-    await team.close();
     world.close();
   });
 });
