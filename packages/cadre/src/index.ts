@@ -204,6 +204,15 @@ export type {
 export type { RetentionRule } from "./store/retention-rule.ts";
 export type { StreamGuard } from "./store/retention-plan.ts";
 export { loadStream, type LoadedStream, type LoadOptions } from "./store/snapshot.ts";
+
+// Large payloads by reference
+export { claimCheckStore } from "./store/claim-check-store.ts";
+export { claimCheckTransport } from "./bus/claim-check-transport.ts";
+export type { BlobInfo, BlobStore, ClaimCheckOptions } from "./core/claim-check.ts";
+export { folderBlobs } from "./store/folder-blobs.ts";
+export { storeBlobs } from "./store/store-blobs.ts";
+export { sweepBlobs, type SweepBlobsOptions, type SweptBlobs } from "./store/sweep-blobs.ts";
+
 export { storeUnitOfWork } from "./store/unit-of-work.ts";
 
 // The user's own SQL database

@@ -5,7 +5,7 @@ import { assertPattern } from "../core/pattern.ts";
 import type { TaskContext } from "./agent.ts";
 import { defineTask, type TaskOptionsOf } from "./define-task.ts";
 import { noSteps, runNodes, type NestedSaga, type SagaSteps } from "./saga-steps.ts";
-import { hashInput } from "./stable-hash.ts";
+import { hashInput } from "./input-hash.ts";
 
 /** Events that begin an instance: one for each key, however often and wherever they are heard. */
 export interface SagaStart<Input> {

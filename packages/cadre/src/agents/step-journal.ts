@@ -16,7 +16,7 @@ import type { AgentEvent } from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
 import { assertPossible, type JournalSink, type StepCall } from "./journal-sink.ts";
 import { isPassing } from "./passing-trouble.ts";
-import { hashInput } from "./stable-hash.ts";
+import { hashInput } from "./input-hash.ts";
 import { isOwedUndo, StepStates, type StepState } from "./step-fold.ts";
 import { plainError } from "./task-events.ts";
 import { WaitRecords, type RecordedSignal } from "./wait-records.ts";

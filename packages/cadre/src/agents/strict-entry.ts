@@ -4,7 +4,7 @@
  */
 import { CadreError } from "../core/errors.ts";
 import { toFrozenJson } from "../core/json.ts";
-import { stableText } from "./stable-hash.ts";
+import { stableJson } from "../core/stable-json.ts";
 import type { TaskEntry } from "./task-entry.ts";
 import { never } from "./within-time.ts";
 
@@ -88,13 +88,13 @@ function assertSameSteps(before: ReadonlyMap<string, string>, { entry }: Round):
 function assertSameEnd(before: Round, now: Round): void {
   const last = [...now.entry.journal.asked.keys()].at(-1) ?? "(none)";
   const textOf = ({ end }: Round): string =>
-    end?.output === undefined ? "" : stableText(toFrozenJson(end.output));
+    end?.output === undefined ? "" : stableJson(toFrozenJson(end.output));
   if (textOf(before) !== textOf(now)) {
     throw differs(last, `the result ${textOf(before)}`, `the result ${textOf(now)}`);
   }
   const eventsOf = ({ entry }: Round): string =>
     entry.common.heldBack
-      .map(({ type, payload }) => `${type} ${stableText(toFrozenJson(payload))}`)
+      .map(({ type, payload }) => `${type} ${stableJson(toFrozenJson(payload))}`)
       .join("; ");
   if (eventsOf(before) === eventsOf(now)) return;
   throw differs(last, `the events ${eventsOf(before)}`, `the events ${eventsOf(now)}`);

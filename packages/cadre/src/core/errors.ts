@@ -42,6 +42,10 @@ export interface ErrorDetails {
   };
   /** An encoded event is larger than the transport or the codec takes. */
   TOO_LARGE: { readonly bytes: number; readonly maxBytes: number };
+  /** The blob that an event's large payload was put into is not in the blob store. */
+  BLOB_MISSING: { readonly blob: string; readonly id: string };
+  /** A blob's content is not what its name says. */
+  BLOB_CORRUPT: { readonly blob: string };
   /** Bytes that should hold an event do not. */
   UNDECODABLE: { readonly reason: string };
   /** The object was closed, or is closing and takes no new work. */
