@@ -21,7 +21,7 @@ import { OrderWorld } from "./order-world.ts";
 const worker = fileURLToPath(new URL("order-saga-worker.ts", import.meta.url));
 const orders = Number(process.env["CADRE_ORDERS"] ?? 200);
 const workers = 3;
-const longestLifeMs = 3_000; // of a process, once it works
+const longestLifeMs = 2_000; // of a process, once it works
 const batch = 250;
 const boundMs = 60_000 + 60 * orders;
 
