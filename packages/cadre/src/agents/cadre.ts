@@ -10,6 +10,7 @@ import type { AnyAgent } from "./agent.ts";
 import type { SagaDefinition } from "./define-saga.ts";
 import type { Directory } from "./directory.ts";
 import type { FeatureHandle, FeaturePlan } from "./feature.ts";
+import type { LargePayloads } from "./large-payloads.ts";
 import type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";
 import type { Reconstructable, Reconstructed, ReconstructOptions } from "./reconstruct.ts";
 import type { SagaQuery, SagaState, StartSagaOptions } from "./saga-desk.ts";
@@ -54,6 +55,11 @@ export interface CadreOptions {
   readonly audit?: boolean | AuditOptions;
   /** What is removed from the log, and when. @default nothing */
   readonly retention?: TeamRetentionOptions;
+  /**
+   * Payloads over a size are kept apart, and events carry a reference. All processes of one log
+   * must say the same. @default every payload travels with its event
+   */
+  readonly largePayloads?: LargePayloads;
   /**
    * For tests: the handlers of tasks are left behind after every step and entered again, and one
    * that is not the same then fails its task; the function is told how it differs.

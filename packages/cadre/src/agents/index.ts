@@ -38,6 +38,7 @@ export type {
   PlannedTask,
 } from "./feature.ts";
 export type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";
+export type { LargePayloads } from "./large-payloads.ts";
 export { teamStreams } from "./team-streams.ts";
 export { diffAgent, reconstruct } from "./reconstruct.ts";
 export type {

@@ -18,6 +18,7 @@ import {
   anything,
   checkOptions,
   oneOf,
+  someObject,
   someText,
   trueOrFalse,
   wholeNumber,
@@ -26,6 +27,7 @@ import { secureRandom } from "../core/random.ts";
 import { storeUnitOfWork } from "../store/unit-of-work.ts";
 import type { AgentDefinition } from "./agent.ts";
 import type { Cadre, CadreOptions } from "./cadre.ts";
+import { keepApart } from "./large-payloads.ts";
 import { startUpkeep } from "./log-upkeep.ts";
 import { openStore, openTransport, type OpenContext, type OpenedStore } from "./open-url.ts";
 import { RunningTeam } from "./running-team.ts";
@@ -147,7 +149,10 @@ async function openHomes(options: CadreOptions, context: OpenContext): Promise<H
     const same = options.bus === undefined || options.bus === given;
     const bus = (same ? home.transport : options.bus) ?? "memory:";
     const transport = typeof bus === "string" ? await openTransport(bus, context) : bus;
-    return { store: home.store, transport, close: () => home.close() };
+    const carriers = { store: home.store, transport };
+    const { largePayloads } = options;
+    const kept = largePayloads ? keepApart(carriers, largePayloads, context.clock) : carriers;
+    return { ...kept, close: () => home.close() };
   } catch (error) {
     await home.close();
     throw error;
@@ -164,6 +169,7 @@ function checkCadreOptions(options: CadreOptions): void {
     relay: trueOrFalse,
     audit: anything,
     retention: anything,
+    largePayloads: someObject,
     stranded: oneOf("warn", "refuse"),
     heartbeatMs: wholeNumber(1),
     suspectAfterMs: wholeNumber(1),
