@@ -85,9 +85,10 @@ async function runDemo(
       orchestrator: false,
       ...timing,
     });
-    // The graph is no JSON, and folding the log again takes a second: no checkpoints.
+    // The graph is no JSON, and folding the log again takes a second: no checkpoints, no snapshots.
     await using live = await startProjection(team.store, deskProjection, {
       checkpointEvery: Number.MAX_SAFE_INTEGER,
+      snapshot: false,
     });
     await live.caughtUp();
     const { finished } = live.state;
