@@ -110,6 +110,7 @@ export type {
   DeadLetter,
   DeadLetterBox,
   DeadLetterQuery,
+  GroupState,
   Intake,
   Lease,
   OnRetry,

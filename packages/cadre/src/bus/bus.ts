@@ -21,6 +21,7 @@ import type {
   Capabilities,
   DeadLetter,
   DeadLetterQuery,
+  GroupState,
   Lease,
   OnRetry,
   ReadQuery,
@@ -301,6 +302,13 @@ export interface Bus<Events extends EventMap = EventMap> {
     pattern: string,
     options: SubscribeOptions & { readonly group: string },
   ): Promise<void>;
+  /** By name. @throws {CadreError} UNSUPPORTED, when the transport cannot list its groups */
+  groups(): Promise<readonly GroupState[]>;
+  /**
+   * Forgets a group: its place, its definition and what it had not handled. Its dead letters stay.
+   * @throws {CadreError} UNSUPPORTED, when the transport keeps no groups that could be deleted
+   */
+  deleteGroup(group: string): Promise<void>;
   /** The events of a broadcast as an async iterable; ends with `signal`, `close` or `break`. */
   listen<const Pattern extends string>(
     pattern: CheckedPattern<Pattern, Events>,

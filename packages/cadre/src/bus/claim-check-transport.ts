@@ -25,6 +25,7 @@ export function claimCheckTransport(transport: Transport, options: ClaimCheckOpt
   const carried = new WeakMap<Lease, Lease>();
   const { deadLetters, unitOfWork } = transport;
   const read = transport.read?.bind(transport);
+  const groups = transport.groups?.bind(transport);
   const deleteGroup = transport.deleteGroup?.bind(transport);
   const health = transport.health?.bind(transport);
   // No `tap`: a payload is not there at once, so that broadcasts read as in any other process.
@@ -52,6 +53,7 @@ export function claimCheckTransport(transport: Transport, options: ClaimCheckOpt
     }),
     ...(deadLetters && { deadLetters: checkLetters(deadLetters, check) }),
     ...(unitOfWork && { unitOfWork: checkWork(unitOfWork, check, carried) }),
+    ...(groups && { groups }),
     ...(deleteGroup && { deleteGroup }),
     ...(health && { health }),
     close: () => transport.close(),

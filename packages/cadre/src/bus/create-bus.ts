@@ -33,7 +33,7 @@ import type { Subscription, SubscriptionStats } from "./subscription.ts";
 import type { DeadLetterOffice } from "./dead-letter-office.ts";
 import { errorType, type RaisedError } from "./error-channel.ts";
 import { Listening, type ListenOptions } from "./listen.ts";
-import type { Capabilities, ReadQuery } from "./transport.ts";
+import type { Capabilities, GroupState, ReadQuery, Transport } from "./transport.ts";
 
 const closeDeadlineMs = 10_000; // for `close` without one: longer than most handlers
 
@@ -126,6 +126,20 @@ class CadreBus {
 
   async declareGroup(pattern: string, options: SubscribeOptions): Promise<void> {
     return this.#parts.subscriptions.declareGroup(pattern, options);
+  }
+
+  async groups(): Promise<readonly GroupState[]> {
+    this.#parts.publisher.assertOpen();
+    const { transport } = this.#options;
+    if (!transport.groups) throw unsupported(transport, "listing groups");
+    return transport.groups();
+  }
+
+  async deleteGroup(group: string): Promise<void> {
+    this.#parts.publisher.assertOpen();
+    const { transport } = this.#options;
+    if (!transport.deleteGroup) throw unsupported(transport, "deleting groups");
+    await transport.deleteGroup(group);
   }
 
   listen(pattern: string, options: ListenOptions = {}): Listening {
@@ -283,6 +297,11 @@ class CadreBus {
     }
     this.#options.onCritical?.(error);
   }
+}
+
+function unsupported({ name }: Transport, feature: string): CadreError<"UNSUPPORTED"> {
+  const message = `The ${name} transport cannot do this: ${feature}.`;
+  return new CadreError("UNSUPPORTED", message, { feature, by: name });
 }
 
 function isIdle({ running, queued }: SubscriptionStats): boolean {

@@ -26,6 +26,7 @@ import { TimerHeap, type Timed } from "./memory-timers.ts";
 import type {
   ConsumeSpec,
   DeadLetterBox,
+  GroupState,
   Outgoing,
   PublishResult,
   ReadQuery,
@@ -161,6 +162,11 @@ export class Carrier {
 
   read(query: ReadQuery): AsyncIterable<Recorded> {
     return this.#ring.read(query);
+  }
+
+  groupStates(): GroupState[] {
+    const names = [...this.#groups.keys()].sort();
+    return names.map((name) => this.#groups.get(name)!.state());
   }
 
   deleteGroup(name: string): void {

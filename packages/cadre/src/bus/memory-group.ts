@@ -11,7 +11,7 @@ import { PullLine, type Puller } from "./memory-pulls.ts";
 import { Queue } from "./queue.ts";
 import { ReadyDeliveries } from "./memory-ready.ts";
 import type { TimerHeap } from "./memory-timers.ts";
-import type { ConsumeSpec, Lease, Recorded, Settlement } from "./transport.ts";
+import type { ConsumeSpec, GroupState, Lease, Recorded, Settlement } from "./transport.ts";
 import type { Clock } from "../core/clock.ts";
 
 /** A publish that waits for room. */
@@ -74,6 +74,12 @@ export class MemoryGroup implements DeliveryOwner {
     return this.#deleted;
   }
 
+  state(): GroupState {
+    const owned = this.#around.leases.items().filter(({ group }) => group === this).length;
+    const definition = describe(this.#definition, this.#ordered);
+    return { name: this.name, definition, open: this.#backlog + owned };
+  }
+
   /** Takes a member in. @throws {CadreError} GROUP_MISMATCH */
   join(spec: ConsumeSpec): void {
     const expected = describe(this.#definition, this.#ordered);
@@ -82,7 +88,7 @@ export class MemoryGroup implements DeliveryOwner {
       throw new CadreError(
         "GROUP_MISMATCH",
         `Group "${this.name}" is defined as ${expected}, and this member says ${actual}. ` +
-          "Give all members one definition, or use another group name.",
+          "Give all members one definition, use another group name, or delete this group.",
         { group: this.name, expected, actual },
       );
     }

@@ -15,6 +15,7 @@ import type {
   Capabilities,
   ConsumeSpec,
   DeadLetterBox,
+  GroupState,
   Intake,
   Lease,
   Outgoing,
@@ -205,6 +206,11 @@ class MemoryTransport implements Transport {
   read(query: ReadQuery): AsyncIterable<Recorded> {
     this.#assertOpen();
     return this.#carrier.read(query);
+  }
+
+  async groups(): Promise<readonly GroupState[]> {
+    this.#assertOpen();
+    return this.#carrier.groupStates();
   }
 
   async deleteGroup(group: string): Promise<void> {

@@ -243,6 +243,22 @@ export interface DeadLetterBox {
   remove(id: string): Promise<boolean>;
 }
 
+/** A group as the carrier has it. Numbers that a carrier does not know are absent. */
+export interface GroupState {
+  readonly name: string;
+  /** Patterns and filter, and the order by key: what a member must say to be let in. */
+  readonly definition: string;
+  /** What is kept up to here has come to the group. */
+  readonly position?: Position;
+  /**
+   * How many events have yet to come to it: at most so many, where the carrier looks at what its
+   * patterns take only then.
+   */
+  readonly behind?: number;
+  /** Events that have come to it and are not done: they wait, are owned, delayed or parked. */
+  readonly open?: number;
+}
+
 export interface Transport {
   readonly name: string;
   readonly capabilities: Capabilities;
@@ -274,7 +290,9 @@ export interface Transport {
   readonly deadLetters?: DeadLetterBox;
   /** Set where the transport and a store are one log. */
   readonly unitOfWork?: UnitOfWork<Lease>;
-  /** Deletes a group: its place, its deliveries, its definition. */
+  /** The groups of the carrier, by name, with or without members. */
+  groups?(): Promise<readonly GroupState[]>;
+  /** Deletes a group: its place, its deliveries, its definition. Deleting none is allowed. */
   deleteGroup?(group: string): Promise<void>;
   /** Never throws. */
   health?(): Promise<{ readonly ok: boolean; readonly detail?: string }>;

@@ -5,6 +5,7 @@ import type { CommandContext } from "./command-context.ts";
 import { addAgents } from "./commands/agents.ts";
 import { addDeadLetters } from "./commands/dead-letters.ts";
 import { addDesk } from "./commands/desk.ts";
+import { addGroups } from "./commands/groups.ts";
 import { addHistory } from "./commands/history.ts";
 import { addBackup } from "./commands/backup.ts";
 import { addExport } from "./commands/export.ts";
@@ -60,6 +61,7 @@ export function createProgram(context: CommandContext, version: string): Command
   addHistory(program, context);
   addReplay(program, context);
   addDeadLetters(program, context);
+  addGroups(program, context);
   addOutbox(program, context);
   addAgents(program, context);
   addTasks(program, context);

@@ -110,6 +110,7 @@ export function faulty(transport: Transport, options: FaultyOptions): FaultyTran
     ...(unitOfWork && { unitOfWork: wrapUnitOfWork(unitOfWork, faults) }),
     ...(transport.tap && { tap: (listener) => tap(transport, faults, listener) }),
     ...(transport.read && { read: (query: ReadQuery) => transport.read!(query) }),
+    ...(transport.groups && { groups: () => transport.groups!() }),
     ...(transport.deleteGroup && { deleteGroup: (name: string) => transport.deleteGroup!(name) }),
     ...(transport.health && { health: () => transport.health!() }),
   };

@@ -16,6 +16,8 @@ const commands = [
   ["dead-letters", "show"],
   ["dead-letters", "redrive"],
   ["dead-letters", "purge"],
+  ["groups", "list"],
+  ["groups", "delete"],
   ["agents"],
   ["tasks", "list"],
   ["tasks", "show"],
@@ -79,7 +81,7 @@ test("an impossible value is refused with what is allowed", async (context) => {
     [["tail", "--filter", '{"payload.a":{"$near":1}}'], /\$near/],
     [["dead-letters", "purge"], /Give the ids of dead letters, or --all/],
     [["tail", "--store", "memory:"], /memory: lives and ends with its process/],
-    [["tasks", "--store", "postgres://x"], /store is "postgres:\/\/x" \(--store\)\. Give a URL/],
+    [["tasks", "--store", "mongodb://x"], /store is "mongodb:\/\/x" \(--store\)\. Give a URL/],
   ];
   for (const [args, expected] of cases) {
     const { code, stdout, stderr } = await runHere(args, { cwd });

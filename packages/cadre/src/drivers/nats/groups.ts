@@ -41,6 +41,7 @@ export interface GroupRecord {
 export interface ConsumerInfo {
   readonly name: string;
   readonly num_pending: number;
+  readonly num_ack_pending: number;
   readonly delivered: { readonly consumer_seq: number; readonly stream_seq: number };
 }
 
@@ -79,7 +80,8 @@ export async function joinGroup(session: Session, spec: ConsumeSpec): Promise<Gr
     const { name, definition: expected } = record;
     const message =
       `Group "${name}" is defined as ${expected}, and this member says ${wanted.definition}. ` +
-      "Give all members one definition, or use another group name.";
+      "Give all members one definition, use another group name, or forget this group, and what " +
+      `it had not handled, with: cadre groups delete ${name} --yes`;
     const details = { group: name, expected, actual: wanted.definition };
     throw new CadreError("GROUP_MISMATCH", message, details);
   }

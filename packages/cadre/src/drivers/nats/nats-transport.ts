@@ -2,6 +2,7 @@ import type {
   Capabilities,
   ConsumeSpec,
   DeadLetterBox,
+  GroupState,
   Intake,
   Outgoing,
   PublishResult,
@@ -15,6 +16,7 @@ import type { NatsClientLike } from "./client.ts";
 import { connect, loadLibrary, type Address } from "./connect.ts";
 import { NatsDeadLetters } from "./dead-letters.ts";
 import { GroupIntake } from "./group-intake.ts";
+import { listGroups } from "./group-list.ts";
 import { deleteGroup, joinGroup, startConfig } from "./groups.ts";
 import { readHistory } from "./history.ts";
 import { LogCursor } from "./log-cursor.ts";
@@ -102,6 +104,10 @@ export class NatsTransport implements Transport {
     } catch (error) {
       throw forCaller(error, session.url);
     }
+  }
+
+  groups(): Promise<readonly GroupState[]> {
+    return this.#with((session) => listGroups(session));
   }
 
   deleteGroup(group: string): Promise<void> {

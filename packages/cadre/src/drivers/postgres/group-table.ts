@@ -1,11 +1,12 @@
 import { CadreError } from "../../core/errors.ts";
-import type { ConsumeSpec, OnRetry } from "../../bus/transport.ts";
+import type { ConsumeSpec, GroupState, OnRetry } from "../../bus/transport.ts";
 import { textArray } from "./array-literal.ts";
 import type { Parameter, Row } from "./client.ts";
 import type { Connection } from "./connection.ts";
 import { channelOf } from "./commit-function.ts";
 import { startSql } from "./group-start.ts";
 import { serverPatterns } from "./group-patterns.ts";
+import { toPosition } from "./recorded.ts";
 import { fromStoredText, toStoredText } from "./stored-text.ts";
 
 /** A group as the log has it. */
@@ -76,13 +77,37 @@ function assertSameGroup(group: Group, spec: ConsumeSpec): Group {
   throw new CadreError(
     "GROUP_MISMATCH",
     `Group "${group.name}" is defined as ${expected}, and this member says ${actual}. ` +
-      "Give all members one definition, or use another group name.",
+      "Give all members one definition, use another group name, or forget this group, and what " +
+      `it had not handled, with: cadre groups delete ${group.name} --yes`,
     { group: group.name, expected, actual },
   );
 }
 
 function describe(definition: string, ordered: OnRetry | undefined): string {
   return ordered === undefined ? definition : `${definition}, ordered: ${ordered}`;
+}
+
+/** What is known of all groups, by name. */
+export async function listGroups(connection: Connection): Promise<GroupState[]> {
+  const { schema } = connection.settings;
+  const rows = await connection.query(
+    `SELECT no, name, definition, ordered, cursor,
+       (SELECT coalesce(max(position), 0) FROM ${schema}.events),
+       (SELECT count(*) FROM ${schema}.deliveries WHERE group_no = no)
+     FROM ${schema}.groups ORDER BY name`,
+    [],
+  );
+  return rows.map((row) => {
+    const { name, definition, ordered } = toGroup(row);
+    const [cursor, head, open] = row.slice(4).map(Number) as [number, number, number];
+    return {
+      name,
+      definition: describe(definition, ordered),
+      position: toPosition(cursor),
+      behind: Math.max(0, head - cursor),
+      open,
+    };
+  });
 }
 
 /** Deletes the group, its place and its deliveries. */

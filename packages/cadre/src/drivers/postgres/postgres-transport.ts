@@ -2,6 +2,7 @@ import type {
   Capabilities,
   ConsumeSpec,
   DeadLetterBox,
+  GroupState,
   Intake,
   Lease,
   Outgoing,
@@ -24,7 +25,7 @@ import { encodeEvent } from "./event-rows.ts";
 import { GroupHub, type HubParts } from "./group-hub.ts";
 import { GroupIntake } from "./group-intake.ts";
 import { startSql } from "./group-start.ts";
-import { dropGroup, joinGroup } from "./group-table.ts";
+import { dropGroup, joinGroup, listGroups } from "./group-table.ts";
 import { readRows, type LogQuery } from "./log-reader.ts";
 import { LogTail } from "./log-tail.ts";
 import { closedError } from "./postgres-error.ts";
@@ -146,6 +147,11 @@ export class PostgresTransport implements Transport {
       ...(before === undefined ? {} : { upTo: Math.max(0, fromPosition(before) - 1) }),
     };
     return new Paged(this.#pages(logQuery), toRecorded);
+  }
+
+  async groups(): Promise<readonly GroupState[]> {
+    await this.#ready();
+    return listGroups(this.#log.connection);
   }
 
   async deleteGroup(name: string): Promise<void> {

@@ -1,6 +1,8 @@
 import { CadreError } from "../../core/errors.ts";
-import type { ConsumeSpec, OnRetry } from "../../bus/transport.ts";
+import type { ConsumeSpec, GroupState, OnRetry } from "../../bus/transport.ts";
 import type { Connection, Row } from "./connection.ts";
+import { headOf } from "./log-reader.ts";
+import { toPosition } from "./recorded.ts";
 
 /** A group as the file has it. */
 export interface Group {
@@ -11,10 +13,10 @@ export interface Group {
   readonly patterns: readonly string[];
 }
 
-const selection = "SELECT no, name, definition, ordered, patterns FROM groups";
+const selection = "SELECT no, name, definition, ordered, patterns";
 
 export function findGroup(connection: Connection, name: string): Group | undefined {
-  const row = connection.sql(`${selection} WHERE name = ?`).get(name);
+  const row = connection.sql(`${selection} FROM groups WHERE name = ?`).get(name);
   return row && toGroup(row);
 }
 
@@ -61,7 +63,8 @@ export function assertSameGroup(group: Group, spec: ConsumeSpec): Group {
   throw new CadreError(
     "GROUP_MISMATCH",
     `Group "${group.name}" is defined as ${expected}, and this member says ${actual}. ` +
-      "Give all members one definition, or use another group name.",
+      "Give all members one definition, use another group name, or forget this group, and what " +
+      `it had not handled, with: cadre groups delete ${group.name} --yes`,
     { group: group.name, expected, actual },
   );
 }
@@ -81,6 +84,28 @@ export function cursorOf(connection: Connection, group: number): number | undefi
 
 export function moveCursor(connection: Connection, group: number, cursor: number): void {
   connection.sql("UPDATE groups SET cursor = ? WHERE no = ?").run(cursor, group);
+}
+
+/** What is known of all groups, by name. */
+export function listGroups(connection: Connection): GroupState[] {
+  const head = headOf(connection);
+  const rows = connection
+    .sql(
+      `${selection}, cursor, (SELECT count(*) FROM deliveries WHERE group_no = no)
+       FROM groups ORDER BY name`,
+    )
+    .all();
+  return rows.map((row) => {
+    const { name, definition, ordered } = toGroup(row);
+    const cursor = Number(row[5]);
+    return {
+      name,
+      definition: describe(definition, ordered),
+      position: toPosition(cursor),
+      behind: Math.max(0, head - cursor),
+      open: Number(row[6]),
+    };
+  });
 }
 
 /** Deletes the group, its place and its deliveries. */

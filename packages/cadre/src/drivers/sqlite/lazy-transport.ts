@@ -4,6 +4,7 @@ import type {
   DeadLetter,
   DeadLetterBox,
   DeadLetterQuery,
+  GroupState,
   Intake,
   Lease,
   Outgoing,
@@ -53,6 +54,10 @@ export class LazyTransport implements Transport {
 
   async *read(query: ReadQuery): AsyncIterable<Recorded> {
     yield* (await this.#open()).read(query);
+  }
+
+  async groups(): Promise<readonly GroupState[]> {
+    return (await this.#open()).groups();
   }
 
   async deleteGroup(group: string): Promise<void> {

@@ -2,6 +2,7 @@ import type {
   Capabilities,
   ConsumeSpec,
   DeadLetterBox,
+  GroupState,
   Intake,
   Lease,
   Outgoing,
@@ -19,7 +20,14 @@ import { tokensOf } from "./delivery-row.ts";
 import { encodeEvent } from "./event-rows.ts";
 import { GroupHub } from "./group-hub.ts";
 import { GroupIntake } from "./group-intake.ts";
-import { assertSameGroup, dropGroup, findGroup, joinGroup, type Group } from "./group-table.ts";
+import {
+  assertSameGroup,
+  dropGroup,
+  findGroup,
+  joinGroup,
+  listGroups,
+  type Group,
+} from "./group-table.ts";
 import { headOf, isRow, readRows } from "./log-reader.ts";
 import { Paged } from "../../store/paged.ts";
 import { publishItem, type Item } from "./publish-request.ts";
@@ -115,6 +123,11 @@ export class SqliteTransport implements Transport {
     const assertOpen = (): void => this.#assertOpen();
     const pages = readRows(this.#file, logQuery, assertOpen);
     return new Paged(pages, (item) => (isRow(item) ? toRecorded(item) : fromStored(item)));
+  }
+
+  async groups(): Promise<readonly GroupState[]> {
+    this.#assertOpen();
+    return listGroups(this.#file.connection);
   }
 
   async deleteGroup(name: string): Promise<void> {
