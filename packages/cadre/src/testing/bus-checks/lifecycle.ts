@@ -206,6 +206,38 @@ async function breakerPausesIntake(context: CheckContext): Promise<void> {
   assert.deepEqual(states, ["opened", "half_opened", "closed"]);
 }
 
+async function breakerProbesOnce(context: CheckContext): Promise<void> {
+  const bus = await context.createBus();
+  const [type, group] = [context.topic("probed"), context.group()];
+  const breaker = { failures: 5, windowMs: 10_000, openMs: 50 };
+  const retry = { maxAttempts: 100, minDelayMs: 1, maxDelayMs: 2, jitter: 0 };
+  const [firstProbe, secondProbe] = [new Latch(), new Latch()];
+  let [probes, isUp] = [0, false];
+  const done = new Set<string>();
+  const options = { group, breaker, retry, concurrency: 4 };
+  const subscription = await bus.subscribe(type, options, async (event) => {
+    if (!isUp && subscription.stats().breaker !== "half-open") throw new Error("down");
+    if (!isUp) {
+      probes += 1;
+      const isFirst = probes === 1;
+      await (isFirst ? firstProbe : secondProbe).opened;
+      if (isFirst) throw new Error("still down");
+      isUp = true;
+    }
+    done.add(event.id);
+  });
+  await bus.publishBatch(Array.from({ length: 20 }, (_, at) => ({ type, payload: { at } })));
+  for (const [at, probe] of [firstProbe, secondProbe].entries()) {
+    await context.until(() => probes > at, { what: `probe ${at + 1}` });
+    await context.quiet(30); // three handlers are free and 19 events wait
+    const { breaker: state, running } = subscription.stats();
+    assert.deepEqual([probes, state, running], [at + 1, "half-open", 1]);
+    probe.open();
+  }
+  await context.until(() => done.size === 20, { withinMs: 10_000 });
+  assert.deepEqual([probes, subscription.stats().breaker], [2, "closed"]);
+}
+
 async function healthTells(context: CheckContext): Promise<void> {
   const checked = await context.createBus();
   const [type, hold] = [context.topic("held"), new Latch()];
@@ -283,9 +315,15 @@ export const lifecycleChecks: readonly ConformanceCheck[] = [
   },
   {
     id: "T-79b",
-    name: "a breaker pauses the intake after five failures, probes once, and goes on",
+    name: "a breaker pauses the intake after five failures, and goes on",
     level: bus,
     run: breakerPausesIntake,
+  },
+  {
+    id: "T-79c",
+    name: "half open, a breaker makes one call at a time, however many handlers are free",
+    level: bus,
+    run: breakerProbesOnce,
   },
   {
     id: "T-82b",

@@ -58,6 +58,67 @@ async function groupsAreIndependent(context: CheckContext): Promise<void> {
   await context.until(() => seen.length === 10);
 }
 
+async function groupComesBack(context: CheckContext): Promise<void> {
+  const [type, group] = [context.topic("back"), context.group()];
+  const publisher = await context.createBus();
+  const seen: number[] = [];
+  let published = 0;
+  const publishFive = async (): Promise<void> => {
+    for (let n = 0; n < 5; n += 1) await publisher.publish(type, { at: published++ });
+  };
+  for (let round = 0; round < 3; round += 1) {
+    const consumer = await context.createBus();
+    await consumer.subscribe(type, { group }, (event) => {
+      seen.push((event.payload as { at: number }).at);
+    });
+    await publishFive();
+    await context.until(() => seen.length === published);
+    await consumer.close();
+    if (round < 2) await publishFive(); // nobody is there: it is for the next one
+  }
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 25 }, (_, at) => at),
+  );
+}
+
+async function closingEndsOne(context: CheckContext): Promise<void> {
+  const bus = await context.createBus();
+  const type = context.topic("closed");
+  const seen = { open: 0, group: 0, closed: 0, closedGroup: 0 };
+  await bus.subscribe(type, () => void (seen.open += 1));
+  await bus.subscribe(type, { group: context.group() }, () => void (seen.group += 1));
+  const gone = [
+    await bus.subscribe(type, () => void (seen.closed += 1)),
+    await bus.subscribe(type, { group: context.group() }, () => void (seen.closedGroup += 1)),
+  ];
+  await bus.publish(type, {});
+  await context.until(() => Object.values(seen).every((count) => count === 1));
+  for (const subscription of gone) await subscription.close();
+  await bus.publish(type, {});
+  await context.until(() => seen.open === 2 && seen.group === 2);
+  await context.quiet(20);
+  assert.deepEqual(seen, { open: 2, group: 2, closed: 1, closedGroup: 1 });
+}
+
+async function newTopicsAreSeen(context: CheckContext): Promise<void> {
+  const [bus, publisher] = [await context.createBus(), await context.createBus()];
+  const seen: string[] = [];
+  const pattern = context.topic("*");
+  await bus.subscribe(pattern, (event) => void seen.push(`broadcast ${event.type}`));
+  await bus.subscribe(pattern, { group: context.group() }, (event) => {
+    seen.push(`group ${event.type}`);
+  });
+  const expected: string[] = [];
+  for (const word of ["first", "second", "third"]) {
+    const type = context.topic(word);
+    await publisher.publish(type, {});
+    expected.push(`broadcast ${type}`, `group ${type}`);
+    await context.until(() => seen.length >= expected.length);
+  }
+  assert.deepEqual(seen.toSorted(), expected.toSorted());
+}
+
 async function patternsMatchExactly(context: CheckContext): Promise<void> {
   const bus = await context.createBus();
   const prefix = context.topic();
@@ -166,10 +227,28 @@ export const routingChecks: readonly ConformanceCheck[] = [
     run: groupsAreIndependent,
   },
   {
+    id: "T-16b",
+    name: "a group goes on where it stopped when all its buses have gone and others come",
+    level: "bus",
+    run: groupComesBack,
+  },
+  {
+    id: "T-18c",
+    name: "closing a subscription ends its events and no other subscription's",
+    level: "bus",
+    run: closingEndsOne,
+  },
+  {
     id: "T-20b",
     name: "a bus hands over exactly what its patterns match",
     level: "bus",
     run: patternsMatchExactly,
+  },
+  {
+    id: "T-21b",
+    name: "a wildcard hears a type that is first used after subscribing",
+    level: "bus",
+    run: newTopicsAreSeen,
   },
   {
     id: "T-22b",

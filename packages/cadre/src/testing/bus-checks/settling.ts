@@ -82,6 +82,31 @@ async function delayHoldsOneOnly(context: CheckContext): Promise<void> {
   assert.ok(retriedAfter >= delayMs - 5, `came back after ${retriedAfter} ms`);
 }
 
+async function delaysOutliveTheCarrier(context: CheckContext): Promise<void> {
+  const [type, group] = [context.topic("outlives"), context.group()];
+  const delayMs = 1_000;
+  const slow = { maxAttempts: 3, minDelayMs: delayMs, maxDelayMs: delayMs, jitter: 0 };
+  const startedAt = context.clock.monotonic();
+  const attempts: number[] = [];
+  const again: { readonly attempt: number; readonly afterMs: number }[] = [];
+  const before = await context.createBus();
+  await before.subscribe(type, { group, retry: slow }, (_event, { attempt }) => {
+    attempts.push(attempt);
+    throw new Error("later");
+  });
+  await before.publish(type, {});
+  await context.until(() => attempts.length === 1);
+  await before.close();
+  await context.controls.restart?.();
+  const back = await context.createBus();
+  await back.subscribe(type, { group, retry: slow }, (_event, { attempt }) => {
+    again.push({ attempt, afterMs: context.clock.monotonic() - startedAt });
+  });
+  await context.until(() => again.length === 1, { withinMs: delayMs + context.boundMs });
+  assert.deepEqual([attempts, again[0]!.attempt], [[1], 2]);
+  assert.ok(again[0]!.afterMs >= delayMs - 2, `came back after ${again[0]!.afterMs} ms`);
+}
+
 async function eventsCannotBeChanged(context: CheckContext): Promise<void> {
   const bus = await context.createBus();
   const [type, group] = [context.topic("changed"), context.group()];
@@ -175,6 +200,16 @@ export const settlingChecks: readonly ConformanceCheck[] = [
     name: "a retry comes after its delay and holds nothing else up",
     level: "bus",
     run: delayHoldsOneOnly,
+  },
+  {
+    id: "T-35b",
+    name: "the delay of a retry survives the end of the bus and a restart of the carrier",
+    level: "bus",
+    needs: ({ durableDelay }, { restart }) => {
+      if (!durableDelay) return "the carrier declares no durable delay";
+      return restart ? undefined : "the caller gave no way to restart the carrier";
+    },
+    run: delaysOutliveTheCarrier,
   },
   {
     id: "T-36b",

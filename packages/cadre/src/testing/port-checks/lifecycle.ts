@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Transport } from "../../bus/transport.ts";
+import type { GroupState, Transport } from "../../bus/transport.ts";
 import { isCadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import type { CheckContext, ConformanceCheck } from "../conformance-check.ts";
@@ -82,6 +82,41 @@ async function groupsAreDeleted(context: CheckContext): Promise<void> {
   const other = specOf(context, context.topic("other"), { subscription: spec.subscription });
   const again = await Member.open(context, await context.createTransport(), other);
   await again.expectNothing();
+}
+
+async function groupsAreListed(context: CheckContext): Promise<void> {
+  const transport = await context.createTransport();
+  if (!transport.groups) return;
+  const type = context.topic("listed");
+  const [first, second] = [specOf(context, type), specOf(context, context.topic("listed", "not"))];
+  const member = await Member.open(context, transport, first);
+  await (await Member.open(context, transport, second)).intake.close();
+  await context.publish(transport, numbered(context, type, 4));
+  const held = await member.takeOne();
+  const listed = async (): Promise<readonly GroupState[]> => {
+    const names = [first.subscription, second.subscription];
+    return (await transport.groups!()).filter(({ name }) => names.includes(name));
+  };
+  const groups = await listed();
+  const names = groups.map(({ name }) => name);
+  assert.deepEqual(names, [first.subscription, second.subscription].toSorted());
+  const busy = groups.find(({ name }) => name === first.subscription)!;
+  assert.ok(busy.definition.startsWith(first.definition), busy.definition);
+  const { behind = 0, open = 0 } = busy;
+  assert.ok(behind + open >= 4, `${behind} to come and ${open} open of 4`);
+  assert.ok(open >= 1, "what a member owns is open");
+  await held.settle(ack);
+  await member.handle(3);
+  await context.until(
+    async () => (await listed()).find(({ name }) => name === first.subscription)?.open === 0,
+    { what: "nothing open when all is acked" },
+  );
+  if (!transport.deleteGroup) return;
+  await transport.deleteGroup(first.subscription);
+  assert.deepEqual(
+    (await listed()).map(({ name }) => name),
+    [second.subscription],
+  );
 }
 
 async function restartLosesNothing(context: CheckContext): Promise<void> {
@@ -215,6 +250,12 @@ export const lifecycleChecks: readonly ConformanceCheck[] = [
     name: "a deleted group has lost its place, its deliveries and its definition",
     level: "port",
     run: groupsAreDeleted,
+  },
+  {
+    id: "T-69d",
+    name: "groups are listed by name with what they have open, until they are deleted",
+    level: "port",
+    run: groupsAreListed,
   },
   {
     id: "T-70",
