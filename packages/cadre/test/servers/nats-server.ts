@@ -32,15 +32,19 @@ export function natsServerPath(): string | undefined {
   return findServerByName("nats-server");
 }
 
-/** Starts a server and waits until it takes connections. */
-export async function startNatsServer(): Promise<NatsServer> {
+/**
+ * Starts a server and waits until it takes connections.
+ * @param more flags beside those for the port and the folder
+ */
+export async function startNatsServer(more: readonly string[] = []): Promise<NatsServer> {
   const binary = natsServerPath();
   if (binary === undefined) throw new Error("There is no nats-server; see scripts/servers.ts.");
   const folder = await makeTempFolder();
   for (let tries = 1; ; tries += 1) {
     const port = await freePort();
     try {
-      return new OwnedServer({ binary, folder, port, child: await launch(binary, port, folder) });
+      const child = await launch(binary, port, folder, more);
+      return new OwnedServer({ binary, folder, port, more, child });
     } catch (error) {
       if (tries < startTries) continue;
       await rm(folder, { recursive: true, force: true });
@@ -54,10 +58,18 @@ class OwnedServer implements NatsServer {
   readonly port: number;
   #binary: string;
   #folder: string;
+  #more: readonly string[];
   #child: ChildProcess | undefined;
 
-  constructor(start: { binary: string; folder: string; port: number; child: ChildProcess }) {
+  constructor(start: {
+    binary: string;
+    folder: string;
+    port: number;
+    more: readonly string[];
+    child: ChildProcess;
+  }) {
     this.#binary = start.binary;
+    this.#more = start.more;
     this.#folder = start.folder;
     this.#child = start.child;
     this.port = start.port;
@@ -74,7 +86,7 @@ class OwnedServer implements NatsServer {
 
   async restart(): Promise<void> {
     await this.#end("SIGTERM");
-    this.#child = await launch(this.#binary, this.port, this.#folder);
+    this.#child = await launch(this.#binary, this.port, this.#folder, this.#more);
   }
 
   async stop(): Promise<void> {
@@ -104,8 +116,13 @@ async function end(child: ChildProcess, signal: "SIGKILL" | "SIGTERM"): Promise<
 }
 
 /** Resolves when the server's log says that it is ready; rejects with the log when it ends before. */
-function launch(binary: string, port: number, folder: string): Promise<ChildProcess> {
-  const args = ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", folder];
+function launch(
+  binary: string,
+  port: number,
+  folder: string,
+  more: readonly string[],
+): Promise<ChildProcess> {
+  const args = ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", folder, ...more];
   const child = spawn(binary, args, { stdio: ["ignore", "ignore", "pipe"] });
   const killWithUs = (): boolean => child.kill("SIGKILL");
   process.once("exit", killWithUs);
