@@ -4,7 +4,8 @@ import { createBus } from "#src/bus/create-bus.ts";
 import { memory } from "#src/bus/memory-transport.ts";
 import { VirtualClock } from "#src/core/clock.ts";
 import { SeededRandom } from "#src/core/random.ts";
-import { TerminalError } from "#src/core/errors.ts";
+import { isCadreError, TerminalError } from "#src/core/errors.ts";
+import { limited, setUp as setUpWith } from "./set-up.ts";
 
 function setUp() {
   const clock = new VirtualClock();
@@ -61,4 +62,55 @@ test("a request gets its reply", async () => {
   const reply = await bus.request("sum.two", { a: 1, b: 2 });
   assert.deepEqual(reply.payload, { sum: 3 });
   await bus.close();
+});
+
+test("health tells what a transport's own health threw, and never throws itself", async (t) => {
+  const failures: (() => Promise<{ ok: boolean }>)[] = [
+    () => Promise.reject(new Error("no answer")),
+    () => Promise.reject({ odd: true }),
+    () => {
+      throw new Error("at once");
+    },
+  ];
+  const details: (string | undefined)[] = [];
+  for (const health of failures) {
+    const { bus } = setUpWith(t, { wrap: (inner) => limited(inner, {}, { health }) });
+    const { ok, detail } = await bus.health();
+    assert.equal(ok, false);
+    details.push(detail);
+  }
+  assert.deepEqual([details[0], details[2]], ["no answer", "at once"]);
+  assert.ok(details[1], "what is no error is described, too");
+});
+
+test("health of a transport that has none is good while the bus is open", async (t) => {
+  const { bus } = setUpWith(t, { wrap: (inner) => limited(inner, {}) });
+  assert.deepEqual(await bus.health(), { ok: true });
+});
+
+test("groups are listed with what they have open, and a deleted one is forgotten", async (t) => {
+  const { bus } = setUpWith(t);
+  await bus.declareGroup("note.*", { group: "writers" });
+  await bus.declareGroup("#", { group: "all", ordered: "block" });
+  for (let n = 0; n < 3; n += 1) await bus.publish("note.taken", { n });
+  const [all, writers] = await bus.groups();
+  assert.deepEqual([all!.name, all!.open, writers!.name, writers!.open], ["all", 3, "writers", 3]);
+  assert.match(all!.definition, /ordered: block$/);
+  await bus.deleteGroup("all");
+  await bus.deleteGroup("nobody");
+  assert.deepEqual(
+    (await bus.groups()).map(({ name }) => name),
+    ["writers"],
+  );
+  await bus.declareGroup("other.*", { group: "all" });
+});
+
+test("groups of a transport that cannot list or delete them are refused, as they are after close", async (t) => {
+  const { bus } = setUpWith(t, { wrap: (inner) => limited(inner, {}) });
+  const unsupported = (error: unknown): boolean => isCadreError(error, "UNSUPPORTED");
+  await assert.rejects(bus.groups(), unsupported);
+  await assert.rejects(bus.deleteGroup("any"), unsupported);
+  await bus.close();
+  await assert.rejects(bus.groups(), (error) => isCadreError(error, "CLOSED"));
+  await assert.rejects(bus.deleteGroup("any"), (error) => isCadreError(error, "CLOSED"));
 });

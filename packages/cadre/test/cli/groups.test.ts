@@ -18,7 +18,7 @@ async function folderOf(context: Pick<TestContext, "after">): Promise<string> {
   const seen = Promise.withResolvers<void>();
   const retry = { minDelayMs: 3_600_000, maxDelayMs: 3_600_000 };
   await bus.subscribe("order.*", { group: "billing", retry }, (event) => {
-    if (event.payload["n"] === 1) return;
+    if ((event.payload as { n: number }).n === 1) return;
     queueMicrotask(seen.resolve);
     throw new Error("later");
   });
