@@ -13,6 +13,7 @@ import type { FeatureHandle, FeaturePlan } from "./feature.ts";
 import type { LargePayloads } from "./large-payloads.ts";
 import type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";
 import type { Reconstructable, Reconstructed, ReconstructOptions } from "./reconstruct.ts";
+import type { Schedules } from "./schedule.ts";
 import type { SagaQuery, SagaState, StartSagaOptions } from "./saga-desk.ts";
 import type { StepResolution } from "./step-resolution.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
@@ -145,6 +146,8 @@ export interface Cadre {
     /** A task with the state of each of its steps. */
     get(id: string): Promise<SagaState | undefined>;
   };
+  /** What fires at an instant, every so often, or by a cron expression. */
+  readonly schedules: Schedules;
   /**
    * A person's decision about a step in doubt, or about an undo that is stuck. It is on record, and
    * the task goes on with it, here or elsewhere.

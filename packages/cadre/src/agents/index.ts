@@ -55,6 +55,19 @@ export type {
   SagaUndoScope,
   SagaWaitOptions,
 } from "./saga-steps.ts";
+export type {
+  AtOptions,
+  CronOptions,
+  EventToPublish,
+  EveryOptions,
+  MissedPolicy,
+  ScheduledWork,
+  ScheduleOptions,
+  Schedules,
+  ScheduleState,
+  ScheduleTrigger,
+  TaskToCreate,
+} from "./schedule.ts";
 export { startCadre } from "./start-cadre.ts";
 export type { StepState, StepStatus } from "./step-fold.ts";
 export type { StepAction, StepResolution } from "./step-resolution.ts";

@@ -15,6 +15,8 @@ import { startOrchestrator, type Orchestrator } from "./orchestrator.ts";
 import { PresenceObserver } from "./presence.ts";
 import { announcePresence, ProcessCard, processProbe } from "./process-card.ts";
 import { SagaDesk } from "./saga-desk.ts";
+import { ScheduleDesk } from "./schedule-desk.ts";
+import { SchedulePoller } from "./schedule-poller.ts";
 import { SignalHub } from "./signal-hub.ts";
 import {
   reconstruct,
@@ -52,6 +54,7 @@ export class RunningTeam implements Cadre {
   readonly tasks: Cadre["tasks"];
   readonly features: FeatureDesk;
   readonly sagas: SagaDesk;
+  readonly schedules: ScheduleDesk;
   readonly closed: Promise<void>;
   readonly #context: TeamContext;
   readonly #parts: TeamParts;
@@ -63,6 +66,7 @@ export class RunningTeam implements Cadre {
   readonly #process: ProcessCard;
   readonly #desk: TaskDesk;
   readonly #signals: SignalHub;
+  readonly #poller: SchedulePoller;
   #relay: Relay | undefined;
   #orchestrator: Orchestrator | undefined;
   #subscriptions: Subscription[] = [];
@@ -86,6 +90,10 @@ export class RunningTeam implements Cadre {
     this.tasks = this.#desk;
     this.sagas = new SagaDesk(context, this.#desk);
     this.features = new FeatureDesk(context, this.#desk);
+    this.#poller = new SchedulePoller(context);
+    this.schedules = new ScheduleDesk(context, parts.registry, (id, record) =>
+      this.#poller.learn(id, record),
+    );
     this.#sweeper = new TaskSweeper({
       context,
       board: this.#board,
@@ -161,6 +169,7 @@ export class RunningTeam implements Cadre {
         this.#orchestrator = startOrchestrator(this.#context, parts);
       },
       () => this.#sweeper.start(),
+      () => this.#poller.start(),
     ];
     for (const step of steps) {
       if (this.#closing) throw new CadreError("CLOSED", "The team was closed.", { what: "team" });
@@ -242,6 +251,7 @@ export class RunningTeam implements Cadre {
     // The board goes first if it is still reading its way to the present: nothing waits for it.
     if (!this.#board.isReady) this.#board.close();
     await this.#within(leftMs(), this.#starting);
+    await this.#within(leftMs(), this.#poller.close());
     await this.#within(leftMs(), this.#orchestrator?.close());
     await this.#within(leftMs(), this.#sweeper.close());
     const drained = await Promise.all(this.#workers.map((worker) => worker.drain(leftMs())));

@@ -2,7 +2,7 @@
  * Starts a team.
  *
  *   store ─▶ bus ─▶ all groups declared ─▶ board reads the log ─▶ presence ─▶ workers ─▶ listeners
- *         ─▶ relay ─▶ orchestrator ─▶ sweeper
+ *         ─▶ relay ─▶ orchestrator ─▶ sweeper ─▶ schedules
  *
  * Closing goes the other way: nothing new, running work ends or is given back, the agents leave,
  * then bus and store.

@@ -55,6 +55,14 @@ const relation = {
 const variant = { evolutionId: "v", variantId: "v1", agent: "reader", reason: "better" };
 const begun = { step: "send", key: "t1/send", inputHash: "ab", attempt: 1 };
 const undoing = { sagaId: "s1", name: "order", step: "send", error, undone: 2 };
+const due = {
+  scheduleId: "report",
+  definition: "ab12",
+  dueAt: 1_700_000_000_000,
+  lateMs: 5,
+  passedOver: 2,
+  nextAt: 1_700_000_060_000,
+};
 const breaker = {
   breaker: "db",
   from: "closed",
@@ -262,6 +270,28 @@ export const examplePayloads: Readonly<Record<string, Readonly<Record<string, un
   "step.undo_failed": { ...begun, error },
   "step.timer": { step: "nap", key: "t1/nap", dueAt: 1_700_000_000_000 },
   "step.signal": { step: "wait", key: "t1/wait", value: "go" },
+  "schedule.created": {
+    scheduleId: "report",
+    definition: "ab12",
+    trigger: { kind: "cron", expression: "0 9 * * 1-5", timeZone: "Europe/Berlin" },
+    fires: "task",
+    name: "report",
+    missed: "once",
+    nextAt: 1_700_000_000_000,
+    replaces: true,
+  },
+  "schedule.moved": {
+    scheduleId: "report",
+    nextAt: 1_700_000_060_000,
+    previousAt: 1_700_000_000_000,
+  },
+  "schedule.cancelled": {
+    scheduleId: "report",
+    reason: "not needed",
+    lastDueAt: 1_700_000_000_000,
+  },
+  "schedule.fired": { ...due, eventId: "tick@2023", taskId: "report@2023" },
+  "schedule.missed": due,
   "saga.started": { sagaId: "s1", name: "order", taskId: "t1", input: 1 },
   "saga.completed": { sagaId: "s1", name: "order", result: 2 },
   "saga.failed": undoing,

@@ -7,6 +7,7 @@ import { evolutionEvents, type EvolutionEvents } from "./evolution-events.ts";
 import { featureEvents, type FeatureEvents } from "./feature-events.ts";
 import { knowledgeGraphEvents, type KnowledgeGraphEvents } from "./knowledge-graph-events.ts";
 import { memoryEvents, type MemoryEvents } from "./memory-events.ts";
+import { scheduleEvents, type ScheduleEvents } from "./schedule-events.ts";
 import { stepEvents, type StepEvents } from "./step-events.ts";
 import { systemEvents, type SystemEvents } from "./system-events.ts";
 import { taskEvents, type TaskEvents } from "./task-events.ts";
@@ -23,6 +24,7 @@ export type BuiltinEvents = TaskEvents &
   KnowledgeGraphEvents &
   EvolutionEvents &
   StepEvents &
+  ScheduleEvents &
   SystemEvents;
 
 /**
@@ -39,5 +41,6 @@ export const builtinEvents: EventRegistry<BuiltinEvents> = defineEvents({
   ...knowledgeGraphEvents,
   ...evolutionEvents,
   ...stepEvents,
+  ...scheduleEvents,
   ...systemEvents,
 });
