@@ -42,7 +42,10 @@ function hasServer(url: URL, text: string): boolean {
   return /^postgres(ql)?:\/\//i.test(text) && (url.hostname !== "" || url.search !== "");
 }
 
-/** What stands in front of the host is secret. */
+/**
+ * What stands in front of the host is secret, whatever signs it has; a parameter may be as well.
+ */
 function hideCredentials(text: unknown): string {
-  return typeof text === "string" ? text.replace(/\/\/[^@/]*@/, "//…@") : typeof text;
+  if (typeof text !== "string") return typeof text;
+  return text.replace(/\/\/.*@/s, "//…@").replace(/\?.*/s, "?…");
 }

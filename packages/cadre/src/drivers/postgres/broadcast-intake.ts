@@ -110,12 +110,13 @@ export class BroadcastIntake implements Intake {
 
   async #load(positions: readonly number[]): Promise<readonly Row[]> {
     const { connection } = this.#parts;
+    const { schema } = connection.settings;
     try {
       return await connection.query(
-        `SELECT ${eventSelection} FROM ${eventTables(connection.settings.schema)}
+        `SELECT ${eventSelection} FROM ${eventTables(schema)}
          WHERE e.position = ANY ($1::bigint[])`,
         [plainArray(positions)],
-        "cadre-broadcast",
+        `cadre_events_${schema}`,
       );
     } catch (error) {
       for (const position of positions.toReversed()) this.#queue.unshift(position);

@@ -46,7 +46,7 @@ export async function claim(
      LEFT JOIN LATERAL (SELECT (c.event).*) e ON true
      CROSS JOIN (SELECT NULL::text AS name) s`,
     [group, max, Math.ceil(leaseMs), owner, token],
-    "cadre-claim",
+    `cadre_claim_${schema}`,
   );
   const [first] = rows;
   if (!first) return undefined;

@@ -15,7 +15,10 @@ export type Row = readonly Cell[];
 export interface Query {
   readonly text: string;
   readonly values?: readonly Parameter[];
-  /** Prepared once a connection under this name, where there is one. */
+  /**
+   * Prepared once a connection under this name, where there is one. Several logs may share a pool:
+   * the schema is part of it.
+   */
   readonly name?: string;
   readonly rowMode: "array";
 }

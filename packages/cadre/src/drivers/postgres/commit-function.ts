@@ -105,6 +105,7 @@ END $body$;
 
 const declarations = `
 DECLARE
+  l_batch bigint;
   l_answer text;
   l_events integer := coalesce(cardinality(p_ids), 0);
   l_appends integer := coalesce(cardinality(p_append_requests), 0);
@@ -143,8 +144,10 @@ function beginning(schema: string): string {
   END IF;
   PERFORM pg_advisory_xact_lock(${appendLock(schema)});
   IF p_batch IS NOT NULL THEN
-    SELECT answer INTO l_answer FROM ${schema}.answers WHERE writer = p_writer AND batch = p_batch;
-    IF FOUND THEN RETURN l_answer; END IF;
+    SELECT batch, answer INTO l_batch, l_answer FROM ${schema}.answers WHERE writer = p_writer;
+    IF l_batch = p_batch THEN RETURN l_answer; END IF;
+    -- Its writer has long asked again on another connection, and gone on.
+    IF l_batch > p_batch THEN RAISE EXCEPTION 'batch % comes after batch %', p_batch, l_batch; END IF;
   END IF;
   IF NOT p_durable THEN
     PERFORM set_config('synchronous_commit', 'off', true);

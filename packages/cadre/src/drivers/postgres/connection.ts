@@ -91,7 +91,7 @@ export class Connection {
    * Lends one connection to `action`, again when it is lost: all of it must be harmless to repeat.
    */
   use<Result>(action: (session: Session) => Promise<Result>): Promise<Result> {
-    return this.#patiently(() => this.#once(action));
+    return this.#patiently(() => this.once(action));
   }
 
   /**
@@ -115,8 +115,8 @@ export class Connection {
   }
 
   /**
-   * A connection for as long as the caller keeps it; the caller must `release` it, and hears of its
-   * end by the client's "error". Tries once.
+   * A connection for as long as the caller keeps it; the caller must `release` it, and must hear its
+   * end by the client's "error", or it ends the process. Tries once.
    */
   async keep(): Promise<Kept> {
     const client = await (await this.#opened()).connect();
@@ -143,7 +143,8 @@ export class Connection {
     return this.#pool;
   }
 
-  async #once<Result>(action: (session: Session) => Promise<Result>): Promise<Result> {
+  /** The same in one try, for whoever wants to know how it is now. */
+  async once<Result>(action: (session: Session) => Promise<Result>): Promise<Result> {
     const { client, session } = await this.keep();
     // A connection that breaks between two statements says so here; the next statement fails by it.
     const hear = (): void => {};

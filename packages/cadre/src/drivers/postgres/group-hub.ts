@@ -180,7 +180,8 @@ export class GroupHub {
     }
     // Those whose pull has been aborted meanwhile.
     await Promise.all(leases.map((lease) => lease.settle({ kind: "release" })));
-    return answer.claimed.length > 0 || answer.more || pullers.length < this.#waiting.size;
+    // What is not there for these is not there for those of another lease length either.
+    return answer.claimed.length > 0 || answer.more;
   }
 
   #end(puller: Puller, leases: readonly Lease[]): void {

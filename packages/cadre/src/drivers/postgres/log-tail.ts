@@ -51,7 +51,7 @@ export class LogTail {
          WHERE position > $1 ORDER BY position LIMIT ${pageRows}
        ) page ORDER BY position`,
       [after],
-      "cadre-tail",
+      `cadre_tail_${schema}`,
     );
     return {
       rows: rows.map(([, position, type, deliverAt, flags]) => ({

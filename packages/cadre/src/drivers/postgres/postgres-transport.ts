@@ -208,14 +208,8 @@ export class PostgresTransport implements Transport {
 
   /** One try: whoever asks wants to know how it is now. */
   async #ping(): Promise<void> {
-    const { client, session } = await this.#log.connection.keep();
-    let answered = false;
-    try {
-      await session.query(`SELECT 1 FROM ${this.#log.settings.schema}.meta LIMIT 1`);
-      answered = true;
-    } finally {
-      client.release(!answered);
-    }
+    const text = `SELECT 1 FROM ${this.#log.settings.schema}.meta LIMIT 1`;
+    await this.#log.connection.once((session) => session.query(text));
   }
 
   async *#pages(query: LogQuery): AsyncIterable<readonly Row[]> {

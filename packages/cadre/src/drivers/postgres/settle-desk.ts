@@ -78,12 +78,12 @@ export class SettleDesk {
       ? await this.#connection.query(
           `SELECT item FROM ${schema}.settle($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
           [...shared, ...settlements(items), channelOf(schema)],
-          "cadre-settle",
+          `cadre_settle_${schema}`,
         )
       : await this.#connection.query(
           `SELECT item FROM ${schema}.extend($1, $2, $3, $4, $5, $6)`,
           [...shared, plainArray(items.map(({ leaseMs }) => whole(leaseMs)))],
-          "cadre-extend",
+          `cadre_extend_${schema}`,
         );
     return new Set(rows.map(([item]) => Number(item) - 1));
   }
