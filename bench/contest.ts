@@ -38,6 +38,24 @@ interface Seat {
 }
 
 export async function runRow(name: string, row: Row, rounds: number): Promise<Outcome> {
+  const served = await row.serve?.();
+  if (typeof served === "string") {
+    const left = Object.keys(row.contenders).map((each) => ({ name: each, reason: served }));
+    return { entries: [], verdicts: row.goals.map((goal) => judge(goal, [])), left };
+  }
+  try {
+    return await compete(name, row, rounds, served?.env ?? {});
+  } finally {
+    await served?.stop();
+  }
+}
+
+async function compete(
+  name: string,
+  row: Row,
+  rounds: number,
+  env: NodeJS.ProcessEnv,
+): Promise<Outcome> {
   const left: { name: string; reason: string }[] = [];
   const seats: Seat[] = [];
   for (const [contender, offer] of Object.entries(row.contenders)) {
@@ -47,7 +65,7 @@ export async function runRow(name: string, row: Row, rounds: number): Promise<Ou
       continue;
     }
     for (const scenario of offer.scenarios) {
-      const seat = spawnSeat(name, contender, scenario);
+      const seat = spawnSeat([name, contender, scenario], env);
       try {
         check(await hear(seat));
         for (let round = 0; round < warmUps; round += 1) await ask(seat);
@@ -96,8 +114,10 @@ function exists(path: string): boolean {
   }
 }
 
-function spawnSeat(row: string, contender: string, scenario: string): Seat {
-  const child = fork(join(here, "contender-process.ts"), [row, contender, scenario], {
+function spawnSeat(place: readonly [string, string, string], env: NodeJS.ProcessEnv): Seat {
+  const [, contender, scenario] = place;
+  const child = fork(join(here, "contender-process.ts"), place, {
+    env: { ...process.env, ...env },
     execArgv: ["--expose-gc", "--disable-warning=ExperimentalWarning"],
     stdio: ["ignore", "ignore", "pipe", "ipc"],
   });

@@ -30,8 +30,17 @@ export interface Goal {
   readonly atMost?: number;
 }
 
+/** What all contenders of a row share while it runs. */
+export interface Served {
+  /** Variables that tell the contenders where it is. */
+  readonly env: Readonly<Record<string, string>>;
+  stop(): Promise<void>;
+}
+
 export interface Row {
   readonly title: string;
+  /** Starts what they share. A text says why that cannot be, and the row is left out. */
+  readonly serve?: () => Promise<Served | string>;
   /** Rounds are this often repeated less where one takes long. @default 1 */
   readonly contenders: Readonly<Record<string, Contender>>;
   readonly goals: readonly Goal[];

@@ -27,6 +27,8 @@ const names = [
   "envelope",
   "requests",
   "memory-task",
+  "postgres",
+  "saga",
 ];
 
 const { values } = parseArgs({
