@@ -309,7 +309,7 @@ function taskWork(id: string, what: TaskToCreate): ScheduledWork {
 function assertId(id: string): void {
   if (typeof id === "string" && idPattern.test(id)) return;
   const message =
-    `"${String(id)}" is no id of a schedule. ` +
+    `"${id}" is no id of a schedule. ` +
     "Give 1 to 128 of the characters [A-Za-z0-9_.:-], a letter or a digit first.";
   throw new CadreError("INVALID_OPTION", message, { option: "id", value: id });
 }

@@ -34,7 +34,7 @@ export function checkCron(expression: string, timeZone: string): void {
     }
   }
   const message =
-    `The cron expression "${String(expression)}" can't be read: ${reason}. ` +
+    `The cron expression "${expression}" can't be read: ${reason}. ` +
     'Give minute, hour, day of the month, month and day of the week: "0 9 * * 1-5".';
   throw new CadreError("INVALID_OPTION", message, { option: "expression", value: expression });
 }
@@ -47,8 +47,7 @@ function assertTimeZone(timeZone: string): void {
     // said below
   }
   const message =
-    `There is no time zone "${String(timeZone)}". ` +
-    "Give an IANA name, such as Europe/Berlin or UTC.";
+    `There is no time zone "${timeZone}". ` + "Give an IANA name, such as Europe/Berlin or UTC.";
   throw new CadreError("INVALID_OPTION", message, { option: "timeZone", value: timeZone });
 }
 

@@ -1,0 +1,420 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { isCadreError, type, type AgentEvent, type ErrorCode, type EventStore } from "cadre";
+import {
+  defineAgent,
+  defineSaga,
+  defineTask,
+  startCadre,
+  type Cadre,
+  type Schedules,
+} from "cadre/agents";
+import { testTeam, VirtualClock, type TestTeam } from "cadre/testing";
+import { withTempFolder } from "../servers/temporary.ts";
+
+const hourMs = 3_600_000;
+const tick = { event: "custom.tick", payload: { n: 1 } };
+const Report = defineTask({ name: "report", input: type<string>(), output: type<string>() });
+
+async function eventsOf(store: EventStore, pattern: string): Promise<AgentEvent[]> {
+  const events: AgentEvent[] = [];
+  for await (const { event } of store.read({ type: pattern })) events.push(event);
+  return events;
+}
+
+/** The instants for which events of a type were fired, from a start. */
+async function firedAt(bench: TestTeam, startAt: number, event = "custom.tick"): Promise<number[]> {
+  const ids = (await eventsOf(bench.store, event)).map(({ id }) => id);
+  return ids.map((id) => Date.parse(id.slice(id.indexOf("@") + 1)) - startAt);
+}
+
+function refused(code: ErrorCode, says: RegExp): (error: unknown) => boolean {
+  return (error) => isCadreError(error, code) && says.test(error.message);
+}
+
+test("an event is published at its instant, not before, and once", async () => {
+  const bench = testTeam();
+  const team = await bench.start();
+  const heard: AgentEvent[] = [];
+  await team.bus.subscribe("custom.#", (event) => void heard.push(event));
+  const dueAt = bench.clock.now() + 5_000;
+  const state = await team.schedules.at("launch", dueAt, { ...tick, key: "k" });
+  assert.equal(state.nextAt, dueAt);
+  assert.deepEqual(await team.schedules.list(), [state]);
+  await bench.clock.advance(4_999);
+  assert.equal(heard.length, 0);
+  await bench.clock.advance(1_000);
+  assert.deepEqual(
+    heard.map(({ id, payload, metadata }) => ({ id, payload, key: metadata.key })),
+    [{ id: `launch@${new Date(dueAt).toISOString()}`, payload: { n: 1 }, key: "k" }],
+  );
+  const [fired] = await eventsOf(bench.store, "schedule.fired");
+  assert.equal(heard[0]?.metadata.causationId, fired?.id);
+  assert.equal(await team.schedules.get("launch"), undefined);
+  await bench.clock.advance(hourMs);
+  assert.equal(heard.length, 1);
+  await bench.close();
+});
+
+test("a task is created with the input and the options it was given, and is worked on", async () => {
+  const bench = testTeam();
+  const done: string[] = [];
+  const writer = defineAgent({ name: "writer" }).does(Report, (input, ctx) => {
+    done.push(`${input} by ${ctx.task.id}`);
+    return input;
+  });
+  const team = await bench.start({ agents: [writer] });
+  const dueAt = bench.clock.now() + 1_000;
+  const options = { priority: "high", maxAttempts: 7, assignTo: "writer" } as const;
+  await team.schedules.at("daily", dueAt, { task: Report, input: "numbers", options });
+  await bench.clock.advance(2_000);
+  const id = `daily@${new Date(dueAt).toISOString()}`;
+  assert.deepEqual(done, [`numbers by ${id}`]);
+  const task = await team.tasks.get(id);
+  assert.equal(task?.status, "completed");
+  assert.equal(task?.priority, "high");
+  assert.equal(task?.maxAttempts, 7);
+  await bench.close();
+});
+
+test("a saga that is scheduled is listed as one", async () => {
+  const bench = testTeam();
+  const Sweep = defineSaga({ name: "sweep", input: type<number>() }, (saga) =>
+    saga.step("all", () => "clean", { undo: () => {} }),
+  );
+  const team = await bench.start({ agents: [defineAgent({ name: "broom" }).does(Sweep)] });
+  await team.schedules.at("clean", bench.clock.now() + 1_000, { task: Sweep, input: 1 });
+  await bench.clock.advance(2_000);
+  const [saga] = await team.sagas.list({ name: "sweep" });
+  assert.equal(saga?.status, "completed");
+  assert.equal((await eventsOf(bench.store, "saga.started")).length, 1);
+  await bench.close();
+});
+
+test("an interval fires without drift, and a cron expression in its time zone", async () => {
+  const bench = testTeam();
+  const startAt = Date.parse("2026-03-28T12:00:00Z");
+  bench.clock.jump(startAt - bench.clock.now());
+  const team = await bench.start();
+  await team.schedules.every("beat", 20 * 60_000, tick);
+  const daily = { event: "custom.daily", payload: {} };
+  await team.schedules.cron("daily", "30 2 * * *", daily, { timeZone: "Europe/Berlin" });
+  await bench.clock.advance(hourMs + 5);
+  assert.deepEqual(
+    await firedAt(bench, startAt),
+    [20, 40, 60].map((min) => min * 60_000),
+  );
+  assert.equal((await team.schedules.get("beat"))?.fired, 3);
+  assert.equal(await team.schedules.cancel("beat"), true);
+  await bench.clock.advance(48 * hourMs);
+  assert.deepEqual(
+    (await firedAt(bench, 0, "custom.daily")).map((at) => new Date(at).toISOString()),
+    ["2026-03-29T01:00:00.000Z", "2026-03-30T00:30:00.000Z"],
+  );
+  await bench.close();
+});
+
+test("the list has what is due next first, and equals by id", async () => {
+  const bench = testTeam();
+  const { schedules } = await bench.start();
+  const now = bench.clock.now();
+  await schedules.at("late", now + 9_000, tick);
+  await schedules.at("b", now + 5_000, tick);
+  await schedules.at("a", now + 5_000, tick);
+  await schedules.every("soon", 1_000, tick);
+  const ids = async (): Promise<string[]> => (await schedules.list()).map(({ id }) => id);
+  assert.deepEqual(await ids(), ["soon", "a", "b", "late"]);
+  await schedules.move("late", now + 500);
+  assert.deepEqual(await ids(), ["late", "soon", "a", "b"]);
+  await bench.close();
+});
+
+test("a cancelled schedule fires no more, and can be made anew", async () => {
+  const bench = testTeam();
+  const startAt = bench.clock.now();
+  const { schedules } = await bench.start();
+  await schedules.every("beat", 1_000, tick);
+  await bench.clock.advance(2_500);
+  assert.equal(await schedules.cancel("beat", "enough"), true);
+  assert.equal(await schedules.cancel("beat"), false);
+  await bench.clock.advance(5_000);
+  assert.deepEqual(await firedAt(bench, startAt), [1_000, 2_000]);
+  const [cancelled] = await eventsOf(bench.store, "schedule.cancelled");
+  assert.deepEqual(cancelled?.payload, {
+    scheduleId: "beat",
+    reason: "enough",
+    lastDueAt: startAt + 2_000,
+  });
+  await schedules.every("beat", 1_000, tick);
+  await bench.clock.advance(1_500);
+  assert.deepEqual(await firedAt(bench, startAt), [1_000, 2_000, 8_500]);
+  await bench.close();
+});
+
+test("a move changes the next instant; an interval counts from it, a cron goes on behind it", async () => {
+  const bench = testTeam();
+  const startAt = Date.parse("2026-05-01T00:00:00Z");
+  bench.clock.jump(startAt - bench.clock.now());
+  const { schedules } = await bench.start();
+  await schedules.every("beat", 10_000, tick);
+  await schedules.cron("hourly", "0 * * * *", { event: "custom.hour", payload: {} });
+  await schedules.at("once", startAt + 60_000, { event: "custom.once", payload: {} });
+  await schedules.move("beat", startAt + 3_000);
+  await schedules.move("hourly", new Date(startAt + 50 * 60_000));
+  await schedules.move("once", startAt + 90_000);
+  await bench.clock.advance(3 * hourMs + 1_000);
+  assert.deepEqual((await firedAt(bench, startAt)).slice(0, 3), [3_000, 13_000, 23_000]);
+  assert.deepEqual(
+    (await firedAt(bench, startAt, "custom.hour")).map((at) => at / 60_000),
+    [50, 120, 180], // that of 60 minutes was moved
+  );
+  assert.deepEqual(await firedAt(bench, startAt, "custom.once"), [90_000]);
+  await assert.rejects(
+    schedules.move("none", startAt + 9 * hourMs),
+    refused("NOT_FOUND", /"none"/),
+  );
+  await assert.rejects(schedules.move("beat", startAt), refused("INVALID_OPTION", /passed/));
+  await bench.close();
+});
+
+test("what is declared again stays as it is; another definition replaces it", async () => {
+  const bench = testTeam();
+  const startAt = bench.clock.now();
+  const { schedules } = await bench.start();
+  const first = await schedules.every("beat", 10_000, tick);
+  await bench.clock.advance(4_000);
+  assert.deepEqual(await schedules.every("beat", 10_000, tick), first);
+  // The same trigger: the next instant stays. Another one counts from now.
+  const other = await schedules.every("beat", 10_000, { event: "custom.other", payload: {} });
+  assert.equal(other.nextAt, startAt + 10_000);
+  assert.equal((await schedules.every("beat", 5_000, tick)).nextAt, startAt + 9_000);
+  const created = await eventsOf(bench.store, "schedule.created");
+  assert.deepEqual(
+    created.map(({ payload }) => (payload as { replaces?: boolean }).replaces ?? false),
+    [false, true, true],
+  );
+  await bench.close();
+});
+
+test("a single instant that has fired does not fire again when it is declared again", async () => {
+  const bench = testTeam();
+  const startAt = bench.clock.now();
+  const { schedules } = await bench.start();
+  await schedules.at("launch", startAt + 1_000, tick);
+  await bench.clock.advance(2_000);
+  const again = await schedules.at("launch", startAt + 1_000, tick);
+  assert.equal(again.nextAt, undefined);
+  assert.equal(again.lastDueAt, startAt + 1_000);
+  await schedules.at("launch", startAt + 1_000, tick, { missed: "once", past: "fire" });
+  await bench.clock.advance(2_000);
+  assert.deepEqual(await firedAt(bench, startAt), [1_000]);
+  // Another definition is another schedule, and its firing has an id of its own.
+  const other = { ...tick, payload: { n: 2 } };
+  await schedules.at("launch", startAt + 1_000, other, { past: "fire" });
+  await bench.clock.advance(2_000);
+  assert.deepEqual(await firedAt(bench, startAt), [1_000, 1_001]);
+  await bench.close();
+});
+
+test("impossible schedules are refused, naming what is wrong", async () => {
+  const bench = testTeam();
+  const { schedules } = await bench.start();
+  const now = bench.clock.now();
+  const bad: readonly [attempt: (schedules: Schedules) => Promise<unknown>, says: RegExp][] = [
+    [({ at }) => at.call(schedules, "", now + 1, tick), /no id of a schedule/],
+    [({ at }) => at.call(schedules, "a/b", now + 1, tick), /"a\/b"/],
+    [({ at }) => at.call(schedules, "x".repeat(129), now + 1, tick), /128/],
+    [({ at }) => at.call(schedules, "a", now - 1, tick), /passed 1 ms ago.*past: "fire"/],
+    [({ at }) => at.call(schedules, "a", NaN, tick), /when is NaN/],
+    [({ every }) => every.call(schedules, "a", 0, tick), /everyMs/],
+    [({ every }) => every.call(schedules, "a", 1.5, tick), /everyMs/],
+    [({ every }) => every.call(schedules, "a", 9, tick, { startAt: -1 }), /startAt/],
+    [({ cron }) => cron.call(schedules, "a", "every day", tick), /"every day" can't be read/],
+    [({ cron }) => cron.call(schedules, "a", "0 0 30 2 *", tick), /never due/],
+    [({ cron }) => cron.call(schedules, "a", "* * * * *", tick, { timeZone: "Mars/X" }), /Mars/],
+    [
+      ({ every }) => every.call(schedules, "a", 9, tick, { missed: "never" as "once" }),
+      /"missed".*"once", "all", "skip"/,
+    ],
+    [
+      ({ every }) => every.call(schedules, "a", 9, tick, { grace: 1 } as object),
+      /no option "grace".*"graceMs"/,
+    ],
+    [({ every }) => every.call(schedules, "a", 9, { ...tick, keys: 1 } as typeof tick), /"keys"/],
+  ];
+  for (const [attempt, says] of bad) {
+    await assert.rejects(attempt(schedules), refused("INVALID_OPTION", says), String(says));
+  }
+  const wrong = { event: "task.created", payload: {} };
+  await assert.rejects(schedules.every("a", 9, wrong), refused("INVALID_PAYLOAD", /task\.created/));
+  const unknown = { event: "nothing.of.ours", payload: {} };
+  await assert.rejects(schedules.every("a", 9, unknown), refused("UNKNOWN_TYPE", /nothing/));
+  assert.deepEqual(await schedules.list(), []);
+  await bench.close();
+});
+
+/** Runs schedules for a while, then nobody for `awayMs`, then others. Returns what was fired. */
+async function afterAbsence(
+  awayMs: number,
+  declare: (schedules: Schedules, startAt: number) => Promise<unknown>,
+): Promise<{ fired: number[]; missed: AgentEvent[]; next: number | undefined }> {
+  const bench = testTeam();
+  const startAt = bench.clock.now();
+  const first = await bench.start();
+  await declare(first.schedules, startAt);
+  await bench.clock.advance(100);
+  await bench.until(first.close());
+  await bench.clock.advance(awayMs - 100 - (bench.clock.now() - startAt - 100));
+  const second = await bench.start();
+  await bench.clock.advance(500);
+  const fired = await firedAt(bench, startAt);
+  const missed = await eventsOf(bench.store, "schedule.missed");
+  const nextAt = (await second.schedules.get("beat"))?.nextAt;
+  await bench.close();
+  return { fired, missed, next: nextAt === undefined ? undefined : nextAt - startAt };
+}
+
+test("of what was missed one fires, unless another policy is asked for", async () => {
+  const preset = await afterAbsence(10_300, (schedules) => schedules.every("beat", 1_000, tick));
+  assert.deepEqual(preset, { fired: [1_000], missed: [], next: 11_000 });
+});
+
+test('with "all" each of the missed fires, in order, up to the bound', async () => {
+  const all = await afterAbsence(5_300, (schedules) =>
+    schedules.every("beat", 1_000, tick, { missed: "all" }),
+  );
+  assert.deepEqual(all, { fired: [1_000, 2_000, 3_000, 4_000, 5_000], missed: [], next: 6_000 });
+  const bounded = await afterAbsence(90_300, (schedules) =>
+    schedules.every("beat", 1_000, tick, { missed: "all", maxMissed: 3 }),
+  );
+  assert.deepEqual(bounded, { fired: [1_000, 2_000, 3_000], missed: [], next: 91_000 });
+});
+
+test('with "skip" what is later than its grace never fires, and that is on record', async () => {
+  const options = { missed: "skip", graceMs: 400 } as const;
+  const skipped = await afterAbsence(10_700, (schedules) =>
+    schedules.every("beat", 1_000, tick, options),
+  );
+  assert.deepEqual(skipped.fired, [11_000]);
+  assert.equal((skipped.missed[0]?.payload as { passedOver: number }).passedOver, 9);
+  const inGrace = await afterAbsence(10_300, (schedules) =>
+    schedules.every("beat", 1_000, tick, options),
+  );
+  assert.deepEqual(inGrace.fired, [10_000]);
+  const once = await afterAbsence(10_300, (schedules, startAt) =>
+    schedules.at("beat", startAt + 1_000, tick, options),
+  );
+  assert.deepEqual([once.fired, once.missed.length, once.next], [[], 1, undefined]);
+});
+
+test("a wall clock that is set forward is noticed soon; set back, nothing fires twice", async () => {
+  const bench = testTeam();
+  const startAt = bench.clock.now();
+  const { schedules } = await bench.start();
+  await schedules.cron("hourly", "0 0 * * * *", tick);
+  bench.clock.jump(hourMs);
+  await bench.clock.advance(10_000);
+  assert.equal((await firedAt(bench, startAt)).length, 1);
+  bench.clock.jump(-hourMs);
+  await bench.clock.advance(2 * hourMs);
+  const ids = (await eventsOf(bench.store, "custom.tick")).map(({ id }) => id);
+  assert.equal(ids.length, new Set(ids).size);
+  assert.equal(ids.length, 2);
+  await bench.close();
+});
+
+test("a schedule that another process changes is seen at once, or soon", async () => {
+  const bench = testTeam();
+  const startAt = bench.clock.now();
+  const ends = await bench.start();
+  const other = await bench.start();
+  await other.schedules.at("launch", startAt + hourMs, tick);
+  await bench.clock.advance(2_000);
+  await bench.until(other.close());
+  await bench.clock.advance(hourMs);
+  assert.deepEqual(await firedAt(bench, startAt), [hourMs]);
+  assert.deepEqual(await ends.schedules.list(), []);
+  await bench.close();
+});
+
+test("a team without schedules does nothing for them", async () => {
+  const bench = testTeam();
+  const team = await bench.start();
+  await bench.clock.advance(500);
+  const waiting = bench.clock.pending;
+  await team.schedules.at("launch", bench.clock.now() + hourMs, tick);
+  await bench.clock.advance(300);
+  assert.equal(bench.clock.pending, waiting + 1);
+  await team.schedules.cancel("launch");
+  await bench.clock.advance(300);
+  assert.equal(bench.clock.pending, waiting);
+  await bench.close();
+});
+
+const manyRuns = { events: 20, everyMs: 1_000 };
+
+/** Starts three teams and lets them fire; each instant must have fired once. */
+async function fireWithThree(
+  teams: readonly Cadre[],
+  clock: VirtualClock,
+  advance: (ms: number) => Promise<void> = (ms) => clock.advance(ms),
+): Promise<void> {
+  const startAt = clock.now();
+  const { events, everyMs } = manyRuns;
+  const work = { task: Report, input: "x" };
+  // Each process declares them, as at a start.
+  for (const { schedules } of teams) {
+    await schedules.every("beat", everyMs, tick, { startAt: startAt + everyMs });
+    await schedules.every("work", everyMs, work, { startAt: startAt + everyMs });
+  }
+  await advance(events * everyMs + 100);
+  const { store } = teams[0]!;
+  const expected = Array.from({ length: events }, (_, index) =>
+    new Date(startAt + (index + 1) * everyMs).toISOString(),
+  );
+  const ticks = (await eventsOf(store, "custom.tick")).map(({ id }) => id);
+  assert.deepEqual(
+    ticks,
+    expected.map((at) => `beat@${at}`),
+  );
+  const tasks = (await teams[0]!.tasks.list()).map(({ id }) => id);
+  assert.deepEqual(
+    tasks,
+    expected.map((at) => `work@${at}`),
+  );
+  assert.equal((await eventsOf(store, "schedule.fired")).length, 2 * events);
+  assert.equal((await eventsOf(store, "schedule.created")).length, 2);
+}
+
+test("three pollers on one store in memory fire each instant once", async () => {
+  const bench = testTeam();
+  const teams = [await bench.start(), await bench.start(), await bench.start()];
+  await fireWithThree(teams, bench.clock);
+  await bench.close();
+});
+
+test("three pollers on one SQLite file fire each instant once, and a fourth goes on", async () => {
+  await withTempFolder(async (folder) => {
+    const clock = new VirtualClock();
+    const options = { store: `sqlite:${join(folder, "team.db")}`, clock, orchestrator: false };
+    const teams = [];
+    for (let index = 0; index < 3; index += 1) teams.push(await startCadre(options));
+    await fireWithThree(teams, clock);
+    const closing = Promise.all(teams.map((team) => team.close({ deadlineMs: 100 })));
+    await clock.advance(2_000);
+    await closing;
+    const fourth = await startCadre(options);
+    assert.deepEqual(
+      (await fourth.schedules.list()).map(({ id }) => id),
+      ["beat", "work"],
+    );
+    await clock.advance(1_500);
+    const count = (await eventsOf(fourth.store, "custom.tick")).length;
+    assert.ok(count > manyRuns.events, `${count} ticks`);
+    const ended = fourth.close({ deadlineMs: 100 });
+    await clock.advance(2_000);
+    await ended;
+  });
+});
