@@ -31,7 +31,7 @@ import type {
 
 export type { BusHealth, BusStats, DrainReport } from "./bus-report.ts";
 
-export interface BusOptions<Events extends EventMap = EventMap> {
+export interface BusOptions<Events extends object = EventMap> {
   readonly transport: Transport;
   /** The registry. Without one every type is taken, with any JSON object as its payload. */
   readonly events?: EventRegistry<Events>;
@@ -66,7 +66,7 @@ export interface PublishItem<Type extends string = string, Payload = unknown> {
 }
 
 /** An item of a batch whose payload fits its type. */
-export type BatchItem<Events extends EventMap> = string extends keyof Events
+export type BatchItem<Events extends object> = string extends keyof Events
   ? PublishItem
   : {
       readonly [Key in keyof Events & string]: PublishItem<TopicsOf<Key>, Events[Key]>;
@@ -151,7 +151,7 @@ export interface SubscribeOptions<Also extends string = string> {
 }
 
 /** What a handler can do beside looking at the event. */
-export interface Delivery<Events extends EventMap = EventMap> {
+export interface Delivery<Events extends object = EventMap> {
   /**
    * Only for inference; never set. It also lets a bus of a registry pass where any bus is taken.
    */
@@ -189,13 +189,13 @@ export interface Delivery<Events extends EventMap = EventMap> {
   extend(ms: number): Promise<void>;
 }
 
-export type Handler<Event extends AgentEvent = AgentEvent, Events extends EventMap = EventMap> = (
+export type Handler<Event extends AgentEvent = AgentEvent, Events extends object = EventMap> = (
   event: Event,
   delivery: Delivery<Events>,
 ) => unknown;
 
 /** Answers a request: the value returned is the reply's payload. */
-export type Responder<Event extends AgentEvent = AgentEvent, Events extends EventMap = EventMap> = (
+export type Responder<Event extends AgentEvent = AgentEvent, Events extends object = EventMap> = (
   event: Event,
   delivery: Delivery<Events>,
 ) => unknown;
@@ -251,7 +251,7 @@ export type HandleMiddleware = (
   next: () => Promise<void>,
 ) => Promise<void>;
 
-export interface Bus<Events extends EventMap = EventMap> {
+export interface Bus<Events extends object = EventMap> {
   /**
    * Only for inference; never set. It also lets a bus of a registry pass where any bus is taken.
    */

@@ -56,7 +56,7 @@ const rules: OptionRules<BusOptions> = {
  *
  * @throws {CadreError} INVALID_OPTION, naming an option that is unknown or impossible
  */
-export function createBus<Events extends EventMap = EventMap>(
+export function createBus<Events extends object = EventMap>(
   options: BusOptions<Events>,
 ): Bus<Events> {
   checkOptions<BusOptions>("createBus", options, rules);

@@ -1,11 +1,10 @@
 import type { AgentEvent } from "./event.ts";
-import type { EventMap } from "./event-types.ts";
 import type { EventRegistry, EventTypeInfo } from "./registry.ts";
 
 /**
  * A registry in front of another: what neither knows is the first's to take or to refuse.
  */
-export function combineRegistries<First extends EventMap, Second extends EventMap>(
+export function combineRegistries<First extends object, Second extends object>(
   first: EventRegistry<First>,
   second: EventRegistry<Second>,
 ): EventRegistry<First & Second> {

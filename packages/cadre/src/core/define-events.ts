@@ -17,10 +17,7 @@ import {
 import type { CompatibilityMode } from "./schema-compatibility.ts";
 import { climb } from "./upcasting.ts";
 
-export interface RegistryOptions<
-  Base extends EventMap = EventMap,
-  Closed extends boolean = boolean,
-> {
+export interface RegistryOptions<Base extends object = EventMap, Closed extends boolean = boolean> {
   /**
    * Whether a type that is not in the registry is refused. An open registry takes it with any
    * object as its payload.
@@ -61,7 +58,7 @@ export interface RegistryOptions<
  */
 export function defineEvents<
   const Definitions extends EventDefinitions,
-  Base extends EventMap = {},
+  Base extends object = {},
   Closed extends boolean = true,
 >(
   definitions: Definitions,

@@ -11,7 +11,10 @@
  */
 import type { AgentEvent } from "./event.ts";
 
-/** Payload types by event type, or by the topic pattern of a family of types. */
+/**
+ * Payload types by event type, or by the topic pattern of a family of types; this one is of any
+ * type. A map of your own may be an interface, which is why no type below asks for an index.
+ */
 export type EventMap = Readonly<Record<string, unknown>>;
 
 type Words<Topic extends string> = Topic extends `${infer First}.${infer Rest}`
@@ -84,7 +87,7 @@ type HasWildcard<Pattern extends string> = Pattern extends `${string}${"*" | "#"
 type FamilyKey<Key extends string> = Key extends `${string}${"*" | "#"}${string}` ? Key : never;
 
 /** The keys whose types the pattern can see. */
-type KeysOf<Events extends EventMap, Pattern extends string> = Pattern extends "#"
+type KeysOf<Events extends object, Pattern extends string> = Pattern extends "#"
   ? keyof Events & string
   : Pattern extends keyof Events
     ? HasWildcard<Pattern> extends true
@@ -99,13 +102,13 @@ type MeetingKeys<Key extends string, Pattern extends readonly string[]> = Key ex
   : never;
 
 /** The types that may be published: every type that a key of the map stands for. */
-export type EventType<Events extends EventMap> = string extends keyof Events
+export type EventType<Events extends object> = string extends keyof Events
   ? string
   : TopicsOf<keyof Events & string>;
 
 /** The payload of one event type. */
-export type PayloadOf<Events extends EventMap, Type extends string> = string extends keyof Events
-  ? Events[string]
+export type PayloadOf<Events extends object, Type extends string> = string extends keyof Events
+  ? Events[keyof Events]
   : Type extends keyof Events
     ? Events[Type]
     : {
@@ -121,13 +124,13 @@ type SeenType<Key extends string, Pattern extends string> =
 
 /** The events of a map that the pattern matches, as a union that `event.type` narrows. */
 export type EventOf<
-  Events extends EventMap,
+  Events extends object,
   Pattern extends string = "#",
 > = string extends keyof Events
-  ? AgentEvent<string, Events[string]>
+  ? AgentEvent<string, Events[keyof Events]>
   : EventsSeen<Events, string extends Pattern ? "#" : Pattern>;
 
-type EventsSeen<Events extends EventMap, Pattern extends string> = Pattern extends string
+type EventsSeen<Events extends object, Pattern extends string> = Pattern extends string
   ? {
       readonly [Key in KeysOf<Events, Pattern>]: AgentEvent<SeenType<Key, Pattern>, Events[Key]>;
     }[KeysOf<Events, Pattern>]
@@ -140,7 +143,7 @@ type EventsSeen<Events extends EventMap, Pattern extends string> = Pattern exten
  */
 export type CheckedPattern<
   Pattern extends string,
-  Events extends EventMap,
+  Events extends object,
 > = string extends keyof Events
   ? Pattern
   : string extends Pattern

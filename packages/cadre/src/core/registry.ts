@@ -26,7 +26,7 @@ export interface EventTypeInfo {
   readonly compatibility: CompatibilityMode;
 }
 
-export interface EventRegistry<Events extends EventMap = EventMap> {
+export interface EventRegistry<Events extends object = EventMap> {
   /**
    * A closed registry refuses types that it doesn't know; an open one takes them with the base
    * schema (an object).
@@ -48,6 +48,8 @@ export interface EventRegistry<Events extends EventMap = EventMap> {
    * newer than known
    */
   upcast(event: AgentEvent): AgentEvent;
-  /** Only for inference; never set. */
-  readonly events?: Events;
+  /**
+   * Only for inference; never set. It also lets a registry pass where any registry is taken.
+   */
+  readonly events?: { readonly [Type in keyof Events]-?: Events[Type] };
 }

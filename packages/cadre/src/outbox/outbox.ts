@@ -32,7 +32,7 @@ const defaults = {
 const rowsPerInsert = 64; // eight values each: far below what a statement may have
 const maxKeyLength = 200; // longer keys with the same beginning share their order
 
-export interface OutboxOptions<Events extends EventMap = EventMap> {
+export interface OutboxOptions<Events extends object = EventMap> {
   /** The registry; without one every type is taken, with any JSON object as its payload. */
   readonly events?: EventRegistry<Events>;
   /** Who publishes: the `source` of events that name none. @default "cadre" */
@@ -59,7 +59,7 @@ export interface OutboxItem<Type extends string = string, Payload = unknown> {
 }
 
 /** An item whose payload fits its type, or an event that is finished already. */
-export type OutboxInput<Events extends EventMap> =
+export type OutboxInput<Events extends object> =
   | AgentEvent
   | (string extends keyof Events
       ? OutboxItem
@@ -67,7 +67,7 @@ export type OutboxInput<Events extends EventMap> =
           readonly [Key in keyof Events & string]: OutboxItem<TopicsOf<Key>, Events[Key]>;
         }[keyof Events & string]);
 
-export interface Outbox<Events extends EventMap = EventMap> {
+export interface Outbox<Events extends object = EventMap> {
   readonly table: string;
   /** Makes the table where it is missing. Any number of processes may do so at once. */
   setup(client: SqlClient): Promise<void>;
@@ -106,7 +106,7 @@ export interface Outbox<Events extends EventMap = EventMap> {
 }
 
 /** @throws {CadreError} INVALID_OPTION */
-export function createOutbox<Events extends EventMap = EventMap>(
+export function createOutbox<Events extends object = EventMap>(
   options: OutboxOptions<Events> = {},
 ): Outbox<Events> {
   checkOptions("createOutbox", options, {

@@ -17,7 +17,7 @@ import { positionOf, type LogPoint } from "./log-point.ts";
  * One reaction for each type, or topic pattern, of events; the most exact one is used, and the
  * others are not.
  */
-export type ApplyByType<State, Events extends EventMap> = string extends keyof Events
+export type ApplyByType<State, Events extends object> = string extends keyof Events
   ? Readonly<Record<string, Fold<State>["apply"]>>
   : {
       readonly [Type in keyof Events & string]?: (
@@ -27,7 +27,7 @@ export type ApplyByType<State, Events extends EventMap> = string extends keyof E
       ) => State;
     };
 
-export interface ProjectionOptions<State, Events extends EventMap = EventMap> {
+export interface ProjectionOptions<State, Events extends object = EventMap> {
   /** Names its checkpoint in the store. */
   readonly name: string;
   /** Version of the fold's code: raising it folds the log anew. @default 1 */
@@ -74,7 +74,7 @@ export interface Projection<State> extends Fold<State> {
  *
  * @throws {CadreError} INVALID_OPTION | INVALID_PATTERN
  */
-export function defineProjection<State, Events extends EventMap = EventMap>(
+export function defineProjection<State, Events extends object = EventMap>(
   options: ProjectionOptions<State, Events>,
 ): Projection<State> {
   const { name, version = 1, initial, streamPrefix, inPlace = false } = options;
@@ -97,7 +97,7 @@ export function defineProjection<State, Events extends EventMap = EventMap>(
   });
 }
 
-function reactionsOf<State, Events extends EventMap>(
+function reactionsOf<State, Events extends object>(
   options: ProjectionOptions<State, Events>,
 ): { readonly patterns: readonly string[]; readonly apply: Fold<State>["apply"] } {
   type Apply = Fold<State>["apply"];

@@ -19,7 +19,7 @@ export type ApplyRows = (
 ) => Promise<unknown> | void;
 
 /** One reaction for each type, or topic pattern, of events; the most exact one is used. */
-export type ApplyRowsByType<Events extends EventMap> = string extends keyof Events
+export type ApplyRowsByType<Events extends object> = string extends keyof Events
   ? Readonly<Record<string, ApplyRows>>
   : {
       readonly [Type in keyof Events & string]?: (
@@ -29,7 +29,7 @@ export type ApplyRowsByType<Events extends EventMap> = string extends keyof Even
       ) => Promise<unknown> | void;
     };
 
-export interface RowProjectionOptions<Events extends EventMap = EventMap> {
+export interface RowProjectionOptions<Events extends object = EventMap> {
   /** Names its checkpoint in the user's database. */
   readonly name: string;
   /**
@@ -81,7 +81,7 @@ export interface RowProjection {
  *
  * @throws {CadreError} INVALID_OPTION | INVALID_PATTERN
  */
-export function defineRowProjection<Events extends EventMap = EventMap>(
+export function defineRowProjection<Events extends object = EventMap>(
   options: RowProjectionOptions<Events>,
 ): RowProjection {
   checkOptions("defineRowProjection", options, {
@@ -116,7 +116,7 @@ export function defineRowProjection<Events extends EventMap = EventMap>(
   });
 }
 
-function reactionsOf<Events extends EventMap>(
+function reactionsOf<Events extends object>(
   options: RowProjectionOptions<Events>,
 ): { readonly patterns: readonly string[]; readonly apply: ApplyRows } {
   const { apply, patterns } = options;

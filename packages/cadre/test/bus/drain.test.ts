@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Bus } from "#src/bus/bus.ts";
 import { createBus } from "#src/bus/create-bus.ts";
 import { memory, memoryCarrier } from "#src/bus/memory-transport.ts";
 import { VirtualClock } from "#src/core/clock.ts";
@@ -79,7 +80,7 @@ test("a transport that hangs does not keep the bus from reporting", async () => 
 
 test("a bus that is disposed of is closed", async () => {
   const clock = new VirtualClock();
-  let kept: ReturnType<typeof createBus> | undefined;
+  let kept: Bus | undefined;
   {
     await using bus = createBus({ transport: memory({ clock }), clock });
     kept = bus;

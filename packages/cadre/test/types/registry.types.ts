@@ -3,7 +3,15 @@
  * an expected error that doesn't come is one.
  */
 import { type as ark } from "arktype";
-import { builtinEvents, defineEvents, type, type BuiltinEvents, type EventRegistry } from "cadre";
+import {
+  builtinEvents,
+  createBus,
+  defineEvents,
+  type,
+  type BuiltinEvents,
+  type EventRegistry,
+  type Transport,
+} from "cadre";
 import * as valibot from "valibot";
 import { z } from "zod";
 
@@ -35,6 +43,7 @@ function holds<_Fact extends true>(): void {}
 declare const bus: Bus<Events>;
 declare const anyBus: Bus;
 declare const name: string;
+declare const transport: Transport;
 
 type TypesSeen<Pattern extends string> = EventOf<Events, Pattern>["type"];
 
@@ -195,4 +204,34 @@ export async function anOpenRegistryTakesEverything(
   await openBus.subscribe("weather.*", (event) => event.type);
   // @ts-expect-error what is declared is checked all the same
   await openBus.publish("order.placed", { orderId: 3 });
+}
+
+interface Deliveries {
+  "parcel.sent": { parcelId: string };
+  "parcel.*.lost": { by: string };
+}
+
+export async function anInterfaceIsAMapOfEvents(
+  parcels: Bus<Deliveries>,
+  registry: EventRegistry<Deliveries>,
+): Promise<void> {
+  const any: Bus = parcels;
+  const anyRegistry: EventRegistry = registry;
+  holds<Equal<MapOf<typeof registry>["parcel.sent"], { parcelId: string }>>();
+  const made: Bus<Deliveries> = createBus({ transport, events: registry });
+  const plain = { transport, events: anyRegistry };
+  await createBus(plain).publish("anything.goes", {});
+  await parcels.subscribe("parcel.#", (event) => {
+    if (event.type === "parcel.sent") event.payload.parcelId.trim();
+    // @ts-expect-error a parcel that is lost has no id
+    else event.payload.parcelId.trim();
+  });
+  await made.publish("parcel.train.lost", { by: "the railway" });
+  // @ts-expect-error the id is a text
+  await parcels.publish("parcel.sent", { parcelId: 1 });
+  // @ts-expect-error no type of the interface is called so
+  await parcels.publish("parcel.found", {});
+  await any.publish("parcel.found", {});
+  const extended = defineEvents({ "parcel.found": type<{ at: string }>() }, { extends: registry });
+  holds<Equal<MapOf<typeof extended>["parcel.sent"], { parcelId: string }>>();
 }
