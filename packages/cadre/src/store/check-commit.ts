@@ -7,7 +7,8 @@ import { assertTopic } from "../core/topic.ts";
 
 // characters of a stream's or slot's name: long enough for a path of ids, short enough for an index
 const maxNameLength = 256;
-const maxRemovals = 1_000; // rows; a transaction of some milliseconds
+/** Rows that one commit removes at most: a transaction of some milliseconds. */
+export const maxRemovals = 1_000;
 
 /** A commit with nothing optional, whose events share nothing with what the caller holds. */
 export interface CheckedCommit {

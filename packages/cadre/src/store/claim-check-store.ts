@@ -1,5 +1,6 @@
 import { blobOf, ClaimCheck, type ClaimCheckOptions } from "../core/claim-check.ts";
 import type { EventStore, StoredEvent, StoreQuery } from "./event-store.ts";
+import { readRows } from "./store-query.ts";
 
 /**
  * A store whose large payloads lie in a blob store. Readers get them back; where a blob is missing,
@@ -12,12 +13,15 @@ import type { EventStore, StoredEvent, StoreQuery } from "./event-store.ts";
  */
 export function claimCheckStore(store: EventStore, options: ClaimCheckOptions): EventStore {
   const check = new ClaimCheck(options);
+  const now = store.now?.bind(store);
   const compact = store.compact?.bind(store);
   const backup = store.backup?.bind(store);
   return {
     name: store.name,
     commit: async (commit) => store.commit(await check.toReferences(commit)),
     read: (query) => readPayloads(store, query, check),
+    readRows: (query = {}) => readRows(store, query),
+    ...(now && { now }),
     version: (stream) => store.version(stream),
     head: () => store.head(),
     watch: (wake) => store.watch(wake),

@@ -150,6 +150,11 @@ export interface EventStore {
   commit(commit: Commit): Promise<CommitResult>;
   /** In pages, never all at once. A reader sees what was committed before it asked for the page. */
   read(query?: StoreQuery): AsyncIterable<StoredEvent>;
+  /**
+   * What `read` gives, with payloads as the rows have them: for who digests, exports or counts
+   * rows. Absent where that is the same.
+   */
+  readRows?(query?: StoreQuery): AsyncIterable<StoredEvent>;
   /** The version of a stream; 0 when it does not exist. */
   version(stream: string): Promise<number>;
   /** The position of the last event; 0 when the log is empty. */
@@ -181,6 +186,8 @@ export interface EventStore {
    * @throws {CadreError} INVALID_OPTION | INVALID_EVENT | INVALID_TOPIC | NOT_JSON
    */
   restore(rows: readonly StoredEvent[]): Promise<number>;
+  /** Unix milliseconds by the store's clock, where that is another than this host's. */
+  now?(): Promise<number>;
   /** What the store's own readers still need. */
   holds(): Promise<readonly Hold[]>;
   usage(options?: { readonly byType?: boolean }): Promise<StoreUsage>;

@@ -12,6 +12,7 @@ import { CadreError } from "../core/errors.ts";
 import type { EventStore } from "./event-store.ts";
 import { rowLine } from "./row-line.ts";
 import { anchorLine, parseSeal, readChainHead, sealSlot, type Seal } from "./seal.ts";
+import { readRows } from "./store-query.ts";
 
 export const exportHead: string = JSON.stringify({ cadre: "log", format: 1 });
 
@@ -34,7 +35,7 @@ export async function* exportLog(
   yield exportHead;
   const seals = new Seals(store, anchor?.anchor ?? 0);
   let seal = await seals.next();
-  for await (const row of store.read({ upTo })) {
+  for await (const row of readRows(store, { upTo })) {
     options.signal?.throwIfAborted();
     for (; seal && seal.to < row.position; seal = await seals.next()) yield seal.line;
     yield rowLine(row);

@@ -7,12 +7,12 @@
  * Events of a guarded stream (a task's) go together, once the stream is finished and the whole of
  * it may go. Those of an agent's own stream, and the records of removals, never go.
  */
-import type { Clock } from "../core/clock.ts";
 import { utf8Bytes } from "../core/json.ts";
 import type { EventStore, LogPosition, StoredEvent } from "./event-store.ts";
 import type { HeldPlaces } from "./holds.ts";
 import type { RetentionRule } from "./retention-rule.ts";
 import { auditPrefix } from "./seal.ts";
+import { readRows } from "./store-query.ts";
 
 /** A family of streams that are of use only whole. */
 export interface StreamGuard {
@@ -24,8 +24,8 @@ export interface StreamGuard {
 export interface RulePlan {
   /** Events that the rule is about. */
   readonly matched: number;
-  /** In ascending order, no more than were asked for. */
-  readonly positions: readonly LogPosition[];
+  /** No more places than were asked for; those of one unit go in one commit. */
+  readonly units: readonly (readonly LogPosition[])[];
   /** Events over a limit that must stay. */
   readonly held: number;
   /** There is more to remove than was asked for. */
@@ -34,7 +34,8 @@ export interface RulePlan {
 
 export interface PlanContext {
   readonly store: EventStore;
-  readonly clock: Clock;
+  /** By the store's clock. */
+  readonly now: number;
   readonly held: HeldPlaces;
   readonly guards: readonly StreamGuard[];
   /** Places that an earlier rule removes. */
@@ -54,7 +55,7 @@ class Planning {
   readonly #context: PlanContext;
   readonly #cutoff: number;
   readonly #verdicts = new Map<string, readonly LogPosition[]>();
-  readonly #positions: LogPosition[] = [];
+  readonly #units: (readonly LogPosition[])[] = [];
   #held = 0;
   #isCutShort = false;
 
@@ -62,7 +63,7 @@ class Planning {
     this.#rule = rule;
     this.#context = context;
     const age = rule.maxAgeMs;
-    this.#cutoff = age === undefined ? -Infinity : context.clock.now() - age;
+    this.#cutoff = age === undefined ? -Infinity : context.now - age;
   }
 
   async run(): Promise<RulePlan> {
@@ -70,7 +71,7 @@ class Planning {
     let { events: left, bytes: leftBytes } = await this.#measure();
     const matched = left;
     const { maxEvents = Infinity, maxBytes = Infinity } = this.#rule;
-    for await (const row of store.read(this.#query)) {
+    for await (const row of readRows(store, this.#query)) {
       const isOver = left > maxEvents || leftBytes > maxBytes;
       if (!isOver && row.recordedAt >= this.#cutoff) break;
       if (this.#isExempt(row)) continue;
@@ -79,8 +80,7 @@ class Planning {
       await this.#judge(row);
       if (this.#isCutShort) break;
     }
-    const positions = this.#positions.toSorted((one, two) => one - two);
-    return { matched, positions, held: this.#held, isCutShort: this.#isCutShort };
+    return { matched, units: this.#units, held: this.#held, isCutShort: this.#isCutShort };
   }
 
   get #query(): { readonly type?: string; readonly streamPrefix?: string } {
@@ -94,7 +94,7 @@ class Planning {
   async #measure(): Promise<{ events: number; bytes: number }> {
     let [events, bytes] = [0, 0];
     const needsBytes = this.#rule.maxBytes !== undefined;
-    for await (const row of this.#context.store.read(this.#query)) {
+    for await (const row of readRows(this.#context.store, this.#query)) {
       if (this.#isExempt(row)) continue;
       events += 1;
       if (needsBytes) bytes += bytesOf(row);
@@ -135,7 +135,7 @@ class Planning {
     // A rule about some of its events alone would leave a part of the stream.
     if (this.#rule.type !== undefined && this.#rule.type !== "#") return [];
     const places: LogPosition[] = [];
-    for await (const { position, recordedAt } of store.read({ stream })) {
+    for await (const { position, recordedAt } of readRows(store, { stream })) {
       if (held.has(position)) return [];
       if (this.#rule.maxAgeMs !== undefined && recordedAt >= this.#cutoff) return [];
       places.push(position);
@@ -146,14 +146,13 @@ class Planning {
   #take(places: readonly LogPosition[]): void {
     const { taken, maxRows } = this.#context;
     const fresh = places.filter((place) => !taken.has(place));
-    if (this.#positions.length > 0 && taken.size + fresh.length > maxRows) {
+    if (this.#units.length > 0 && taken.size + fresh.length > maxRows) {
       this.#isCutShort = true;
       return;
     }
-    for (const place of fresh) {
-      taken.add(place);
-      this.#positions.push(place);
-    }
+    if (fresh.length === 0) return;
+    for (const place of fresh) taken.add(place);
+    this.#units.push(fresh);
   }
 }
 

@@ -11,6 +11,7 @@ import { CadreError, describeError, isCadreError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { silentLogger } from "../core/logger.ts";
 import { secureRandom, type Random } from "../core/random.ts";
+import { maxRemovals } from "./check-commit.ts";
 import type { EventStore, Hold, LogPosition } from "./event-store.ts";
 import { HeldPlaces, readHolds } from "./holds.ts";
 import { createLeases, type HeldLease } from "./lease.ts";
@@ -102,15 +103,17 @@ async function follow(
   const maxRows = options.maxRows ?? defaults.maxRows;
   const holds = [...(await readHolds(store)), ...((await options.holds?.()) ?? [])];
   const held = new HeldPlaces(holds);
+  const now = (await store.now?.()) ?? clock.now();
   const taken = new Set<LogPosition>();
   const reports: RuleReport[] = [];
   let isCutShort = false;
   for (const rule of rules) {
-    const plan = await planRule(rule, { store, clock, held, guards, taken, maxRows });
+    const plan = await planRule(rule, { store, now, held, guards, taken, maxRows });
     await lease?.renew();
-    if (lease) await remove(plan.positions, ruleText(rule), options, lease);
-    const { matched, positions } = plan;
-    reports.push({ rule: ruleText(rule), matched, removed: positions.length, held: plan.held });
+    if (lease) await remove(plan.units, ruleText(rule), options, lease);
+    const { matched, units } = plan;
+    const removed = units.reduce((sum, unit) => sum + unit.length, 0);
+    reports.push({ rule: ruleText(rule), matched, removed, held: plan.held });
     isCutShort ||= plan.isCutShort;
   }
   return {
@@ -124,14 +127,13 @@ async function follow(
 }
 
 async function remove(
-  positions: readonly LogPosition[],
+  units: readonly (readonly LogPosition[])[],
   rule: string,
   { clock = systemClock, random = secureRandom }: RetentionOptions,
   lease: HeldLease,
 ): Promise<void> {
   const context = { clock, random, source: "retention" };
-  for (let start = 0; start < positions.length; start += batchRows) {
-    const removals = positions.slice(start, start + batchRows);
+  for (const removals of batchesOf(units)) {
     const record = removalEvent(context, rule, removals);
     await lease.commit({
       appends: [{ stream: removalStream, expectedVersion: "any", events: [record], private: true }],
@@ -139,6 +141,26 @@ async function remove(
     });
     await clock.yield();
   }
+}
+
+/** Places in ascending order. A unit is never split, unless it is larger than any commit may be. */
+function* batchesOf(units: readonly (readonly LogPosition[])[]): Iterable<readonly LogPosition[]> {
+  let batch: LogPosition[] = [];
+  for (const unit of units) {
+    if (batch.length > 0 && batch.length + unit.length > batchRows) {
+      yield batch.toSorted(ascending);
+      batch = [];
+    }
+    batch = [...batch, ...unit];
+    for (; batch.length > maxRemovals; batch = batch.slice(maxRemovals)) {
+      yield batch.slice(0, maxRemovals);
+    }
+  }
+  if (batch.length > 0) yield batch.toSorted(ascending);
+}
+
+function ascending(one: number, two: number): number {
+  return one - two;
 }
 
 export interface RunningRetention {

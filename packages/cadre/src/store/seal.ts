@@ -108,9 +108,8 @@ export function* leavesOf({ rows, leaves }: Seal): Iterable<readonly [LogPositio
 /** The anchor in a line; nothing when it is none. */
 export function parseAnchor(line: string): Anchor | undefined {
   const value = parseObject(line);
-  if (!value || !Number.isSafeInteger(value.anchor) || !Number.isSafeInteger(value.to)) {
-    return undefined;
-  }
+  const isPlace = (place: unknown): boolean => Number.isSafeInteger(place) && Number(place) > 0;
+  if (!value || !isPlace(value.anchor) || !isPlace(value.to)) return undefined;
   const isDigest = typeof value.hash === "string" && /^[0-9a-f]{64}$/.test(value.hash);
   return isDigest ? (value as unknown as Anchor) : undefined; // checked above
 }

@@ -17,6 +17,7 @@ import { secureRandom, type Random } from "../core/random.ts";
 import type { EventStore, LogPosition, StoredEvent } from "./event-store.ts";
 import { createLeases, type HeldLease } from "./lease.ts";
 import { leafOf, noDigest, readChainHead, sealLine, sealWrites, type Anchor } from "./seal.ts";
+import { readRows } from "./store-query.ts";
 
 const defaults = {
   blockRows: 256, // a seal of 8 kB
@@ -224,7 +225,7 @@ async function sealBehind(
     await onSeal(anchor);
   };
   let block = new Block();
-  for await (const stored of store.read({ after: anchor?.to ?? 0, upTo })) {
+  for await (const stored of readRows(store, { after: anchor?.to ?? 0, upTo })) {
     block.add(stored);
     if (block.size < blockRows) continue;
     await write(block, stored.position);

@@ -1,6 +1,6 @@
 import { CadreError } from "../core/errors.ts";
 import { compilePattern } from "../core/pattern.ts";
-import type { StoredEvent, StoreQuery } from "./event-store.ts";
+import type { EventStore, StoredEvent, StoreQuery } from "./event-store.ts";
 
 const wholeNumbers = ["fromVersion", "after", "upTo", "limit"] as const;
 const instants = ["since", "until"] as const;
@@ -55,4 +55,9 @@ export function queryPredicate(query: StoreQuery): (stored: StoredEvent) => bool
     tests.push(({ event }) => matches(event.type));
   }
   return (stored) => tests.every((test) => test(stored));
+}
+
+/** {@link EventStore.readRows}, where `read` gives the same too. */
+export function readRows(store: EventStore, query: StoreQuery): AsyncIterable<StoredEvent> {
+  return store.readRows ? store.readRows(query) : store.read(query);
 }

@@ -84,7 +84,8 @@ class Verification {
   readonly #store: EventStore;
   readonly #options: VerifyOptions;
   readonly #rows: Rows;
-  readonly #anchors: Map<number, Anchor>;
+  /** By number: of two that differ at most one is true. */
+  readonly #anchors: Map<number, readonly Anchor[]>;
   #removedPlaces: RemovedPlaces | undefined;
   #problem: AuditProblem | undefined;
   #verifiedTo = 0;
@@ -97,7 +98,7 @@ class Verification {
     this.#store = store;
     this.#options = options;
     this.#rows = new Rows(store);
-    this.#anchors = new Map(options.anchors?.map((anchor) => [anchor.anchor, anchor]));
+    this.#anchors = Map.groupBy(options.anchors ?? [], ({ anchor }) => anchor);
   }
 
   async run(): Promise<AuditReport> {
@@ -130,7 +131,8 @@ class Verification {
   async #walk(head: Anchor | undefined): Promise<void> {
     let before: Anchor = { anchor: 0, to: 0, hash: noDigest };
     let line = (await this.#store.slot(sealSlot(1)))?.value;
-    const last = head?.anchor ?? 0;
+    if (!head) return;
+    const last = head.anchor;
     while (before.anchor < last && !this.#problem) {
       this.#options.signal?.throwIfAborted();
       const number = before.anchor + 1;
@@ -142,8 +144,8 @@ class Verification {
       }
       const nextLine =
         number < last ? (await this.#store.slot(sealSlot(number + 1)))?.value : undefined;
-      const vouched = number < last ? nextLine && parseSeal(nextLine)?.prev : head?.hash;
-      this.#checkSeal({ seal, line, before, vouched, last });
+      const vouched = number < last ? nextLine && parseSeal(nextLine)?.prev : head.hash;
+      this.#checkSeal({ seal, line, before, vouched, head });
       if (this.#problem) return;
       await this.#checkRows(seal);
       if (this.#problem) return;
@@ -161,9 +163,9 @@ class Verification {
     readonly before: Anchor;
     /** The digest that the seal after it, or the end of the chain, has of it. */
     readonly vouched: string | undefined;
-    readonly last: number;
+    readonly head: Anchor;
   }): void {
-    const { seal, line, before, vouched } = link;
+    const { seal, line, before, vouched, head } = link;
     const number = before.anchor + 1;
     const place = `Seal ${number} (positions ${before.to + 1} to ${seal.to})`;
     const fail = (what: string): void =>
@@ -173,15 +175,17 @@ class Verification {
     }
     if (seal.prev !== before.hash) return fail("does not name the digest of the one before it");
     if (vouched !== undefined && vouched !== digestOf(line)) {
-      const by = number < link.last ? `seal ${number + 1} names` : "the end of the chain names";
+      const by = number < head.anchor ? `seal ${number + 1} names` : "the end of the chain names";
       return fail(`was changed: ${by} another digest of it`);
     }
-    const anchor = this.#anchors.get(number);
-    if (!anchor) return;
-    if (anchor.hash !== digestOf(line) || anchor.to !== seal.to) {
+    if (number === head.anchor && seal.to !== head.to) {
+      return fail(`is the last one, and the end of the chain says that it reaches to ${head.to}`);
+    }
+    const anchors = this.#anchors.get(number) ?? [];
+    if (anchors.some(({ hash, to }) => hash !== digestOf(line) || to !== seal.to)) {
       return fail("is not the one that was anchored: the log was written anew");
     }
-    this.#found += 1;
+    this.#found += anchors.length;
   }
 
   async #checkRows(seal: Seal): Promise<void> {
@@ -258,7 +262,7 @@ class Verification {
       const message = `Seal ${next} is there, and the chain ends before it.`;
       return this.#fail("seal", (head?.to ?? 0) + 1, message, next);
     }
-    const beyond = [...this.#anchors.values()].filter(({ anchor }) => anchor > last);
+    const beyond = [...this.#anchors.values()].flat().filter(({ anchor }) => anchor > last);
     if (beyond.length === 0) return;
     const anchor = beyond.reduce((least, each) => (each.anchor < least.anchor ? each : least));
     await this.#rows.skip(anchor.to);

@@ -115,6 +115,11 @@ export class PostgresStore implements EventStore {
     return restoreRows(this.#log, rows.map(checkRow));
   }
 
+  async now(): Promise<number> {
+    const rows = await this.#rows("SELECT $S.now_ms()", []);
+    return Number(rows[0]![0]);
+  }
+
   async holds(): Promise<readonly Hold[]> {
     await this.#log.ready();
     return readHolds(this.#log.connection);

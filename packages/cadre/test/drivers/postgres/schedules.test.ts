@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { after, test } from "node:test";
-import { isCadreError, systemClock, type Transport } from "cadre";
+import {
+  claimCheckStore,
+  isCadreError,
+  runRetention,
+  storeBlobs,
+  systemClock,
+  VirtualClock,
+  type Transport,
+} from "cadre";
 import { openPostgres, postgres, type PostgresPool } from "cadre/postgres";
 import type { ConsumeSpec } from "#src/bus/transport.ts";
 import { CommitBatch } from "#src/drivers/postgres/commit-batch.ts";
@@ -156,5 +164,17 @@ if (postgresServerPath() === undefined) {
     const late = send(1, "old").finally(() => client.release());
     await assert.rejects(late, /batch 1 comes after batch 2/);
     assert.deepEqual(await log.store.slot("place"), { value: "new", version: 2 });
+  });
+
+  test("retention counts ages by the server's clock, whatever this host's says", async () => {
+    await using stack = new AsyncDisposableStack();
+    const log = await openPostgres(await openPool(stack));
+    stack.defer(() => log.close());
+    await log.store.commit({ outbox: [noted()] });
+    const monthMs = 30 * 86_400_000;
+    const clock = new VirtualClock(systemClock.now() + 12 * monthMs);
+    const store = claimCheckStore(log.store, { blobs: storeBlobs(log.store) });
+    const { removed } = await runRetention({ store, rules: [{ maxAgeMs: monthMs }], clock });
+    assert.equal(removed, 0);
   });
 }
