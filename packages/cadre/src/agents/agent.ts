@@ -2,11 +2,20 @@
  * The agent: a name, capabilities, a capacity and handlers; its state, if it has one, is a fold of
  * its own events.
  */
+import type { WithBuiltinEvents } from "../core/builtin/registry.ts";
 import type { AgentEvent, EventOptions } from "../core/event.ts";
+import type {
+  CheckedPattern,
+  EventMap,
+  EventOf,
+  EventType,
+  PayloadOf,
+} from "../core/event-types.ts";
 import type { Clock } from "../core/clock.ts";
 import type { FilterDocument } from "../core/filter.ts";
 import type { JsonValue } from "../core/json.ts";
 import type { Logger } from "../core/logger.ts";
+import type { EventRegistry } from "../core/registry.ts";
 import type { RetryOptions } from "../bus/bus.ts";
 import type { SnapshotPolicy } from "../store/snapshot-policy.ts";
 import type { SagaDefinition } from "./define-saga.ts";
@@ -76,7 +85,11 @@ export interface SignalOptions {
 }
 
 /** What every handler of an agent is given. */
-export interface AgentContext<State = unknown> {
+export interface AgentContext<State = unknown, Events extends object = EventMap> {
+  /**
+   * Only for inference; never set. It also lets a typed context pass where any context is taken.
+   */
+  readonly events?: { readonly [Type in keyof Events]-?: Events[Type] };
   readonly agent: string;
   readonly incarnation: string;
   readonly attempt: number;
@@ -90,20 +103,20 @@ export interface AgentContext<State = unknown> {
   /** The agent's state as of this handler's start; a fold of its own events. */
   readonly state: State;
   /** Held back until the handler succeeds; caused by what is being handled. */
-  publish(
-    type: string,
-    payload: unknown,
+  publish<Type extends EventType<Events>>(
+    type: Type,
+    payload: PayloadOf<Events, Type>,
     options?: EventOptions & { readonly isolated?: boolean },
-  ): Promise<AgentEvent>;
+  ): Promise<AgentEvent<Type, PayloadOf<Events, Type>>>;
   /**
    * Adds an event to the agent's own stream, which its state folds; commits with the handler's
    * success.
    */
   record(type: string, payload: unknown): void;
   /** Asks whoever responds; gives the slot back while it waits. */
-  ask(
-    type: string,
-    payload: unknown,
+  ask<Type extends EventType<Events>>(
+    type: Type,
+    payload: PayloadOf<Events, Type>,
     options?: { readonly timeoutMs?: number },
   ): Promise<JsonValue>;
   /**
@@ -131,7 +144,10 @@ export interface AgentContext<State = unknown> {
   sleep(name: string, ms: number): Promise<void>;
 }
 
-export interface TaskContext<State = unknown> extends AgentContext<State> {
+export interface TaskContext<
+  State = unknown,
+  Events extends object = EventMap,
+> extends AgentContext<State, Events> {
   readonly task: TaskState;
   readonly epoch: number;
   /**
@@ -139,7 +155,10 @@ export interface TaskContext<State = unknown> extends AgentContext<State> {
    * the task was created is missed, also over restarts; each is taken once by this task. Resolves
    * with `undefined` when nothing came within `timeoutMs`.
    */
-  waitFor(pattern: string, options?: SignalOptions): Promise<AgentEvent | undefined>;
+  waitFor<const Pattern extends string>(
+    pattern: CheckedPattern<Pattern, Events>,
+    options?: SignalOptions,
+  ): Promise<EventOf<Events, Pattern> | undefined>;
   /** Says how far it is, 0 to 1; never held back, at most one a second reaches the log. */
   progress(fraction: number, note?: string): Promise<void>;
   /**
@@ -179,9 +198,15 @@ export interface OnOptions {
   readonly concurrency?: number;
 }
 
-export interface AgentOptions<State = undefined> {
+export interface AgentOptions<State = undefined, Own extends object = EventMap> {
   /** One word of `[a-z0-9_-]`, at most 64 characters. */
   readonly name: string;
+  /**
+   * The registry of what it hears and publishes, beside the built-in events: it types the handlers,
+   * and it is in force in every team that the agent is part of. A team's own comes before it.
+   * @default any type, as the team takes it
+   */
+  readonly events?: EventRegistry<Own>;
   /** Capabilities beyond those of the tasks that it does. */
   readonly capabilities?: readonly string[];
   readonly specializations?: readonly string[];
@@ -198,10 +223,10 @@ export interface AgentOptions<State = undefined> {
   };
 }
 
-/** An agent of any state, for lists of agents. */
-// The state goes in and comes out: no other type takes all.
+/** An agent of any state and any events, for lists of agents. */
+// Both go in and come out: no other type takes all.
 // oxlint-disable-next-line typescript/no-explicit-any
-export type AnyAgent = AgentDefinition<any>;
+export type AnyAgent = AgentDefinition<any, any>;
 
 export interface TaskWork<State = unknown> {
   readonly definition: TaskDefinition;
@@ -225,29 +250,36 @@ export interface EventWork<State = unknown> {
 }
 
 /** An agent as declared; nothing runs before `startCadre`. Each call returns a new definition. */
-export interface AgentDefinition<State = undefined> {
+export interface AgentDefinition<State = undefined, Events extends object = EventMap> {
   readonly name: string;
   readonly capacity: number;
   readonly capabilities: readonly string[];
   readonly specializations: readonly string[];
   readonly tasks: readonly TaskWork<State>[];
   readonly events: readonly EventWork<State>[];
+  readonly registry?: EventRegistry;
   readonly state?: AgentOptions<State>["state"];
   /** A task: exactly one agent does it. */
   does<Input, Output>(
     definition: TaskDefinition<Input, Output>,
-    run: (input: Input, context: TaskContext<State>) => Promise<Output> | Output,
-  ): AgentDefinition<State>;
+    run: (input: Input, context: TaskContext<State, Events>) => Promise<Output> | Output,
+  ): AgentDefinition<State, Events>;
   /** A saga, and the events that begin it. */
-  does<Input, Output>(saga: SagaDefinition<Input, Output>): AgentDefinition<State>;
+  does<Input, Output>(saga: SagaDefinition<Input, Output>): AgentDefinition<State, Events>;
   /** A fact: all who listen hear it; the agents of one name share one durable group. */
-  on(
-    pattern: string,
-    run: (event: AgentEvent, context: AgentContext<State>) => unknown,
-  ): AgentDefinition<State>;
-  on(
-    pattern: string,
+  on<const Pattern extends string>(
+    pattern: CheckedPattern<Pattern, Events>,
+    run: (event: EventOf<Events, Pattern>, context: AgentContext<State, Events>) => unknown,
+  ): AgentDefinition<State, Events>;
+  on<const Pattern extends string>(
+    pattern: CheckedPattern<Pattern, Events>,
     options: OnOptions,
-    run: (event: AgentEvent, context: AgentContext<State>) => unknown,
-  ): AgentDefinition<State>;
+    run: (event: EventOf<Events, Pattern>, context: AgentContext<State, Events>) => unknown,
+  ): AgentDefinition<State, Events>;
 }
+
+/** The agent that its options declare: typed where they have a registry. */
+export type DeclaredAgent<State, Own extends object> = AgentDefinition<
+  State,
+  WithBuiltinEvents<Own>
+>;

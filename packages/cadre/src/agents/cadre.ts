@@ -2,6 +2,7 @@
 import type { Bus, DrainReport } from "../bus/bus.ts";
 import type { Transport } from "../bus/transport.ts";
 import type { Clock } from "../core/clock.ts";
+import type { EventMap } from "../core/event-types.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Random } from "../core/random.ts";
 import type { EventRegistry } from "../core/registry.ts";
@@ -19,7 +20,7 @@ import type { StepResolution } from "./step-resolution.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 import type { StrandedWork } from "./work-version.ts";
 
-export interface CadreOptions {
+export interface CadreOptions<Own extends object = EventMap> {
   readonly agents?: readonly AnyAgent[];
   /**
    * A store, or a URL: `memory:`, `sqlite:./team.db`, `postgres://localhost/team`. @default
@@ -28,7 +29,12 @@ export interface CadreOptions {
   readonly store?: EventStore | string;
   /** A transport, or a URL. @default the store's own log where it has one, else "memory:" */
   readonly bus?: Transport | string;
-  readonly events?: EventRegistry;
+  /**
+   * The registry of the team, beside the built-in events and those that agents bring along. It types
+   * `bus`.
+   * @default any type for the compiler; at run time the built-in ones, of which `custom.#` is yours
+   */
+  readonly events?: EventRegistry<Own>;
   /**
    * Runs the orchestrator for features in this process. Any number of processes may. @default true
    */
@@ -91,9 +97,9 @@ export interface CadreStats {
   readonly leasesExpired: number;
 }
 
-export interface Cadre {
+export interface Cadre<Events extends object = EventMap> {
   readonly name: string;
-  readonly bus: Bus;
+  readonly bus: Bus<Events>;
   readonly store: EventStore;
   readonly directory: Directory;
   readonly tasks: {

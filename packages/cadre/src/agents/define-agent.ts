@@ -1,9 +1,17 @@
 import { CadreError } from "../core/errors.ts";
+import type { EventMap } from "../core/event-types.ts";
 import { anything, checkOptions, someObject, trueOrFalse, wholeNumber } from "../core/options.ts";
 import { assertPattern } from "../core/pattern.ts";
 import type { SagaDefinition } from "./define-saga.ts";
 import type { TaskDefinition } from "./task.ts";
-import type { AgentDefinition, AgentOptions, EventWork, OnOptions, TaskWork } from "./agent.ts";
+import type {
+  AgentDefinition,
+  AgentOptions,
+  DeclaredAgent,
+  EventWork,
+  OnOptions,
+  TaskWork,
+} from "./agent.ts";
 
 const namePattern = /^[a-z0-9_-]{1,64}$/;
 const someWords = { expected: "a list of words", accepts: Array.isArray };
@@ -17,9 +25,9 @@ const someWords = { expected: "a list of words", accepts: Array.isArray };
  *   or handlers of one group that contradict each other
  * @throws {CadreError} INVALID_PATTERN, when an `on` has no pattern
  */
-export function defineAgent<State = undefined>(
-  options: AgentOptions<State>,
-): AgentDefinition<State> {
+export function defineAgent<State = undefined, Own extends object = EventMap>(
+  options: AgentOptions<State, Own>,
+): DeclaredAgent<State, Own> {
   checkOptions("defineAgent", options, {
     name: {
       expected: "one word of [a-z0-9_-], at most 64 characters",
@@ -27,10 +35,12 @@ export function defineAgent<State = undefined>(
     },
     capabilities: someWords,
     specializations: someWords,
+    events: someObject,
     capacity: wholeNumber(1),
     state: someObject,
   });
-  return build(options, options.capacity ?? 1, [], []);
+  // The registry types events for their users; inside, all events are alike.
+  return build(options, options.capacity ?? 1, [], []) as unknown as DeclaredAgent<State, Own>;
 }
 
 function checkOn<State>(
@@ -108,6 +118,7 @@ function build<State>(
     specializations: options.specializations ?? [],
     tasks,
     events,
+    ...(options.events === undefined ? {} : { registry: options.events }),
     ...(options.state === undefined ? {} : { state: options.state }),
     does(task: TaskDefinition, given?: unknown) {
       assertNewTask(options.name, task, tasks);

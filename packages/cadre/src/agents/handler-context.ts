@@ -78,11 +78,11 @@ export class HandlerContext<State> {
     };
   }
 
-  async #publish(
-    type: string,
+  async #publish<Type extends string>(
+    type: Type,
     payload: unknown,
     options: EventOptions & { readonly isolated?: boolean } = {},
-  ): Promise<AgentEvent> {
+  ): Promise<AgentEvent<Type>> {
     const { isolated, ...rest } = options;
     this.#scope.assertOwned();
     const event = this.#event(type, payload, rest);
@@ -91,7 +91,11 @@ export class HandlerContext<State> {
     return event;
   }
 
-  #event(type: string, payload: unknown, options: EventOptions): AgentEvent {
+  #event<Type extends string>(
+    type: Type,
+    payload: unknown,
+    options: EventOptions,
+  ): AgentEvent<Type> {
     const { context, registry, agent } = this.#scope;
     const known = registry?.find(type);
     const checked = registry ? registry.validate(type, payload, options.version) : payload;

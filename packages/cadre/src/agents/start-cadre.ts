@@ -9,8 +9,7 @@
  */
 import { createBus } from "../bus/create-bus.ts";
 import type { Bus } from "../bus/bus.ts";
-import { builtinEvents } from "../core/builtin/registry.ts";
-import { combineRegistries } from "../core/combined-registry.ts";
+import type { WithBuiltinEvents } from "../core/builtin/registry.ts";
 import { systemClock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
 import { silentLogger } from "../core/logger.ts";
@@ -24,6 +23,7 @@ import {
   wholeNumber,
 } from "../core/options.ts";
 import { secureRandom } from "../core/random.ts";
+import type { EventRegistry } from "../core/registry.ts";
 import { storeUnitOfWork } from "../store/unit-of-work.ts";
 import type { AgentDefinition } from "./agent.ts";
 import type { Cadre, CadreOptions } from "./cadre.ts";
@@ -32,6 +32,7 @@ import { startUpkeep } from "./log-upkeep.ts";
 import { openStore, openTransport, type OpenContext, type OpenedStore } from "./open-url.ts";
 import { RunningTeam } from "./running-team.ts";
 import type { TeamContext } from "./team-context.ts";
+import { teamRegistry } from "./team-registry.ts";
 
 const defaults = {
   name: "cadre",
@@ -51,6 +52,10 @@ const defaults = {
  * one name
  * @throws {CadreError} STORE_REQUIRED, when a bus was given that is no log, and no store
  */
+export function startCadre<Own extends object>(
+  options: CadreOptions<Own> & { readonly events: EventRegistry<Own> },
+): Promise<Cadre<WithBuiltinEvents<Own>>>;
+export function startCadre(options?: CadreOptions): Promise<Cadre>;
 export async function startCadre(options: CadreOptions = {}): Promise<Cadre> {
   checkCadreOptions(options);
   const clock = options.clock ?? systemClock;
@@ -76,7 +81,7 @@ export async function startCadre(options: CadreOptions = {}): Promise<Cadre> {
 /** Puts the parts together; nothing runs yet. @throws {CadreError} for an agent's bad pattern */
 function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): RunningTeam {
   const { clock, random, logger } = host;
-  const events = options.events ? combineRegistries(options.events, builtinEvents) : builtinEvents;
+  const events = teamRegistry(options);
   const name = options.name ?? defaults.name;
   const { transport, store } = opened;
   const sameLog = transport.unitOfWork !== undefined;

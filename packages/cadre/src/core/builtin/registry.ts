@@ -1,4 +1,5 @@
 import { defineEvents } from "../define-events.ts";
+import type { EventMap } from "../event-types.ts";
 import type { EventRegistry } from "../registry.ts";
 import { agentEvents, type AgentEvents } from "./agent-events.ts";
 import { dataEvents, type DataEvents } from "./data-events.ts";
@@ -26,6 +27,14 @@ export type BuiltinEvents = TaskEvents &
   StepEvents &
   ScheduleEvents &
   SystemEvents;
+
+/**
+ * The events of a registry beside those that Cadre knows by itself: what a team that was given the
+ * registry takes. Without a registry it is anything.
+ */
+export type WithBuiltinEvents<Own extends object> = string extends keyof Own
+  ? EventMap
+  : Own & Omit<BuiltinEvents, keyof Own>;
 
 /**
  * The events that Cadre knows by itself, with their schemas. A registry of your own can extend it.
