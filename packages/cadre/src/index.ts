@@ -19,7 +19,11 @@ export type {
   StandardSchema,
   Upcaster,
 } from "./core/event-definition.ts";
-export { builtinEvents, type BuiltinEvents } from "./core/builtin/registry.ts";
+export {
+  builtinEvents,
+  type BuiltinEvents,
+  type WithBuiltinEvents,
+} from "./core/builtin/registry.ts";
 export { fromLegacyName, legacyNames, toLegacyName } from "./core/builtin/legacy-names.ts";
 export type { EventRegistry, EventTypeInfo } from "./core/registry.ts";
 export {

@@ -77,8 +77,8 @@ export class AgentListener {
     const message =
       `Agent "${name}" has listened on this log with other patterns (${error.details.expected}), ` +
       "and its place in the log belongs to those. Give the new handlers to an agent of another " +
-      `name, or forget that place, and what it had not handled, with ` +
-      `transport.deleteGroup("${error.details.group}").`;
+      `name, or forget that place, and what it had not handled, while no process runs it: ` +
+      `cadre groups delete ${error.details.group} --yes`;
     return new CadreError("GROUP_MISMATCH", message, error.details, error);
   }
 

@@ -2,7 +2,6 @@
  * The agent: a name, capabilities, a capacity and handlers; its state, if it has one, is a fold of
  * its own events.
  */
-import type { WithBuiltinEvents } from "../core/builtin/registry.ts";
 import type { AgentEvent, EventOptions } from "../core/event.ts";
 import type {
   CheckedPattern,
@@ -277,9 +276,3 @@ export interface AgentDefinition<State = undefined, Events extends object = Even
     run: (event: EventOf<Events, Pattern>, context: AgentContext<State, Events>) => unknown,
   ): AgentDefinition<State, Events>;
 }
-
-/** The agent that its options declare: typed where they have a registry. */
-export type DeclaredAgent<State, Own extends object> = AgentDefinition<
-  State,
-  WithBuiltinEvents<Own>
->;

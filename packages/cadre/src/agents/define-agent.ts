@@ -1,17 +1,11 @@
+import type { WithBuiltinEvents } from "../core/builtin/registry.ts";
 import { CadreError } from "../core/errors.ts";
 import type { EventMap } from "../core/event-types.ts";
 import { anything, checkOptions, someObject, trueOrFalse, wholeNumber } from "../core/options.ts";
 import { assertPattern } from "../core/pattern.ts";
 import type { SagaDefinition } from "./define-saga.ts";
 import type { TaskDefinition } from "./task.ts";
-import type {
-  AgentDefinition,
-  AgentOptions,
-  DeclaredAgent,
-  EventWork,
-  OnOptions,
-  TaskWork,
-} from "./agent.ts";
+import type { AgentDefinition, AgentOptions, EventWork, OnOptions, TaskWork } from "./agent.ts";
 
 const namePattern = /^[a-z0-9_-]{1,64}$/;
 const someWords = { expected: "a list of words", accepts: Array.isArray };
@@ -27,7 +21,7 @@ const someWords = { expected: "a list of words", accepts: Array.isArray };
  */
 export function defineAgent<State = undefined, Own extends object = EventMap>(
   options: AgentOptions<State, Own>,
-): DeclaredAgent<State, Own> {
+): AgentDefinition<State, WithBuiltinEvents<Own>> {
   checkOptions("defineAgent", options, {
     name: {
       expected: "one word of [a-z0-9_-], at most 64 characters",
@@ -40,7 +34,8 @@ export function defineAgent<State = undefined, Own extends object = EventMap>(
     state: someObject,
   });
   // The registry types events for their users; inside, all events are alike.
-  return build(options, options.capacity ?? 1, [], []) as unknown as DeclaredAgent<State, Own>;
+  const agent: unknown = build(options, options.capacity ?? 1, [], []);
+  return agent as AgentDefinition<State, WithBuiltinEvents<Own>>;
 }
 
 function checkOn<State>(

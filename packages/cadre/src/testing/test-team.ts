@@ -5,9 +5,11 @@
 import type { Cadre, CadreOptions } from "../agents/cadre.ts";
 import { startCadre } from "../agents/start-cadre.ts";
 import { memory, memoryCarrier } from "../bus/memory-transport.ts";
+import type { WithBuiltinEvents } from "../core/builtin/registry.ts";
 import { VirtualClock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
 import { SeededRandom } from "../core/random.ts";
+import type { EventRegistry } from "../core/registry.ts";
 import type { EventStore } from "../store/event-store.ts";
 import { memoryStore } from "../store/memory-store.ts";
 
@@ -15,6 +17,9 @@ export interface TestTeam {
   readonly clock: VirtualClock;
   readonly store: EventStore;
   /** Starts one more runtime on the same store and the same bus, as another process would. */
+  start<Own extends object>(
+    options: CadreOptions<Own> & { readonly events: EventRegistry<Own> },
+  ): Promise<Cadre<WithBuiltinEvents<Own>>>;
   start(options?: CadreOptions): Promise<Cadre>;
   /**
    * Lets time pass until `promise` is settled, and resolves or rejects as it does.
@@ -70,21 +75,22 @@ export function testTeam(options: TestTeamOptions = {}): TestTeam {
     const [difference] = differences.splice(0);
     if (difference) throw difference;
   };
+  const start = async (more: CadreOptions = {}): Promise<Cadre> => {
+    const team = await startCadre({
+      store,
+      bus: memory({ carrier }),
+      clock,
+      random: random.fork(`runtime-${running.length}`),
+      ...(options.strict ? { strict: (difference) => void differences.push(difference) } : {}),
+      ...more,
+    });
+    running.push(team);
+    return team;
+  };
   return {
     clock,
     store,
-    async start(more = {}) {
-      const team = await startCadre({
-        store,
-        bus: memory({ carrier }),
-        clock,
-        random: random.fork(`runtime-${running.length}`),
-        ...(options.strict ? { strict: (difference) => void differences.push(difference) } : {}),
-        ...more,
-      });
-      running.push(team);
-      return team;
-    },
+    start,
     until,
     close,
     [Symbol.asyncDispose]: close,

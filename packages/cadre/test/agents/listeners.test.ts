@@ -160,7 +160,7 @@ test("an agent that comes back with other patterns is told whose place in the lo
   const second = first.on("custom.two", () => {});
   await assert.rejects(bench.start({ agents: [second] }), (error: unknown) => {
     assert.ok(isCadreError(error, "GROUP_MISMATCH"));
-    assert.match(error.message, /Agent "ear".*custom\.one.*deleteGroup\("agent\.ear"\)/s);
+    assert.match(error.message, /Agent "ear".*custom\.one.*cadre groups delete agent\.ear --yes/s);
     return true;
   });
   await bench.close();

@@ -118,12 +118,11 @@ export function aFunctionOfAnyContextTakesATypedOne(): void {
   );
 }
 
-export function anAgentWithoutARegistryIsOpen(): void {
+export function anAgentWithoutARegistryIsOpen(pattern: string): void {
   defineAgent({ name: "open" }).on("anything.*", async (event, ctx) => {
     holds<Equal<typeof event.type, string>>();
     holds<Equal<typeof event.payload, unknown>>();
     await ctx.publish("anything.goes", event.payload);
   });
-  const pattern = String("anything.*");
   defineAgent({ name: "late", events }).on(pattern, (event) => event.type.trim());
 }

@@ -2,9 +2,8 @@
 import type { Command } from "commander";
 
 import type { AnyAgent } from "../../agents/agent.ts";
+import { teamRegistry } from "../../agents/team-registry.ts";
 import { diffAgent, reconstruct } from "../../agents/reconstruct.ts";
-import { builtinEvents } from "../../core/builtin/registry.ts";
-import { combineRegistries } from "../../core/combined-registry.ts";
 import { CadreError } from "../../core/errors.ts";
 import { nearestName } from "../../core/options.ts";
 import type { EventRegistry } from "../../core/registry.ts";
@@ -72,8 +71,7 @@ async function printState(context: CommandContext, { file, name, flags }: Questi
   const since = flags.since === undefined ? undefined : parsePoint("--since", flags.since, now);
   const module = await importModule(file, context.cwd);
   await withStore(context, flags, async (store, config) => {
-    const events = config.events ? combineRegistries(config.events, builtinEvents) : builtinEvents;
-    const subjects = subjectsOf(module, events);
+    const subjects = subjectsOf(module, config.events);
     if (name === undefined) return listSubjects(context, subjects, flags);
     const subject = find(subjects, file, name);
     if (since !== undefined) {
@@ -135,7 +133,7 @@ function find(subjects: readonly Subject[], file: string, name: string): Subject
 
 function subjectsOf(
   module: Readonly<Record<string, unknown>>,
-  events: EventRegistry,
+  events: EventRegistry | undefined,
 ): readonly Subject[] {
   const subjects = new Map<string, Subject>();
   const exported = Object.values(module).flatMap((value) =>
@@ -148,7 +146,8 @@ function subjectsOf(
   return [...subjects.values()];
 }
 
-function agentSubject(agent: AnyAgent, events: EventRegistry): Subject {
+function agentSubject(agent: AnyAgent, own: EventRegistry | undefined): Subject {
+  const events = teamRegistry({ agents: [agent], ...(own ? { events: own } : {}) });
   return {
     name: agent.name,
     kind: "agent",
