@@ -13,6 +13,7 @@ import { agentStream } from "./agent-state.ts";
 import type { StepCall } from "./journal-sink.ts";
 import type { StepJournal } from "./step-journal.ts";
 import type { TeamContext } from "./team-context.ts";
+import { unheard } from "./within-time.ts";
 
 export interface HandlerScope<State> {
   readonly context: TeamContext;
@@ -68,13 +69,13 @@ export class HandlerContext<State> {
       state: scope.state,
       publish: (type, payload, options) => this.#publish(type, payload, options),
       record: (type, payload) => void this.#records.push(this.#event(type, payload, {})),
-      ask: (type, payload, options) => this.#ask(type, payload, options),
+      ask: (type, payload, options) => unheard(this.#ask(type, payload, options)),
       // One function behind both overloads.
       step: ((name: string, ...rest: StepArguments) => {
         scope.assertOwned();
         return journal.step(stepCall(name, rest));
       }) as AgentContext<State>["step"],
-      sleep: (name, ms) => this.#sleep(name, ms),
+      sleep: (name, ms) => unheard(this.#sleep(name, ms)),
     };
   }
 

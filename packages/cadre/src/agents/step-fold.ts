@@ -102,7 +102,11 @@ function changeOf(
     }
     case "step.failed": {
       const error = errorOf(fields);
-      if (fields["refused"] !== true) return known && { ...known, error, changedAt };
+      if (fields["refused"] !== true) {
+        // Without an intent its policy is to run it again.
+        const begun = known ?? { ...fresh(fields, known), mayRepeat: true };
+        return { ...begun, error, changedAt };
+      }
       return { ...fresh(fields, known), status: "refused", error, changedAt };
     }
     case "step.undo_intent":

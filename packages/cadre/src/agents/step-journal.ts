@@ -11,12 +11,13 @@
  * A sealed one lets no step begin any more: its handler is left. One that replays gives recorded
  * results only, to learn the handler's undos.
  */
-import { CadreError, isCadreError, TerminalError } from "../core/errors.ts";
+import { isCadreError, type CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
 import { assertPossible, type JournalSink, type StepCall } from "./journal-sink.ts";
 import { isPassing } from "./passing-trouble.ts";
 import { hashInput } from "./input-hash.ts";
+import { inDoubt, leftOut, otherInput, recordedError, repeated } from "./step-errors.ts";
 import { isOwedUndo, StepStates, type StepState } from "./step-fold.ts";
 import { plainError } from "./task-events.ts";
 import { WaitRecords, type RecordedSignal } from "./wait-records.ts";
@@ -87,21 +88,21 @@ export class StepJournal {
     if (this.#mode === "replay" && this.hasAllUndos()) this.#onReplayed();
     const known = this.#steps.get(name);
     if (known && known.inputHash !== inputHash) this.#drifted(known, inputHash);
-    if (known?.status === "refused" && this.#mode === "forward") {
-      throw new TerminalError(known.error?.message ?? `Step "${name}" was refused.`);
-    }
+    // Behind a pivot there is no way but forward: what refused once may not for ever.
+    if (known?.status === "refused" && !this.#steps.isPastPivot()) throw recordedError(known);
     if (known && known.status !== "begun" && known.status !== "refused") {
       return (known.status === "skipped" ? (known.result ?? null) : known.result) as Result;
     }
-    if (this.#mode !== "forward") return never();
+    if (this.#mode !== "forward") {
+      // The handler may have gone on behind a step that failed.
+      if (this.#mode === "replay" && known?.error) throw recordedError(known);
+      return never();
+    }
     this.#inFlight += 1;
-    let result: Result;
-    try {
-      result = await this.#run(call, inputHash, known);
-    } finally {
+    const result = await this.#run(call, inputHash, known).finally(() => {
       this.#inFlight -= 1;
       if (this.#inFlight === 0) this.#onIdle();
-    }
+    });
     if (!this.#sink.afterReceipt) return result;
     await this.flush();
     await this.#sink.afterReceipt(name);
@@ -166,6 +167,11 @@ export class StepJournal {
     return events;
   }
 
+  /** Takes back what `finish` gave: the commit was refused. */
+  keep(events: readonly AgentEvent[]): void {
+    this.#pending.unshift(...events);
+  }
+
   /** Lets no step begin any more, and waits for those that run, but no longer than `ms`. */
   async seal(ms: number): Promise<void> {
     this.#mode = "sealed";
@@ -192,7 +198,7 @@ export class StepJournal {
       const details = { step: name, expected: inputHash || name, actual: "nothing" };
       this.#push("step.drift", { ...details, key, kind: "missing", policy: drift });
       if (drift === "warn") continue;
-      throw new CadreError("STEP_DRIFT", leftOut(name), details);
+      throw leftOut(details);
     }
   }
 
@@ -200,6 +206,11 @@ export class StepJournal {
   hasAllUndos(): boolean {
     const owed = this.#steps.all().filter(isOwedUndo);
     return owed.every(({ name }) => this.#calls.get(name)?.options.undo !== undefined);
+  }
+
+  /** Whether the undo of the step would be given the input that the step had. */
+  asksAsRecorded({ name, inputHash }: StepState): boolean {
+    return this.#sink.drift === "warn" || this.#asked.get(name) === inputHash;
   }
 
   /**
@@ -210,6 +221,7 @@ export class StepJournal {
     await this.load();
     this.#mode = "replay";
     let mayGetFurther = true;
+    let cancel = (): void => {};
     const ended = new Promise<void>((resolve) => {
       const end = (isOver: boolean): void => {
         mayGetFurther &&= !isOver;
@@ -219,10 +231,15 @@ export class StepJournal {
       if (this.hasAllUndos()) return end(true);
       handler().then(
         () => end(true),
-        (error: unknown) => end(!isPassing(error)),
+        (error: unknown) => {
+          if (isPassing(error)) return end(false);
+          // Branches beside the one that failed may be on their way yet.
+          cancel = this.#sink.clock.after(Math.min(ms, stragglersMs), () => end(true));
+        },
       );
     });
     await atMost(this.#sink.clock, ms, ended);
+    cancel();
     this.#mode = "sealed";
     return mayGetFurther;
   }
@@ -254,21 +271,18 @@ export class StepJournal {
   }
 
   #claimName(name: string, inputHash: string): void {
-    if (this.#asked.has(name)) {
-      const details = { step: name, expected: "a new name", actual: name };
-      throw new CadreError("STEP_DRIFT", repeated(name), details);
-    }
+    if (this.#asked.has(name)) throw repeated(name);
     this.#asked.set(name, inputHash);
   }
 
   #drifted(known: StepState, actual: string): void {
     const { name, inputHash: expected, key } = known;
-    const { drift } = this.#sink;
     if (this.#mode === "replay") return;
-    this.#push("step.drift", { step: name, key, kind: "input", expected, actual, policy: drift });
+    const { drift: policy } = this.#sink;
+    this.#push("step.drift", { step: name, key, kind: "input", expected, actual, policy });
     this.#flushSoon();
-    if (drift === "warn") return;
-    throw new CadreError("STEP_DRIFT", otherInput(name), { step: name, expected, actual });
+    if (policy === "warn") return;
+    throw otherInput({ step: name, expected, actual });
   }
 
   /** Everything between a step that has no result and its receipt. */
@@ -314,12 +328,11 @@ export class StepJournal {
           run(key),
         );
       } catch (error) {
-        // Behind a pivot there is no way but forward: what refuses now may not for ever.
         const refused = isCadreError(error, "TERMINAL") && !this.#steps.isPastPivot();
-        if (!refused && attempt >= maxAttempts) throw error;
         const fields = { step: name, key, inputHash, attempt, error: plainError(error) };
         this.#push("step.failed", refused ? { ...fields, refused } : fields);
-        if (refused) throw error;
+        // Who seals waits for the steps that run, and not for their next tries.
+        if (refused || attempt >= maxAttempts || this.#mode === "sealed") throw error;
         await this.#sink.clock.sleep(Math.min(maxDelayMs, delayMs * 2 ** (attempt - 1)));
       }
     }
@@ -335,13 +348,7 @@ export class StepJournal {
       const found = await options.check(this.#named(name).key, input);
       return found === undefined ? undefined : { result: found };
     }
-    this.#doubt = new CadreError(
-      "STEP_IN_DOUBT",
-      `Step "${name}" was begun and has no receipt: its effect may have happened. ` +
-        'A person must decide, or give the step `after: "retry"`, "skip", or "check" with a check.',
-      { step: name },
-    );
-    throw this.#doubt;
+    throw (this.#doubt = inDoubt(name));
   }
 
   #receipt<Result>(
@@ -387,14 +394,5 @@ export class StepJournal {
   }
 }
 
-const leftOut = (name: string): string =>
-  `Step "${name}" is in the journal, and the handler ended without asking for it. ` +
-  "Give changed code another version, or the task a drift policy of its own.";
-const repeated = (name: string): string =>
-  `Step "${name}" ran already in this handler. ` +
-  "Names are unique; in a loop, put the item's key into the name.";
-const otherInput = (name: string): string =>
-  `Step "${name}" was journaled with another input. ` +
-  "Give the step another name, or the input it had.";
-
+const stragglersMs = 1_000;
 const onceOnly = { maxAttempts: 1, delayMs: 100, maxDelayMs: 60_000 } as const;

@@ -12,7 +12,8 @@ import { teamEvent, type TeamContext } from "./team-context.ts";
  * - `retry`: runs it again; for a step in doubt that is to go on, or for an undo
  * - `done`: it has happened, with this result; an undo: the step is undone, by other means
  * - `skip`: it has not happened, and the task goes on without; an undo: the effect stays
- * - `fail`: it has not happened, and the task fails; only for a step that is to go on
+ * - `fail`: it has not happened, and the task fails; only for a step that is to go on, and not
+ *   behind a pivot
  */
 export type StepAction = "retry" | "done" | "skip" | "fail";
 
@@ -90,7 +91,7 @@ export async function stepsOf(
 }
 
 function assertFits(state: TaskState, step: string, action: StepAction): "step" | "undo" {
-  const { id, status, question, undoing } = state;
+  const { id, status, question, undoing, pivot } = state;
   if (!isParked(status) || question?.step !== step) {
     const asked = question ? `it asks about step "${question.step}"` : `it is ${status}`;
     throw new CadreError("WRONG_STATE", `Task ${id} asks nothing about step "${step}": ${asked}.`, {
@@ -99,8 +100,12 @@ function assertFits(state: TaskState, step: string, action: StepAction): "step" 
     });
   }
   const phase = status === "stuck" ? "undo" : "step";
-  const onlyForward = phase === "step" && !undoing;
-  if (action === "done" || action === "skip" || onlyForward) return phase;
+  const isForward = phase === "step" && !undoing;
+  if (isForward && action === "fail" && pivot !== undefined && pivot !== step) {
+    const message = `Task ${id} is past its pivot: it only goes forward, and "${step}" with it.`;
+    throw new CadreError("WRONG_STATE", message, { what: `task ${id}`, state: status });
+  }
+  if (action === "done" || action === "skip" || isForward) return phase;
   if (phase === "undo" && action === "retry") return phase;
   const message =
     `Task ${id} is going back: "${action}" is no answer about step "${step}". ` +

@@ -21,7 +21,7 @@ import type { SlotHold } from "./task-slots.ts";
 import type { TaskWriter } from "./task-writer.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
-import { never } from "./within-time.ts";
+import { never, unheard } from "./within-time.ts";
 
 export interface TaskEntryPort {
   readonly context: TeamContext;
@@ -124,11 +124,11 @@ export class TaskEntry {
       task: this.#state,
       epoch: this.#state.epoch,
       progress: (fraction, note) => this.#progress(fraction, note),
-      waitFor: (pattern, options) => this.#waitFor(pattern, options),
+      waitFor: (pattern, options) => unheard(this.#waitFor(pattern, options)),
       spawn: (name, definition, input, options) => this.#spawn(name, definition, input, options),
-      call: async (name, definition, input, options) => {
-        const handle = await this.#spawn(name, definition, input, options);
-        return slot.without(() => handle.result({ signal }));
+      call: (name, definition, input, options) => {
+        const child = this.#spawn(name, definition, input, options);
+        return unheard(child.then((handle) => slot.without(() => handle.result({ signal }))));
       },
     };
   }

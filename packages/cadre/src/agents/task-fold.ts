@@ -81,8 +81,8 @@ const changes: Readonly<Record<string, Change>> = {
     cancelRequested: text(fields["reason"]),
   }),
   "step.intent": owed,
-  "step.receipt": (state, fields) =>
-    fields["skipped"] === true ? settled(state, fields) : owed(state, fields),
+  "step.receipt": (state, fields, event) =>
+    fields["skipped"] === true ? settled(state, fields) : owed(state, fields, event),
   "step.failed": (state, fields) => (fields["refused"] === true ? settled(state, fields) : state),
   "step.undo_receipt": settled,
   "step.in_doubt": (state, fields) => parked(state, fields, "in_doubt"),
@@ -91,14 +91,17 @@ const changes: Readonly<Record<string, Change>> = {
   "saga.undo_started": undoStarted,
 };
 
-/** A step has begun: it may have to be undone, or nothing may be undone from here on. */
-function owed(state: TaskState, fields: Fields): TaskState {
+/** A step has begun or is done: it may have to be undone, or nothing may be from here on. */
+function owed(state: TaskState, fields: Fields, event: AgentEvent): TaskState {
   if (fields["undo"] === undefined && fields["pivot"] === undefined) return state;
   const step = text(fields["step"]);
-  const next = fields["pivot"] === true ? { ...state, pivot: step } : state;
+  // The first one counts: what comes behind it takes nothing of it back.
+  const { pivot = step, undoable = [] } = state;
+  const next = fields["pivot"] === true ? { ...state, pivot } : state;
   if (fields["undo"] !== true) return next;
-  const { undoable = [] } = next;
-  return undoable.includes(step) ? next : { ...next, undoable: [...undoable, step] };
+  // What is done later is undone sooner: a receipt comes last, an intent where it was.
+  if (event.type === "step.intent" && undoable.includes(step)) return next;
+  return { ...next, undoable: [...undoable.filter((name) => name !== step), step] };
 }
 
 /** Nothing is left to undo of this step. */

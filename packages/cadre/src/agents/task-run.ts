@@ -69,6 +69,8 @@ export class TaskRun {
   readonly #started: AgentEvent;
   readonly #cancels: (() => void)[] = [];
   #abort = new AbortController();
+  /** Set when this process may not go on with the task, whatever else has stopped the attempt. */
+  #givenUp: CadreError | undefined;
   #entry: TaskEntry | undefined;
   #handler: Promise<unknown> | undefined;
 
@@ -86,6 +88,7 @@ export class TaskRun {
   /** Ends the attempt: the handler's signal is aborted, and what the reason says is written. */
   abort(reason: CadreError): void {
     if (reason.code === "CLOSED") this.#writer.hurry();
+    if (reason.code === "CLOSED" || reason.code === "LEASE_LOST") this.#givenUp ??= reason;
     this.#abort.abort(reason);
   }
 
@@ -116,6 +119,8 @@ export class TaskRun {
       await this.#failed(error);
     } finally {
       this.#disarm();
+      // What is left of the handler waits for nothing any more.
+      this.#abort.abort(isOver(this.state.id));
     }
   }
 
@@ -123,16 +128,16 @@ export class TaskRun {
     const { clock } = this.#port.context;
     const { id, deadlineAt } = this.state;
     const { timeoutMs } = this.#work.definition;
-    const expire = (afterMs: number, what: string): void => {
+    const expire = (afterMs: number, what: string, mayEnd = (): boolean => true): void => {
       const error = new CadreError("TIMEOUT", `Task ${id} went over ${what}.`, {
         what: `task ${id}`,
         timeoutMs: afterMs,
       });
-      this.#cancels.push(clock.after(afterMs, () => this.abort(error)));
+      this.#cancels.push(clock.after(afterMs, () => mayEnd() && this.abort(error)));
     };
     if (timeoutMs !== undefined) expire(timeoutMs, `its ${timeoutMs} ms for one attempt`);
     if (deadlineAt === undefined || !canStop(this.state)) return;
-    expire(deadlineAt - clock.now(), "its deadline");
+    expire(deadlineAt - clock.now(), "its deadline", () => canStop(this.state));
   }
 
   #disarm(): void {
@@ -218,6 +223,7 @@ export class TaskRun {
         outbox: common.heldBack,
       });
     } catch (error) {
+      journal.keep(receipts);
       if (!isCadreError(error, "LEASE_LOST")) throw error;
       this.#handler = undefined;
       await this.#reject("completed");
@@ -239,8 +245,10 @@ export class TaskRun {
     const isClosing = signal.aborted && isCadreError(error, "CLOSED");
     const journal = this.#entry?.journal;
     try {
-      // A step that still runs is not in doubt: it is about to have its receipt.
-      const patienceMs = signal.aborted ? context.heartbeatMs : context.leaseMs;
+      // A step that still runs is not in doubt: it is about to have its receipt. Nobody takes a
+      // task with undos from its owner meanwhile.
+      const isShort = signal.aborted && this.state.undoable === undefined;
+      const patienceMs = isShort ? context.heartbeatMs : context.leaseMs;
       if (!isClosing) await journal?.seal(patienceMs);
       // What has been done is known to the next attempt; what could not be written is not.
       const receipts = (await journal?.finish().catch(() => [])) ?? [];
@@ -315,8 +323,7 @@ export class TaskRun {
   async #goBack(forward: StepJournal | undefined): Promise<void> {
     const { context, agent } = this.#port;
     this.#disarm();
-    const before = this.#abort.signal;
-    if (before.aborted && this.#isGivenUp(before.reason)) return this.#letGo(before.reason);
+    if (this.#givenUp) return this.#letGo(this.#givenUp);
     // What is left of the handler, such as a branch beside the one that failed, is to stop.
     this.#abort.abort(goingBack(this.state.id));
     this.#abort = new AbortController();
@@ -355,10 +362,6 @@ export class TaskRun {
     }).run();
   }
 
-  #isGivenUp(reason: unknown): boolean {
-    return isCadreError(reason, "CLOSED") || isCadreError(reason, "LEASE_LOST");
-  }
-
   /** The way back goes on elsewhere, or here a little later. */
   async #letGo(error: unknown): Promise<void> {
     const { context, agent } = this.#port;
@@ -384,6 +387,10 @@ export class TaskRun {
 /** Whether a cancellation or a deadline still ends it: it goes back already, or only forward. */
 function canStop(state: TaskState): boolean {
   return state.undoing === undefined && state.pivot === undefined;
+}
+
+function isOver(id: string): CadreError {
+  return new CadreError("CANCELLED", `The attempt at task ${id} is over.`, { what: `task ${id}` });
 }
 
 function goingBack(id: string): CadreError {

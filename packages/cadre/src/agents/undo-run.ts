@@ -15,6 +15,8 @@ import { toFrozenJson } from "../core/json.ts";
 import type { StepState } from "./step-fold.ts";
 import type { StepCall } from "./journal-sink.ts";
 import type { StepJournal } from "./step-journal.ts";
+import { hashInput } from "./input-hash.ts";
+import { otherUndo, unknownUndo } from "./step-errors.ts";
 import { plainError } from "./task-events.ts";
 import { withinTime } from "./within-time.ts";
 
@@ -51,6 +53,16 @@ export class UndoRun {
 
   /** Rejects with the signal's reason when it is aborted; what is undone by then is on record. */
   async run(): Promise<UndoOutcome> {
+    try {
+      return await this.#run();
+    } catch (error) {
+      // Who cannot write it any more undoes it once more, elsewhere.
+      if (!isCadreError(error, "LEASE_LOST")) await this.#write().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #run(): Promise<UndoOutcome> {
     const { journal, signal } = this.#port;
     for (;;) {
       signal.throwIfAborted();
@@ -60,6 +72,7 @@ export class UndoRun {
       }
       const call = journal.callOf(step.name);
       if (!call?.options.undo) return await this.#unknown(step);
+      if (!journal.asksAsRecorded(step)) return this.#stuck(step, otherUndoOf(step, call));
       try {
         const goesOn = step.status !== "begun" || (await this.#settleDoubt(step, call));
         if (goesOn === "ask") return { kind: "in_doubt", step: step.name, records: this.#records };
@@ -75,7 +88,7 @@ export class UndoRun {
   /** The code has no such undo; or it was held up on its way to it, and is asked again. */
   async #unknown(step: StepState): Promise<UndoOutcome> {
     const { mayGetFurther, journal } = this.#port;
-    if (!mayGetFurther) return this.#stuck(step, unknownUndo(step));
+    if (!mayGetFurther) return this.#stuck(step, unknownUndo(step.name, step.inputHash));
     const what = `the handler, on its way to step ${step.name}`;
     const error = new CadreError("TIMEOUT", `It took too long: ${what}.`, { what, timeoutMs: 0 });
     const attempt = step.undoTries + 1;
@@ -90,8 +103,9 @@ export class UndoRun {
     const { journal, clock } = this.#port;
     const fields = { step: step.name, key: step.key, attempt: step.undoTries + 1 };
     if (step.status !== "undoing") this.#records.push(journal.make("step.undo_intent", fields));
-    if (this.#records.length > 0) await this.#write();
-    // Asked last before each effect: a process that froze must not go on.
+    await this.#write();
+    // Asked last before each effect: a process that froze, or is to close, must not go on.
+    this.#port.signal.throwIfAborted();
     this.#port.assertOwned();
     const { key, result } = step;
     await this.#untilAborted(
@@ -99,18 +113,24 @@ export class UndoRun {
         options.undo?.({ key, input, result }),
       ),
     );
+    // Its effect came only now: there is something to undo, maybe since after the undo looked.
+    if (journal.stateOf(step.name)?.status === "done") return;
     this.#records.push(journal.make("step.undo_receipt", fields));
   }
 
   /** Whether there is something to undo, in a step that has no receipt. */
   async #settleDoubt(step: StepState, { input, options }: StepCall): Promise<boolean | "ask"> {
-    const { journal } = this.#port;
+    const { journal, clock } = this.#port;
     const { name, key, inputHash } = step;
     switch (options.after ?? "ask") {
       case "retry":
         return true;
       case "check": {
-        const found = await options.check?.(key, input);
+        const found = await this.#untilAborted(
+          withinTime(clock, options.timeoutMs, `the check of step ${name}`, async () =>
+            options.check?.(key, input),
+          ),
+        );
         const fields = { step: name, key, inputHash };
         if (found === undefined) {
           const error = { name: "NotDone", message: "Its check found no effect." };
@@ -151,12 +171,13 @@ export class UndoRun {
 
   async #write(): Promise<void> {
     const records = this.#records;
+    if (records.length === 0) return;
     this.#records = [];
     await this.#port.append(records);
   }
 
-  /** An undo that does not end is left behind when it has to: it will run again. */
-  #untilAborted(undo: Promise<unknown>): Promise<unknown> {
+  /** An undo or a check that does not end is left behind when it has to: it will run again. */
+  #untilAborted<Result>(undo: Promise<Result>): Promise<Result> {
     const { signal } = this.#port;
     return new Promise((resolve, reject) => {
       const onAbort = (): void => reject(signal.reason);
@@ -167,11 +188,6 @@ export class UndoRun {
   }
 }
 
-function unknownUndo({ name, inputHash }: StepState): CadreError {
-  return new CadreError(
-    "STEP_DRIFT",
-    `Step "${name}" is to be undone, and the handler's code has no such step, or no undo for it. ` +
-      "Start the code that has it and retry, or say that it is done.",
-    { step: name, expected: inputHash || name, actual: "no undo" },
-  );
+function otherUndoOf({ name, inputHash }: StepState, { input }: StepCall): CadreError {
+  return otherUndo({ step: name, expected: inputHash || "no input", actual: hashInput(input) });
 }

@@ -41,6 +41,12 @@ export async function atMost(clock: Clock, ms: number, ending: Promise<unknown>)
   cancel();
 }
 
+/** Something that a handler may have begun and not waited for: how it ends is no alarm then. */
+export function unheard<Result>(ending: Promise<Result>): Promise<Result> {
+  ending.catch(() => undefined);
+  return ending;
+}
+
 /** What nobody waits for: the handler that gets it is left behind. */
 export function never(): Promise<never> {
   return new Promise(() => {});
