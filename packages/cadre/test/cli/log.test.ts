@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test, type TestContext } from "node:test";
@@ -25,6 +25,14 @@ async function folderOf(test: Pick<TestContext, "after">, isSealed = true): Prom
   await store.close();
   return cwd;
 }
+
+test("--data takes the only .db file of a folder", async (t) => {
+  const cwd = await folderOf(t);
+  renameSync(join(cwd, "team.db"), join(cwd, "other.db"));
+  const { code, stdout } = await runHere(["usage", "--data", ".", "--json"], { cwd });
+  assert.equal(code, 0);
+  assert.equal((JSON.parse(stdout) as { events: number }).events, 10);
+});
 
 test("verify passes a good log with 0, and keeps and checks anchors", async (t) => {
   const cwd = await folderOf(t);
