@@ -37,7 +37,7 @@ export function outboxMigration(
   table: string = "cadre_outbox",
 ): readonly string[] {
   assertTableName("table", table);
-  const index = table.replace(".", "_");
+  const index = bareName(table);
   switch (dialect) {
     case "mysql":
       return [
@@ -95,7 +95,7 @@ export function inboxMigration(
   table: string = "cadre_inbox",
 ): readonly string[] {
   assertTableName("table", table);
-  const index = table.replace(".", "_");
+  const index = bareName(table);
   if (dialect === "mysql") {
     return [
       `CREATE TABLE IF NOT EXISTS ${table} (
@@ -119,9 +119,15 @@ export function inboxMigration(
   ];
 }
 
+/** An index is the table's or its schema's: with the schema's name it would only get too long. */
+function bareName(table: string): string {
+  return table.slice(table.indexOf(".") + 1);
+}
+
 /** An index lives in its table's schema; SQLite wants the schema before the index's name. */
 function indexOf(dialect: SqlDialect, name: string, table: string, rest: string): string {
-  const [schema, bare] = table.includes(".") ? table.split(".") : [undefined, table];
+  const bare = bareName(table);
+  const schema = bare === table ? undefined : table.slice(0, -bare.length - 1);
   if (dialect === "postgres" || schema === undefined) {
     return `CREATE INDEX IF NOT EXISTS ${name} ON ${table} ${rest}`;
   }

@@ -255,9 +255,11 @@ class TableOutbox implements Outbox {
   }
 }
 
-/** Where Postgres tells of new rows. */
+const maxChannelLength = 63; // of Postgres' names
+
+/** Where Postgres tells of new rows. Two tables may share one: then both relays look. */
 export function channelOf(table: string): string {
-  return table.replace(".", "_");
+  return table.replace(".", "_").slice(0, maxChannelLength);
 }
 
 /** A key as every database can keep it. Two keys may become one: they then share their order. */

@@ -65,6 +65,26 @@ for (const { dialect, skip, start } of databases) {
       return { open, client, outbox, inbox, bus, relay, add };
     }
 
+    test("names of full length keep their indexes, and their relay hears of commits", async () => {
+      const { client } = await setUp();
+      const schema = dialect === "sqlite" ? "main" : `shop_${"s".repeat(43)}`;
+      if (dialect !== "sqlite") await client.query(`CREATE SCHEMA ${schema}`);
+      const outbox = createOutbox({ table: `${schema}.${"t".repeat(48)}` });
+      const inbox = createInbox({ table: `${schema}.${"i".repeat(48)}` });
+      await outbox.setup(client);
+      await inbox.setup(client);
+      if (dialect === "postgres") {
+        const found = "SELECT count(*) AS many FROM pg_indexes WHERE schemaname = $1";
+        const { rows } = await client.query(found, [schema]);
+        assert.equal(Number(rows[0]?.["many"]), 5);
+      }
+      const bus = new Kept();
+      await using _relay = await startOutboxRelay({ outbox, client, bus });
+      await outbox.add(client, { type: "order.placed", payload: {} });
+      outbox.wake();
+      await bus.reached(1);
+    });
+
     test("what is committed is published as it was added; what is rolled back is not", async () => {
       const { client, bus, relay, add } = await setUp();
       await using running = await relay();

@@ -76,7 +76,9 @@ END $body$;
 CREATE FUNCTION ${schema}.commit_batch(
   ${parameters}
 ) RETURNS text LANGUAGE plpgsql
--- The tables grow while plans are kept: whatever their size, every look-up goes by an index.
+-- The tables grow while plans are kept: whatever their size, every look-up goes by an index. No plan
+-- is made twice, which would cost more than the work itself.
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -280,9 +282,11 @@ function writes(schema: string): string {
       WHERE e.position = u.position AND l_ok[u.request];
   END IF;
   IF l_appends > 0 THEN
-    UPDATE ${schema}.streams s SET version = u.version
-      FROM unnest(l_stream_nos, l_versions, l_versions_before) u(no, version, before)
-      WHERE s.no = u.no AND u.version <> u.before;
+    IF 0 < ANY (l_stream_nos) THEN
+      UPDATE ${schema}.streams s SET version = u.version
+        FROM unnest(l_stream_nos, l_versions, l_versions_before) u(no, version, before)
+        WHERE s.no = u.no AND u.version <> u.before;
+    END IF;
     IF 0 = ANY (l_stream_nos) THEN
       SELECT array_agg(CASE WHEN u.no = 0 AND u.version > 0
           THEN nextval('${schema}.streams_no_seq') ELSE u.no END ORDER BY u.ord) INTO l_stream_nos

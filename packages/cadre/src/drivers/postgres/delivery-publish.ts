@@ -2,7 +2,6 @@
 import type { Outgoing, PublishResult } from "../../bus/transport.ts";
 import { CadreError } from "../../core/errors.ts";
 import { priorityRank } from "../../core/event.ts";
-import { sameEvent } from "../../store/same-event.ts";
 import type { StoredEvent } from "../../store/event-store.ts";
 import { channelOf } from "./commit-function.ts";
 import { findKnown } from "./commit.ts";
@@ -92,8 +91,9 @@ async function direct(
   const { event } = encoded;
   // Nobody sees it in the log: should the next statement never come, nothing has happened.
   const { position, known } = await appendOnce(log, encoded, directedFlag);
-  // Where the log has other content under the id, the delivery carries its own.
-  const own = known && !sameEvent(known.event, event) ? JSON.stringify(event) : null;
+  // The log may have other content under the id, and a run of retention that found nobody in need
+  // of it may just be removing it: the delivery carries its own.
+  const own = known ? JSON.stringify(event) : null;
   const found = await log.connection.value(`SELECT ${schema}.direct($1, $2, $3, $4, $5, $6, $7)`, [
     group,
     position,

@@ -54,6 +54,7 @@ export class GroupHub {
   #serving: Promise<void> | undefined;
   #pumpAgain = false;
   #looking = false;
+  #lookAgain = false;
   #cancelTimer: (() => void) | undefined;
   #endListening: (() => void) | undefined;
 
@@ -90,6 +91,7 @@ export class GroupHub {
   /** Looks first whether it was an event for the group; the others look at the same page. */
   #onCommit(): void {
     if (this.#idleAt === undefined) return this.#pump();
+    this.#lookAgain = true; // what the look under way has seen may be older than this commit
     if (this.#looking) return;
     this.#looking = true;
     this.#isNew().then(
@@ -105,9 +107,13 @@ export class GroupHub {
 
   async #isNew(): Promise<boolean> {
     while (this.#idleAt !== undefined) {
+      this.#lookAgain = false;
       const { rows } = await this.#parts.tail.page(this.#idleAt);
       const last = rows.at(-1);
-      if (!last) return false;
+      if (!last) {
+        if (this.#lookAgain) continue;
+        return false;
+      }
       if (rows.some(({ type, isPublic }) => isPublic && this.#matches(type))) return true;
       if (this.#idleAt !== undefined) this.#idleAt = Math.max(this.#idleAt, last.position);
     }

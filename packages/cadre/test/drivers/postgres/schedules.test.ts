@@ -177,4 +177,63 @@ if (postgresServerPath() === undefined) {
     const { removed } = await runRetention({ store, rules: [{ maxAgeMs: monthMs }], clock });
     assert.equal(removed, 0);
   });
+
+  test("an event that comes while a group looks whether another was its own is not left waiting", async () => {
+    await using stack = new AsyncDisposableStack();
+    const pool = await openPool(stack);
+    const other = await openPostgres(pool);
+    stack.defer(() => other.close());
+    let published = false;
+    const slow: PostgresPool = {
+      connect: async () => {
+        const client = await pool.connect();
+        const { query, release } = client;
+        client.query = async (asked) => {
+          const answer = await query.call(client, asked);
+          const looked = asked.text.includes("page ORDER BY") && answer.rows.length === 0;
+          if (looked && !published) {
+            published = true;
+            await other.transport.publish([{ event: noted() }]);
+            await systemClock.sleep(200); // for its notification to be first
+          }
+          return answer;
+        };
+        client.release = (destroy) => {
+          Object.assign(client, { query, release });
+          release.call(client, destroy);
+        };
+        return client;
+      },
+      end: () => pool.end(),
+    };
+    const log = await openPostgres(Object.assign(slow, { totalCount: 0 }), { pollMs: 60_000 });
+    stack.defer(() => log.close());
+    const intake = await log.transport.open(spec);
+    const pull = intake.pull(1, AbortSignal.timeout(5_000));
+    await systemClock.sleep(300); // until it listens and waits
+    await other.transport.publish([{ event: noted({}, "unrelated.noted") }]);
+    assert.equal((await pull).length, 1);
+    assert.ok(published);
+  });
+
+  test("an event that is redriven while retention runs is delivered whole", async () => {
+    await using stack = new AsyncDisposableStack();
+    const log = await openPostgres(await openPool(stack));
+    stack.defer(() => log.close());
+    const intake = await log.transport.open(spec);
+    const event = noted({ text: "kept" });
+    await log.transport.publish([{ event }]);
+    const [first] = await intake.pull(1, AbortSignal.timeout(5_000));
+    assert.equal(await first?.settle({ kind: "ack" }), "ok");
+    const redrive = async (): Promise<readonly []> => {
+      await log.transport.publish([{ event, to: { group: spec.subscription } }]);
+      return [];
+    };
+    const rules = [{ type: "test.noted", maxEvents: 0 }];
+    // It has asked what the groups need by then.
+    const { removed } = await runRetention({ store: log.store, rules, holds: redrive });
+    assert.equal(removed, 1);
+    const [again] = await intake.pull(1, AbortSignal.timeout(5_000));
+    assert.deepEqual(again?.recorded.event, event);
+  });
 }
