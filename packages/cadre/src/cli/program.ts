@@ -20,6 +20,7 @@ import { addProjections } from "./commands/projections.ts";
 import { addReplay } from "./commands/replay.ts";
 import { addRun } from "./commands/run.ts";
 import { addSagas } from "./commands/sagas.ts";
+import { addSchedules } from "./commands/schedules.ts";
 import { addSchemas } from "./commands/schemas.ts";
 import { addState } from "./commands/state.ts";
 import { addTail } from "./commands/tail.ts";
@@ -66,6 +67,7 @@ export function createProgram(context: CommandContext, version: string): Command
   addAgents(program, context);
   addTasks(program, context);
   addSagas(program, context);
+  addSchedules(program, context);
   addState(program, context);
   addProjections(program, context);
   addSchemas(program, context);

@@ -14,15 +14,39 @@ const units: Readonly<Record<string, number>> = {
  * @throws {CadreError} INVALID_OPTION
  */
 export function parseInstant(option: string, text: string, now: number): number {
-  const ago = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
-  if (ago) return Math.round(now - Number(ago[1]) * (units[ago[2] ?? ""] ?? 0));
-  if (/^\d{12,14}$/.test(text)) return Number(text);
-  const parsed = /^\d{4}-\d{2}/.test(text) ? Date.parse(text) : NaN;
-  if (!Number.isNaN(parsed)) return parsed;
+  const agoMs = durationMs(text);
+  const instant = agoMs === undefined ? instantOf(text) : Math.round(now - agoMs);
+  if (instant !== undefined) return instant;
   const message =
     `${option} is "${text}". Give a time ago (90s, 10m, 2h, 1d), ` +
     "an ISO time (2026-11-21T08:00) or Unix milliseconds.";
   throw new CadreError("INVALID_OPTION", message, { option, value: text });
+}
+
+/**
+ * An instant to come in Unix milliseconds: `10m` (from now), an ISO date or time, or Unix
+ * milliseconds.
+ * @throws {CadreError} INVALID_OPTION
+ */
+export function parseComing(option: string, text: string, now: number): number {
+  const inMs = durationMs(text);
+  const instant = inMs === undefined ? instantOf(text) : Math.round(now + inMs);
+  if (instant !== undefined) return instant;
+  const message =
+    `${option} is "${text}". Give a time from now (90s, 10m, 2h, 1d), ` +
+    "an ISO time (2026-11-21T08:00) or Unix milliseconds.";
+  throw new CadreError("INVALID_OPTION", message, { option, value: text });
+}
+
+function durationMs(text: string): number | undefined {
+  const parts = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
+  return parts ? Number(parts[1]) * (units[parts[2] ?? ""] ?? 0) : undefined;
+}
+
+function instantOf(text: string): number | undefined {
+  if (/^\d{12,14}$/.test(text)) return Number(text);
+  const parsed = /^\d{4}-\d{2}/.test(text) ? Date.parse(text) : NaN;
+  return Number.isNaN(parsed) ? undefined : parsed;
 }
 
 /**
