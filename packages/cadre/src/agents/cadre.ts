@@ -106,6 +106,7 @@ export interface Cadre<Events extends object = EventMap> {
     /**
      * Creates a task; resolves when it is in the store.
      * @throws {CadreError} INVALID_PAYLOAD, when the input does not fit
+     * @throws {CadreError} DUPLICATE_ID, when a task of another name has the id
      */
     create<Input, Output>(
       definition: TaskDefinition<Input, Output>,

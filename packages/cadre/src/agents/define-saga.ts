@@ -47,11 +47,12 @@ export interface SagaDefinition<Input, Output> extends NestedSaga<Input, Output>
 
 /** The id of the instance of a saga that has this key: each has exactly one. */
 export function sagaId(saga: { readonly name: string }, key: string): string {
-  const isPlain = key.length <= longestKey && /^[\w.:@+-]+$/.test(key);
+  const isPlain = key.length <= longestKey && /^[\w:@+-]+$/.test(key);
   return `${saga.name}:${isPlain ? key : hashInput(key)}`;
 }
 
-const longestKey = 100; // an id is a part of a stream's name, and of its children's ids
+// An id is a part of a stream's name; its children's ids go on with a dot.
+const longestKey = 100;
 
 /**
  * Declares a saga: steps in order, with undos that run backwards when it fails or is cancelled.
@@ -73,6 +74,7 @@ export function defineSaga<Input, Results, Output>(
     isSaga: true as const,
     starts,
     expects,
+    stepNames: nodes.flatMap(({ names }) => names),
     async runSteps(input: Input, ctx: TaskContext, prefix = ""): Promise<Output> {
       const frame = await runNodes(nodes, { input, results: {}, ctx, prefix });
       // Without `returns` the results are the output: that is what the builder's types say.

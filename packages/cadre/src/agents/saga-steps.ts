@@ -76,12 +76,15 @@ export interface SagaFrame {
 
 /** A part of a saga: gives its results by name. */
 export interface SagaNode {
+  /** What it takes of the names in the journal. */
   readonly names: readonly string[];
   run(frame: SagaFrame): Promise<NamedResults>;
 }
 
 /** A saga that can be a step of another one. */
 export interface NestedSaga<Input, Output> extends TaskDefinition<Input, Output> {
+  /** Of all its steps, those of the sagas within it too. */
+  readonly stepNames: readonly string[];
   /** Runs the steps within somebody else's journal. */
   readonly runSteps: (input: Input, ctx: TaskContext, prefix?: string) => Promise<Output>;
 }
@@ -171,7 +174,7 @@ function stepsOf<Input, Results>(
       return and(names, (frame) => runBranches(lists, frame));
     },
     saga: (name, saga, input) =>
-      and([name], async (frame) => {
+      and([name, ...saga.stepNames.map((inner) => `${name}.${inner}`)], async (frame) => {
         const { ctx, prefix } = frame;
         const childInput = saga.checkInput(input(given(frame)));
         return { [name]: await saga.runSteps(childInput, ctx, `${prefix}${name}.`) };
@@ -204,7 +207,8 @@ async function runBranches(
   frame: SagaFrame,
 ): Promise<NamedResults> {
   const ends = await Promise.all(branches.map((nodes) => runNodes(nodes, frame)));
-  return Object.assign({}, ...ends.map(({ results }) => results)) as NamedResults;
+  // Not by assignment: a step may be named "__proto__".
+  return ends.reduce<NamedResults>((all, { results }) => ({ ...all, ...results }), {});
 }
 
 function runWait<Input, Results>(

@@ -91,8 +91,9 @@ export class TaskDesk {
     } catch (error) {
       claim?.giveUp();
       if (!isThere(error, prepared.entry.state.id)) throw error;
-      return this.#handle(prepared.entry.state.id);
+      return this.#known(prepared.entry.state);
     }
+    if (written.duplicate && !claim) return this.#known(prepared.entry.state);
     const entry = fold(events);
     if (!written.duplicate) this.#board.applied(entry, written.position);
     claim?.start(entry);
@@ -205,6 +206,14 @@ export class TaskDesk {
       if (claim) return claim;
     }
     return undefined;
+  }
+
+  /** A task that was there already; one of another kind is another's. */
+  async #known<Output>({ id, name }: TaskState): Promise<TaskHandle<Output>> {
+    const state = await this.get(id);
+    if (!state || state.name === name) return this.#handle(id);
+    const message = `The id ${id} is that of a task "${state.name}". Give "${name}" another.`;
+    throw new CadreError("DUPLICATE_ID", message, { id });
   }
 
   #handle<Output>(id: string): TaskHandle<Output> {
