@@ -40,15 +40,18 @@ export function checkCron(expression: string, timeZone: string): void {
 }
 
 function assertTimeZone(timeZone: string): void {
-  try {
-    new Intl.DateTimeFormat("en", { timeZone });
-    if (typeof timeZone === "string" && /^[A-Za-z]/.test(timeZone)) return;
-  } catch {
-    // said below
-  }
-  const message =
-    `There is no time zone "${timeZone}". ` + "Give an IANA name, such as Europe/Berlin or UTC.";
+  if (isTimeZone(timeZone)) return;
+  const message = `There is no time zone "${timeZone}". Give an IANA name: Europe/Berlin, UTC.`;
   throw new CadreError("INVALID_OPTION", message, { option: "timeZone", value: timeZone });
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    const { timeZone } = new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions();
+    return /^[A-Za-z]/.test(timeZone); // an offset such as +02:00 is none
+  } catch {
+    return false;
+  }
 }
 
 /** Only reads the expression: without a function, and paused, it runs nothing. */

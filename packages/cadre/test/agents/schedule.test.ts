@@ -232,6 +232,7 @@ test("impossible schedules are refused, naming what is wrong", async () => {
   const bench = testTeam();
   const { schedules } = await bench.start();
   const now = bench.clock.now();
+  const misspelt = { missed: "once", grace: 1 } as const;
   const bad: readonly [attempt: (schedules: Schedules) => Promise<unknown>, says: RegExp][] = [
     [({ at }) => at.call(schedules, "", now + 1, tick), /no id of a schedule/],
     [({ at }) => at.call(schedules, "a/b", now + 1, tick), /"a\/b"/],
@@ -248,10 +249,7 @@ test("impossible schedules are refused, naming what is wrong", async () => {
       ({ every }) => every.call(schedules, "a", 9, tick, { missed: "never" as "once" }),
       /"missed".*"once", "all", "skip"/,
     ],
-    [
-      ({ every }) => every.call(schedules, "a", 9, tick, { grace: 1 } as object),
-      /no option "grace".*"graceMs"/,
-    ],
+    [({ every }) => every.call(schedules, "a", 9, tick, misspelt), /no option "grace".*"graceMs"/],
     [({ every }) => every.call(schedules, "a", 9, { ...tick, keys: 1 } as typeof tick), /"keys"/],
   ];
   for (const [attempt, says] of bad) {
@@ -308,7 +306,7 @@ test('with "skip" what is later than its grace never fires, and that is on recor
     schedules.every("beat", 1_000, tick, options),
   );
   assert.deepEqual(skipped.fired, [11_000]);
-  assert.equal((skipped.missed[0]?.payload as { passedOver: number }).passedOver, 9);
+  assert.equal((skipped.missed[0]!.payload as { passedOver: number }).passedOver, 9);
   const inGrace = await afterAbsence(10_300, (schedules) =>
     schedules.every("beat", 1_000, tick, options),
   );
