@@ -43,6 +43,7 @@ const rowColumns = "position, id, type, event_key, event, attempts";
 const candidatesPerHead = 4; // other relays lock some of them at the same moment
 const nearRows = 4_096; // looked through first: a backlog of a million is not read at each claim
 const rowsPerDelete = 128;
+const minIdleMs = 1_000; // a busy process is no frozen one
 const sqliteBusy = 5; // https://sqlite.org/rescode.html
 const busyPauseMs = 5;
 const maxBusyMs = 10_000; // longer than anybody should hold a SQLite file
@@ -64,6 +65,11 @@ export class OutboxRows {
     if (candidates.length === 0) return undefined;
     if (this.#db.dialect === "sqlite") return this.#claimBySteps(request, candidates);
     return this.#db.transaction(async (tx) => {
+      if (tx.dialect === "postgres") {
+        // A process that freezes here must not keep its locks longer than its lease.
+        const idleMs = Math.max(minIdleMs, request.leaseMs);
+        await tx.query(`SET LOCAL idle_in_transaction_session_timeout = ${idleMs}`);
+      }
       const heads = await this.#lock(tx, candidates, request.maxHeads);
       if (heads.length === 0) return undefined;
       const rows = [...heads, ...(await this.#followers(tx, heads, request))];

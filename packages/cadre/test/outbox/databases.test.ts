@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { isCadreError, type AgentEvent, type SqlClient } from "cadre";
+import { isCadreError, type AgentEvent, type SqlClient, type SqlDatabase } from "cadre";
 import { createInbox, createOutbox, startOutboxRelay, type OutboxRelay } from "cadre/outbox";
 import { databases, openDatabase, type OpenDatabase, type TestDatabase } from "./databases.ts";
 
@@ -64,6 +64,46 @@ for (const { dialect, skip, start } of databases) {
         outbox.add(tx, { type: "a.b", payload: { n }, options: key === undefined ? {} : { key } });
       return { open, client, outbox, inbox, bus, relay, add };
     }
+
+    // MySQL has nothing that ends an idle transaction; SQLite's claims have none open.
+    test(
+      "a relay that freezes within a claim holds its rows no longer than its lease",
+      {
+        skip: dialect !== "postgres",
+      },
+      async () => {
+        const { open, outbox, bus, relay, add } = await setUp();
+        const { client } = open();
+        await add(client, 1, "key");
+        const frozen = Promise.withResolvers<void>();
+        const goOn = Promise.withResolvers<void>();
+        const freezing: SqlDatabase = {
+          ...client,
+          transaction: (work) =>
+            client.transaction((tx) =>
+              work({
+                ...tx,
+                query: async (sql, params) => {
+                  if (sql.includes("SET claim =")) {
+                    frozen.resolve();
+                    await goOn.promise;
+                  }
+                  return tx.query(sql, params);
+                },
+              }),
+            ),
+        };
+        await using _late = await startOutboxRelay({ outbox, client: freezing, bus, leaseMs: 200 });
+        await frozen.promise;
+        await using _other = await relay({ leaseMs: 200 });
+        const deadline = setTimeout(() => goOn.resolve(), 5_000);
+        await Promise.race([bus.reached(1), goOn.promise]);
+        clearTimeout(deadline);
+        const reached = bus.events.length;
+        goOn.resolve();
+        assert.equal(reached, 1);
+      },
+    );
 
     test("names of full length keep their indexes, and their relay hears of commits", async () => {
       const { client } = await setUp();
