@@ -22,7 +22,10 @@ function mortalStore(
   let isDead = false;
   const gone = (): never => {
     isDead = true;
-    throw new CadreError("STORE_UNAVAILABLE", "The process is gone.", { store: "mortal" });
+    throw new CadreError("STORE_UNAVAILABLE", "The process is gone.", {
+      path: "mortal",
+      reason: "dead",
+    });
   };
   const call = async <Value>(run: () => Promise<Value>): Promise<Value> => {
     if (isDead) return gone();
@@ -160,7 +163,10 @@ test("a commit whose answer is lost is not repeated", async () => {
       const isFiring = commit.outbox?.length === 1 && commit.slots?.length === 1;
       if (!isFiring || losses >= 3) return result;
       losses += 1;
-      throw new CadreError("STORE_UNAVAILABLE", "The answer is lost.", { store: "lossy" });
+      throw new CadreError("STORE_UNAVAILABLE", "The answer is lost.", {
+        path: "lossy",
+        reason: "lost",
+      });
     },
   };
   const team = await bench.start({ ...alone, store: lossy });

@@ -53,7 +53,7 @@ test("an event is published at its instant, not before, and once", async () => {
   const [fired] = await eventsOf(bench.store, "schedule.fired");
   assert.equal(heard[0]?.metadata.causationId, fired?.id);
   assert.equal(await team.schedules.get("launch"), undefined);
-  await bench.clock.advance(hourMs);
+  await bench.clock.advance(60_000);
   assert.equal(heard.length, 1);
   await bench.close();
 });
@@ -319,31 +319,35 @@ test('with "skip" what is later than its grace never fires, and that is on recor
 
 test("a wall clock that is set forward is noticed soon; set back, nothing fires twice", async () => {
   const bench = testTeam();
-  const startAt = bench.clock.now();
   const { schedules } = await bench.start();
   await schedules.cron("hourly", "0 0 * * * *", tick);
-  bench.clock.jump(hourMs);
-  await bench.clock.advance(10_000);
-  assert.equal((await firedAt(bench, startAt)).length, 1);
-  bench.clock.jump(-hourMs);
-  await bench.clock.advance(2 * hourMs);
+  const count = async (): Promise<number> => (await eventsOf(bench.store, "custom.tick")).length;
+  for (const [byMs, fired] of [
+    [hourMs, 1],
+    [-hourMs, 1],
+    [hourMs, 1],
+    [hourMs, 2],
+  ] as const) {
+    bench.clock.jump(byMs);
+    await bench.clock.advance(10_000); // the longest that it may take to notice
+    assert.equal(await count(), fired);
+  }
   const ids = (await eventsOf(bench.store, "custom.tick")).map(({ id }) => id);
   assert.equal(ids.length, new Set(ids).size);
-  assert.equal(ids.length, 2);
   await bench.close();
 });
 
 test("a schedule that another process changes is seen at once, or soon", async () => {
   const bench = testTeam();
   const startAt = bench.clock.now();
-  const ends = await bench.start();
+  const stays = await bench.start();
   const other = await bench.start();
-  await other.schedules.at("launch", startAt + hourMs, tick);
+  await other.schedules.at("launch", startAt + 60_000, tick);
   await bench.clock.advance(2_000);
   await bench.until(other.close());
-  await bench.clock.advance(hourMs);
-  assert.deepEqual(await firedAt(bench, startAt), [hourMs]);
-  assert.deepEqual(await ends.schedules.list(), []);
+  await bench.clock.advance(60_000);
+  assert.deepEqual(await firedAt(bench, startAt), [60_000]);
+  assert.deepEqual(await stays.schedules.list(), []);
   await bench.close();
 });
 
