@@ -27,7 +27,7 @@ export function addBackup(program: Command, context: CommandContext): void {
 
 async function backup(context: CommandContext, file: string, flags: BackupFlags): Promise<void> {
   const { output, cwd } = context;
-  await withStore(context, storeHome(flags), async (store) => {
+  await withStore(context, storeHome(flags, context.cwd), async (store) => {
     if (!store.backup) {
       throw new CadreError(
         "UNSUPPORTED",

@@ -31,7 +31,7 @@ async function run(
   flags: StoreFlags,
 ): Promise<void> {
   const { output, cwd, stop } = context;
-  await withStore(context, storeHome(flags), async (store) => {
+  await withStore(context, storeHome(flags, context.cwd), async (store) => {
     if (file !== undefined) {
       const lines = exportLog(store, { signal: stop });
       output.note(`Exported ${countText(await writeLines(file, cwd, lines), "line")} to ${file}.`);

@@ -40,7 +40,7 @@ async function run(context: CommandContext, file: string, flags: ImportFlags): P
   }
   await withStore(
     context,
-    storeHome(flags),
+    storeHome(flags, context.cwd),
     async (store) => {
       const lines = readLines(file, cwd);
       const result = await importLog(store, lines, { clock, signal: stop });

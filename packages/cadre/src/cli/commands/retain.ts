@@ -65,7 +65,7 @@ async function retain(context: CommandContext, flags: RetainFlags): Promise<void
     const message = "What is removed is gone. Look with --dry-run first, then add --yes.";
     throw new CadreError("INVALID_OPTION", message, { option: "yes" });
   }
-  await withStore(context, storeHome(flags), async (store) => {
+  await withStore(context, storeHome(flags, context.cwd), async (store) => {
     const report = await runRetention({
       store,
       rules,

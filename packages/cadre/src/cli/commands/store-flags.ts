@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Command } from "commander";
 
 import { CadreError } from "../../core/errors.ts";
@@ -20,9 +20,9 @@ export function storeFlags(command: Command): Command {
 }
 
 /** @throws {CadreError} INVALID_OPTION, when both say which store */
-export function storeHome({ store, data }: StoreFlags): HomeFlags {
+export function storeHome({ store, data }: StoreFlags, cwd: string): HomeFlags {
   if (data === undefined) return store === undefined ? {} : { store };
-  if (store === undefined) return { store: `sqlite:${join(data, fileIn(data))}` };
+  if (store === undefined) return { store: `sqlite:${join(data, fileIn(resolve(cwd, data)))}` };
   const message = "Give either --store or --data: both say which store.";
   throw new CadreError("INVALID_OPTION", message, { option: "data", value: data });
 }

@@ -34,7 +34,7 @@ const columns: readonly Column<TypeUsage>[] = [
 
 async function usage(context: CommandContext, flags: UsageFlags): Promise<void> {
   const { output } = context;
-  await withStore(context, storeHome(flags), async (store) => {
+  await withStore(context, storeHome(flags, context.cwd), async (store) => {
     const found = await store.usage({ byType: flags.types ?? false });
     if (flags.json) return output.json(found);
     await output.lines(fieldLines(output, fieldsOf(found)));

@@ -42,7 +42,7 @@ export function addVerify(program: Command, context: CommandContext): void {
 async function verify(context: CommandContext, flags: VerifyFlags): Promise<void> {
   const { output, cwd, stop } = context;
   const anchors = flags.anchor === undefined ? [] : await readAnchors(flags.anchor, cwd);
-  await withStore(context, storeHome(flags), async (store) => {
+  await withStore(context, storeHome(flags, context.cwd), async (store) => {
     const report = await verifyLog(store, { anchors, signal: stop });
     const isGood = report.ok && report.sealed !== undefined;
     if (flags.json) await output.json(report);
