@@ -35,6 +35,7 @@ const promised = [
   "memory: created entity.extracted",
   "circuit_breaker: opened half_opened closed",
   "saga: started completed failed",
+  "schedule: created moved cancelled fired missed",
   "step: intent receipt undo_intent undo_receipt timer signal",
   "system: started stopped shutdown health_check tick metrics_summary",
   "custom: #",
