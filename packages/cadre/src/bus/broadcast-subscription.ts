@@ -57,6 +57,8 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
   readonly #pressure: Backpressure;
   /** Ends what feeds this subscription. */
   stopFeeding: () => Promise<void> | void = () => {};
+  /** How many events its filter kept away without their being offered. */
+  keptAway: () => number = () => 0;
   #syncRuns = 0;
   #concurrency: number;
   #paused = false;
@@ -94,10 +96,13 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
    */
   offer(event: AgentEvent): void {
     if (this.#closing) return;
-    if (this.plan.matchesFilter?.(event) === false) {
-      this.counters.filtered += 1;
-      return;
-    }
+    if (this.plan.compiledFilter?.matches(event) === false) this.counters.filtered += 1;
+    else this.take(event);
+  }
+
+  /** As `offer`, for an event that its own filter, too, has let through. */
+  take(event: AgentEvent): void {
+    if (this.#closing) return;
     if (this.#queue.size === 0 && this.#isFree) this.#start(event);
     else this.#enqueue(event);
   }
@@ -135,6 +140,7 @@ export class BroadcastSubscription implements Subscription, MemberOfBus {
       queued: this.#queue.size,
       running: this.#running.size + this.#syncRuns,
       ...this.counters,
+      filtered: this.counters.filtered + this.keptAway(),
       breaker: this.#parts.breaker?.state ?? "none",
       paused: this.#paused,
     };

@@ -2,11 +2,11 @@
  * Broadcasts within one process: the direct path. The transport shows every event once; one trie
  * routes it to the subscriptions, which take it at once or queue it.
  *
- *   transport.tap ─▶ upcast (once) ─▶ filters of the bus ─▶ trie ─▶ subscription.offer, each
+ *   transport.tap ─▶ upcast (once) ─▶ filters of the bus ─▶ routes ─▶ subscription, each
  */
 import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
-import { TopicTrie } from "../core/topic-trie.ts";
+import { BroadcastRoutes } from "./broadcast-routes.ts";
 import type { BroadcastSubscription } from "./broadcast-subscription.ts";
 import type { Fairness } from "./fairness.ts";
 import { insideHandler } from "./handler-scope.ts";
@@ -28,7 +28,7 @@ const maxDeferred = 10_000;
 
 export class Broadcasts {
   readonly #parts: BroadcastsParts;
-  readonly #routes = new TopicTrie<BroadcastSubscription>();
+  readonly #routes = new BroadcastRoutes();
   readonly #full = new Set<BroadcastSubscription>();
   #deferred: AgentEvent[] = [];
   #draining = false;
@@ -41,11 +41,9 @@ export class Broadcasts {
   /** Routes to `subscription` from now on, until the returned function is called. */
   add(subscription: BroadcastSubscription): () => void {
     this.#untap ??= this.#parts.transport.tap?.((event) => this.#show(event));
-    const removers = subscription.plan.patterns.map((pattern) =>
-      this.#routes.add(pattern, subscription),
-    );
+    const remove = this.#routes.add(subscription);
     return () => {
-      for (const remove of removers) remove();
+      remove();
       this.#full.delete(subscription);
     };
   }
@@ -117,8 +115,7 @@ export class Broadcasts {
   }
 
   #show(event: AgentEvent): boolean {
-    const routes = this.#routes.match(event.type);
-    if (routes.length === 0) return false;
+    if (this.#routes.match(event.type).length === 0) return false;
     // Handlers that publish in a circle would otherwise never let a timer fire.
     if (this.#draining || this.#parts.fairness.exhausted) {
       this.#deferred.push(event);
@@ -126,11 +123,11 @@ export class Broadcasts {
       return true;
     }
     this.#parts.fairness.spend();
-    this.#route(event, routes);
+    this.#route(event);
     return true;
   }
 
-  #route(shown: AgentEvent, routes: readonly BroadcastSubscription[]): void {
+  #route(shown: AgentEvent): void {
     const { admit, middleware, onRefused } = this.#parts;
     let event = shown;
     try {
@@ -139,9 +136,12 @@ export class Broadcasts {
       onRefused(shown, error);
       return;
     }
-    if (middleware.passes(event) || isInternal(event.type)) insideHandler(offerAll, event, routes);
-    else for (const subscription of routes) subscription.counters.filtered += 1;
+    // Entered as the inside of a handler once for all who take the event, not once for each.
+    if (middleware.passes(event) || isInternal(event.type)) insideHandler(this.#showToAll, event);
+    else this.#routes.keepAway(event.type);
   }
+
+  readonly #showToAll = (event: AgentEvent): void => this.#routes.show(event);
 
   async #drainDeferred(): Promise<void> {
     const { fairness } = this.#parts;
@@ -154,16 +154,11 @@ export class Broadcasts {
         await fairness.turn();
       }
       const event = this.#deferred[index];
-      if (event) this.#route(event, this.#routes.match(event.type));
+      if (event) this.#route(event);
     }
     this.#deferred = [];
     this.#draining = false;
   }
-}
-
-/** Entered as the inside of a handler once for all who take the event, not once for each. */
-function offerAll(event: AgentEvent, routes: readonly BroadcastSubscription[]): void {
-  for (const subscription of routes) subscription.offer(event);
 }
 
 function overloaded(subscription: BroadcastSubscription): CadreError<"OVERLOADED"> {

@@ -125,7 +125,7 @@ export class Pipeline {
     } catch (error) {
       return this.#failed(held, error);
     }
-    if (plan.matchesFilter?.(event) === false || !middleware.passes(event)) {
+    if (plan.compiledFilter?.matches(event) === false || !middleware.passes(event)) {
       counters.filtered += 1;
       return this.#settle(held, { kind: "ack" });
     }

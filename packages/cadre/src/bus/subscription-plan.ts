@@ -1,7 +1,11 @@
 /** A subscription's options, checked, with their defaults, and what they ask of the transport. */
 import { CadreError } from "../core/errors.ts";
-import type { AgentEvent } from "../core/event.ts";
-import { canonicalFilter, compileFilter, type FilterDocument } from "../core/filter.ts";
+import {
+  canonicalFilter,
+  compileFilter,
+  type CompiledFilter,
+  type FilterDocument,
+} from "../core/filter.ts";
 import {
   checkOptions,
   oneOf,
@@ -75,7 +79,7 @@ export interface SubscriptionPlan {
   readonly group: string | undefined;
   readonly patterns: readonly string[];
   readonly filter: FilterDocument | undefined;
-  readonly matchesFilter: ((event: AgentEvent) => boolean) | undefined;
+  readonly compiledFilter: CompiledFilter | undefined;
   readonly definition: string;
   readonly from: StartFrom;
   readonly concurrency: number;
@@ -101,13 +105,12 @@ export function planSubscription(pattern: string, options: SubscribeOptions): Su
   const patterns = [...new Set([pattern, ...(options.also ?? [])])];
   for (const each of patterns) assertPattern(each);
   const filter = options.filter;
-  const compiled = filter === undefined ? undefined : compileFilter(filter);
   return {
     name: options.name ?? group ?? pattern,
     group,
     patterns,
     filter,
-    matchesFilter: compiled && ((event) => compiled.matches(event)),
+    compiledFilter: filter && compileFilter(filter),
     definition: definitionOf(patterns, filter),
     from: options.from ?? "new",
     concurrency: options.concurrency ?? defaults.concurrency,
