@@ -5,9 +5,10 @@
  * of its waiters was created, so nothing is missed, over restarts too. Elsewhere it subscribes, and
  * then reads the transport's history since that time, as far as it has one.
  */
+import type { Clock } from "../core/clock.ts";
 import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
-import type { LogPosition } from "../store/event-store.ts";
+import type { EventStore, LogPosition } from "../store/event-store.ts";
 import { throughTrouble } from "./passing-trouble.ts";
 import { taskStream } from "./task-fold.ts";
 import type { TeamContext } from "./team-context.ts";
@@ -19,15 +20,23 @@ export interface SignalWait {
   accepts(event: AgentEvent): boolean;
   /** Makes it durable that the wait has this event; false when another wait has it. */
   take(event: AgentEvent): Promise<boolean>;
-  readonly timeoutMs: number | undefined;
+  /** Unix milliseconds; what came by then counts, however late it is read. */
+  readonly dueAt: number | undefined;
   readonly signal: AbortSignal;
 }
 
+/** What of the store an ear reads. */
+export type SignalLog = Pick<EventStore, "read" | "head" | "watch">;
+
+type HubContext = Pick<TeamContext, "clock" | "bus" | "sameLog" | "logger"> & {
+  readonly store: SignalLog;
+};
+
 export class SignalHub {
-  readonly #context: TeamContext;
+  readonly #context: HubContext;
   readonly #ears = new Map<string, Ear>();
 
-  constructor(context: TeamContext) {
+  constructor(context: HubContext) {
     this.#context = context;
   }
 
@@ -37,7 +46,8 @@ export class SignalHub {
     const { pattern } = wait;
     let ear = this.#ears.get(pattern);
     if (!ear) this.#ears.set(pattern, (ear = this.#open(pattern)));
-    const waiter = new Waiter(this.#context, wait);
+    const heard = ear;
+    const waiter = new Waiter(this.#context.clock, wait, () => heard.caughtUp(waiter));
     ear.add(waiter);
     try {
       return await waiter.found;
@@ -61,6 +71,8 @@ export class SignalHub {
 interface Ear {
   readonly isEmpty: boolean;
   add(waiter: Waiter): void;
+  /** Resolves when the waiter was offered what has come until now. */
+  caughtUp(waiter: Waiter): Promise<void>;
   remove(waiter: Waiter): void;
   close(): void;
 }
@@ -78,9 +90,10 @@ class Waiter {
   readonly #settle: Settling;
   #queue: Promise<void> = Promise.resolve();
   #over = false;
+  #isLate = false;
   readonly #ends: (() => void)[] = [];
 
-  constructor(context: TeamContext, wait: SignalWait) {
+  constructor(clock: Clock, wait: SignalWait, caughtUp: () => Promise<void>) {
     this.wait = wait;
     let settle: Settling = { resolve: () => {}, reject: () => {} };
     this.found = new Promise((resolve, reject) => {
@@ -90,16 +103,22 @@ class Waiter {
     const onAbort = (): void => this.fail(wait.signal.reason);
     wait.signal.addEventListener("abort", onAbort, { once: true });
     this.#ends.push(() => wait.signal.removeEventListener("abort", onAbort));
-    if (wait.timeoutMs === undefined) return;
-    // Behind what is being taken: an event that came in time counts.
-    const late = (): void => {
-      this.#queue = this.#queue.then(() => settle.resolve(undefined));
+    if (wait.dueAt === undefined) return;
+    const late = async (): Promise<void> => {
+      this.#isLate = true;
+      await caughtUp();
+      // Behind what is being taken.
+      await this.#queue;
+      if (this.#over) return;
+      this.#over = true;
+      settle.resolve(undefined);
     };
-    this.#ends.push(context.clock.after(wait.timeoutMs, late));
+    const onLate = (): void => void late().catch((error: unknown) => this.fail(error));
+    this.#ends.push(clock.after(Math.max(0, wait.dueAt - clock.now()), onLate));
   }
 
   offer(event: AgentEvent): void {
-    if (this.#over || !this.wait.accepts(event)) return;
+    if (!this.#accepts(event)) return;
     this.#queue = this.#queue.then(async () => {
       if (this.#over || !this.wait.accepts(event)) return;
       try {
@@ -110,6 +129,11 @@ class Waiter {
         this.fail(error);
       }
     });
+  }
+
+  #accepts(event: AgentEvent): boolean {
+    if (this.#over || !this.wait.accepts(event)) return false;
+    return !this.#isLate || event.timestamp <= (this.wait.dueAt ?? Infinity);
   }
 
   fail(error: unknown): void {
@@ -125,15 +149,17 @@ class Waiter {
 
 /** Reads the store's log, which is the bus. */
 class LogEar implements Ear {
-  readonly #context: TeamContext;
+  readonly #context: HubContext;
   readonly #pattern: string;
   readonly #waiters = new Set<Waiter>();
   readonly #unwatch: () => void;
   #reading = false;
   #again = false;
   #closed = false;
+  /** Told after the next read. */
+  readonly #asking: (() => void)[] = [];
 
-  constructor(context: TeamContext, pattern: string) {
+  constructor(context: HubContext, pattern: string) {
     this.#context = context;
     this.#pattern = pattern;
     this.#unwatch = context.store.watch(() => this.#wake());
@@ -152,6 +178,13 @@ class LogEar implements Ear {
     this.#waiters.delete(waiter);
   }
 
+  caughtUp(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#asking.push(resolve);
+      this.#wake();
+    });
+  }
+
   close(): void {
     this.#closed = true;
     this.#unwatch();
@@ -161,25 +194,28 @@ class LogEar implements Ear {
     this.#again = true;
     if (this.#reading) return;
     this.#reading = true;
-    this.#readAll()
-      .catch((error: unknown) => {
-        for (const waiter of this.#waiters) waiter.fail(error);
-      })
-      .finally(() => {
-        this.#reading = false;
-      });
+    this.#readAll().catch((error: unknown) => {
+      for (const waiter of this.#waiters) waiter.fail(error);
+    });
   }
 
   async #readAll(): Promise<void> {
     const { clock } = this.#context;
-    while (this.#again && !this.#closed) {
-      this.#again = false;
-      await throughTrouble(
-        clock,
-        Infinity,
-        () => this.#read(),
-        () => !this.#closed,
-      );
+    try {
+      while (this.#again && !this.#closed) {
+        this.#again = false;
+        const asking = this.#asking.splice(0);
+        await throughTrouble(
+          clock,
+          Infinity,
+          () => this.#read(),
+          () => !this.#closed,
+        );
+        for (const tell of asking) tell();
+      }
+    } finally {
+      // In the turn of the last look at `again`: a wake between the two would be lost.
+      this.#reading = false;
     }
   }
 
@@ -210,16 +246,17 @@ class LogEar implements Ear {
 
 /** Subscribes to the bus, and reads its history for each that joins. */
 class BusEar implements Ear {
-  readonly #context: TeamContext;
+  readonly #context: HubContext;
   readonly #pattern: string;
-  readonly #waiters = new Set<Waiter>();
+  /** Each with the reading of the history for it. */
+  readonly #waiters = new Map<Waiter, Promise<void>>();
   readonly #subscribed: Promise<{ close(): Promise<void> }>;
 
-  constructor(context: TeamContext, pattern: string) {
+  constructor(context: HubContext, pattern: string) {
     this.#context = context;
     this.#pattern = pattern;
     this.#subscribed = context.bus.subscribe(pattern, (event) => {
-      for (const waiter of this.#waiters) waiter.offer(event);
+      for (const waiter of this.#waiters.keys()) waiter.offer(event);
     });
     this.#subscribed.catch(() => undefined); // each waiter sees it
   }
@@ -229,8 +266,12 @@ class BusEar implements Ear {
   }
 
   add(waiter: Waiter): void {
-    this.#waiters.add(waiter);
-    this.#catchUp(waiter).catch((error: unknown) => waiter.fail(error));
+    const reading = this.#catchUp(waiter).catch((error: unknown) => waiter.fail(error));
+    this.#waiters.set(waiter, reading);
+  }
+
+  async caughtUp(waiter: Waiter): Promise<void> {
+    await this.#waiters.get(waiter);
   }
 
   remove(waiter: Waiter): void {

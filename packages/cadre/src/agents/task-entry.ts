@@ -157,7 +157,7 @@ export class TaskEntry {
   }
 
   async #waitFor(pattern: string, options: SignalOptions = {}): Promise<AgentEvent | undefined> {
-    const { context, signals, slot, signal } = this.#port;
+    const { signals, slot, signal } = this.#port;
     const { name = pattern, where, timeoutMs } = options;
     assertPattern(pattern);
     this.#assertOwned();
@@ -173,7 +173,7 @@ export class TaskEntry {
         since: { taskId: this.#state.id, at: this.#state.createdAt },
         accepts: (event) => !journal.hasTaken(event.id) && (filter?.matches(event) ?? true),
         take: (event) => journal.takeSignal(name, event),
-        timeoutMs: dueAt === undefined ? undefined : Math.max(0, dueAt - context.clock.now()),
+        dueAt,
         signal,
       }),
     );
