@@ -30,8 +30,8 @@ export interface CadreOptions<Own extends object = EventMap> {
   /** A transport, or a URL. @default the store's own log where it has one, else "memory:" */
   readonly bus?: Transport | string;
   /**
-   * The registry of the team, beside the built-in events and those that agents bring along. It types
-   * `bus`.
+   * The registry of the team, beside the built-in events and those that agents bring along. It
+   * types `bus`.
    * @default any type for the compiler; at run time the built-in ones, of which `custom.#` is yours
    */
   readonly events?: EventRegistry<Own>;

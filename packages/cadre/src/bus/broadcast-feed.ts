@@ -96,7 +96,8 @@ export class BroadcastFeed {
       return;
     }
     if (undecodable) {
-      const message = `The payload of ${event.type} ${event.id} cannot be had: ${undecodable.reason}.`;
+      const what = `The payload of ${event.type} ${event.id}`;
+      const message = `${what} cannot be had: ${undecodable.reason}.`;
       const { name } = subscription;
       errors.raise({ severity: "error", code: "UNDECODABLE", message, subscription: name, event });
       return;

@@ -91,7 +91,8 @@ export class HandlerWatch {
     this.#end({ error });
   }
 
-  // Made once a watch, and a watch serves many runs: two closures for each cost more than a handler.
+  // Made once a watch, and a watch serves many runs: two closures for each cost more than a
+  // handler.
   readonly #onFulfilled = (): void => {
     if (!this.#isOver) this.#end(undefined);
   };

@@ -11,9 +11,9 @@ const endings: readonly string[] = Array.from({ length: lowCount }, (_, low) =>
 );
 
 /**
- * The last events that a carrier took, by their numbers, and the maker of positions. In columns: the
- * events are kept for long, and each further object beside one costs the garbage collector as much
- * as a small publish.
+ * The last events that a carrier took, by their numbers, and the maker of positions. In columns:
+ * the events are kept for long, and each further object beside one costs the garbage collector as
+ * much as a small publish.
  */
 export class MemoryRing {
   readonly #events: AgentEvent[] = [];

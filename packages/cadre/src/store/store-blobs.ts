@@ -26,78 +26,103 @@ const infix = { record: "blob/", part: "blob-part/" } as const;
  */
 export function storeBlobs(
   store: EventStore,
-  { clock = systemClock }: { clock?: Clock } = {},
+  { clock = systemClock }: { readonly clock?: Clock } = {},
 ): BlobStore {
-  const record = async (name: string): Promise<(BlobRecord & { version: number }) | undefined> => {
-    const slot = await store.slot(infix.record + name);
-    return slot && { ...(JSON.parse(slot.value) as BlobRecord), version: slot.version };
-  };
-  const write = async (name: string, value: BlobRecord, version: number): Promise<number> => {
-    const text = JSON.stringify(value);
-    const slot = { name: infix.record + name, expectedVersion: version, value: text };
-    await store.commit({ slots: [slot] });
-    return version + 1;
-  };
-  return {
-    async put(text) {
-      const name = contentName(text);
-      for (;;) {
-        const known = await record(name);
-        const putAt = clock.now();
-        if (known?.whole && Math.abs(putAt - known.putAt) < freshMs) return name;
-        const parts = split(text);
-        const fresh = { bytes: utf8Bytes(text), parts: parts.length, putAt };
-        try {
-          let version = known?.version ?? 0;
-          if (!known?.whole) {
-            version = await write(name, fresh, version);
-            await writeParts(store, name, parts);
-          }
-          await write(name, { ...fresh, whole: true }, version);
-          return name;
-        } catch (error) {
-          // Somebody else puts or removes it at the same time: look again.
-          if (!isCadreError(error, "VERSION_CONFLICT")) throw error;
-        }
-      }
-    },
-    async get(name) {
-      const known = await record(name);
-      if (!known?.whole) return undefined;
-      const texts: string[] = [];
-      for (let part = 0; part < known.parts; part += 1) {
-        const slot = await store.slot(partName(name, part));
-        // Removed while it was read.
-        if (!slot) return undefined;
-        texts.push(slot.value);
-      }
-      return checked(name, texts.join(""));
-    },
-    async *list() {
-      for (const { name, value } of await store.slots(infix.record)) {
-        const { bytes, putAt } = JSON.parse(value) as BlobRecord;
-        yield { name: name.slice(infix.record.length), bytes, putAt };
-      }
-    },
-    async remove({ name, putAt }: BlobInfo) {
-      const known = await record(name);
-      if (!known || known.putAt !== putAt) return false;
-      const gone = (slot: string): SlotWrite => ({
-        name: slot,
-        expectedVersion: "any",
-        value: undefined,
-      });
-      const parts = Array.from({ length: known.parts }, (_, part) => gone(partName(name, part)));
-      const first = { ...gone(infix.record + name), expectedVersion: known.version };
+  return new StoreBlobs(store, clock);
+}
+
+class StoreBlobs implements BlobStore {
+  readonly #store: EventStore;
+  readonly #clock: Clock;
+
+  constructor(store: EventStore, clock: Clock) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  async put(text: string): Promise<string> {
+    const name = contentName(text);
+    for (;;) {
+      const known = await this.#record(name);
+      const putAt = this.#clock.now();
+      if (known?.whole && Math.abs(putAt - known.putAt) < freshMs) return name;
       try {
-        await store.commit({ slots: [first, ...parts] });
-        return true;
+        await this.#write(name, text, known, putAt);
+        return name;
       } catch (error) {
-        if (isCadreError(error, "VERSION_CONFLICT")) return false; // put again meanwhile
-        throw error;
+        // Somebody else puts or removes it at the same time: look again.
+        if (!isCadreError(error, "VERSION_CONFLICT")) throw error;
       }
-    },
-  };
+    }
+  }
+
+  async get(name: string): Promise<string | undefined> {
+    const known = await this.#record(name);
+    if (!known?.whole) return undefined;
+    const texts: string[] = [];
+    for (let part = 0; part < known.parts; part += 1) {
+      const slot = await this.#store.slot(partName(name, part));
+      if (!slot) return undefined; // removed while it was read
+      texts.push(slot.value);
+    }
+    return checked(name, texts.join(""));
+  }
+
+  async *list(): AsyncIterable<BlobInfo> {
+    for (const { name, value } of await this.#store.slots(infix.record)) {
+      const { bytes, putAt } = JSON.parse(value) as BlobRecord;
+      yield { name: name.slice(infix.record.length), bytes, putAt };
+    }
+  }
+
+  async remove({ name, putAt }: BlobInfo): Promise<boolean> {
+    const known = await this.#record(name);
+    if (!known || known.putAt !== putAt) return false;
+    const gone = (slot: string, expectedVersion: number | "any"): SlotWrite => ({
+      name: slot,
+      expectedVersion,
+      value: undefined,
+    });
+    const parts = Array.from({ length: known.parts }, (_, part) =>
+      gone(partName(name, part), "any"),
+    );
+    try {
+      await this.#store.commit({ slots: [gone(infix.record + name, known.version), ...parts] });
+      return true;
+    } catch (error) {
+      if (isCadreError(error, "VERSION_CONFLICT")) return false; // put again meanwhile
+      throw error;
+    }
+  }
+
+  async #record(name: string): Promise<(BlobRecord & { readonly version: number }) | undefined> {
+    const slot = await this.#store.slot(infix.record + name);
+    return slot && { ...(JSON.parse(slot.value) as BlobRecord), version: slot.version };
+  }
+
+  /** Parts first, unless they are there; the record says last that all of them are. */
+  async #write(
+    name: string,
+    text: string,
+    known: { readonly whole?: true; readonly version: number } | undefined,
+    putAt: number,
+  ): Promise<void> {
+    const parts = split(text);
+    const record = { bytes: utf8Bytes(text), parts: parts.length, putAt };
+    let version = known?.version ?? 0;
+    if (!known?.whole) {
+      version = await this.#writeRecord(name, record, version);
+      await writeParts(this.#store, name, parts);
+    }
+    await this.#writeRecord(name, { ...record, whole: true }, version);
+  }
+
+  async #writeRecord(name: string, record: BlobRecord, version: number): Promise<number> {
+    const value = JSON.stringify(record);
+    const slot = { name: infix.record + name, expectedVersion: version, value };
+    await this.#store.commit({ slots: [slot] });
+    return version + 1;
+  }
 }
 
 async function writeParts(

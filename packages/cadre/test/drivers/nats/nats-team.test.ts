@@ -51,7 +51,7 @@ test("a team does tasks with its store here and its bus on NATS", { skip, timeou
   });
   const told: string[] = [];
   await team.bus.subscribe("note.written", ({ payload }) => {
-    told.push((payload as { text: string }).text);
+    told.push(payload.text);
   });
   const handle = await team.tasks.create(WriteNote, { text: "hello" });
   assert.equal(await handle.result(), "wrote hello");

@@ -35,7 +35,7 @@ test("a team named by a URL does tasks and hears its facts", { skip, timeout }, 
   {
     await using team = await startCadre({ agents: [writer], events: noteEvents, store });
     await team.bus.subscribe("note.written", { group: "readers" }, ({ payload }) => {
-      told.push((payload as { text: string }).text);
+      told.push(payload.text);
     });
     const handles = await Promise.all(
       Array.from({ length: 10 }, (_, n) => team.tasks.create(WriteNote, { text: `note ${n}` })),
