@@ -41,6 +41,8 @@ if (!open || !Number.isSafeInteger(events) || events < 1 || events % batchSize >
   process.exit(2);
 }
 
+// Whoever gives up leaves nothing behind: folders and servers go when the process exits.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
 const log = await open();
 if (typeof log === "string") {
   process.stderr.write(`${log}\n`);
