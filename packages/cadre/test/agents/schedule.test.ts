@@ -1,18 +1,9 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { test } from "node:test";
 
 import { isCadreError, type, type AgentEvent, type ErrorCode, type EventStore } from "cadre";
-import {
-  defineAgent,
-  defineSaga,
-  defineTask,
-  startCadre,
-  type Cadre,
-  type Schedules,
-} from "cadre/agents";
-import { testTeam, VirtualClock, type TestTeam } from "cadre/testing";
-import { withTempFolder } from "../servers/temporary.ts";
+import { defineAgent, defineSaga, defineTask, type Schedules } from "cadre/agents";
+import { testTeam, type TestTeam } from "cadre/testing";
 
 const hourMs = 3_600_000;
 const tick = { event: "custom.tick", payload: { n: 1 } };
@@ -263,60 +254,6 @@ test("impossible schedules are refused, naming what is wrong", async () => {
   await bench.close();
 });
 
-/** Runs schedules for a while, then nobody for `awayMs`, then others. Returns what was fired. */
-async function afterAbsence(
-  awayMs: number,
-  declare: (schedules: Schedules, startAt: number) => Promise<unknown>,
-): Promise<{ fired: number[]; missed: AgentEvent[]; next: number | undefined }> {
-  const bench = testTeam();
-  const startAt = bench.clock.now();
-  const first = await bench.start();
-  await declare(first.schedules, startAt);
-  await bench.clock.advance(100);
-  await bench.until(first.close());
-  await bench.clock.advance(awayMs - 100 - (bench.clock.now() - startAt - 100));
-  const second = await bench.start();
-  await bench.clock.advance(500);
-  const fired = await firedAt(bench, startAt);
-  const missed = await eventsOf(bench.store, "schedule.missed");
-  const nextAt = (await second.schedules.get("beat"))?.nextAt;
-  await bench.close();
-  return { fired, missed, next: nextAt === undefined ? undefined : nextAt - startAt };
-}
-
-test("of what was missed one fires, unless another policy is asked for", async () => {
-  const preset = await afterAbsence(10_300, (schedules) => schedules.every("beat", 1_000, tick));
-  assert.deepEqual(preset, { fired: [1_000], missed: [], next: 11_000 });
-});
-
-test('with "all" each of the missed fires, in order, up to the bound', async () => {
-  const all = await afterAbsence(5_300, (schedules) =>
-    schedules.every("beat", 1_000, tick, { missed: "all" }),
-  );
-  assert.deepEqual(all, { fired: [1_000, 2_000, 3_000, 4_000, 5_000], missed: [], next: 6_000 });
-  const bounded = await afterAbsence(90_300, (schedules) =>
-    schedules.every("beat", 1_000, tick, { missed: "all", maxMissed: 3 }),
-  );
-  assert.deepEqual(bounded, { fired: [1_000, 2_000, 3_000], missed: [], next: 91_000 });
-});
-
-test('with "skip" what is later than its grace never fires, and that is on record', async () => {
-  const options = { missed: "skip", graceMs: 400 } as const;
-  const skipped = await afterAbsence(10_700, (schedules) =>
-    schedules.every("beat", 1_000, tick, options),
-  );
-  assert.deepEqual(skipped.fired, [11_000]);
-  assert.equal((skipped.missed[0]!.payload as { passedOver: number }).passedOver, 9);
-  const inGrace = await afterAbsence(10_300, (schedules) =>
-    schedules.every("beat", 1_000, tick, options),
-  );
-  assert.deepEqual(inGrace.fired, [10_000]);
-  const once = await afterAbsence(10_300, (schedules, startAt) =>
-    schedules.at("beat", startAt + 1_000, tick, options),
-  );
-  assert.deepEqual([once.fired, once.missed.length, once.next], [[], 1, undefined]);
-});
-
 test("a wall clock that is set forward is noticed soon; set back, nothing fires twice", async () => {
   const bench = testTeam();
   const { schedules } = await bench.start();
@@ -363,70 +300,4 @@ test("a team without schedules does nothing for them", async () => {
   await bench.clock.advance(300);
   assert.equal(bench.clock.pending, waiting);
   await bench.close();
-});
-
-const manyRuns = { events: 20, everyMs: 1_000 };
-
-/** Starts three teams and lets them fire; each instant must have fired once. */
-async function fireWithThree(
-  teams: readonly Cadre[],
-  clock: VirtualClock,
-  advance: (ms: number) => Promise<void> = (ms) => clock.advance(ms),
-): Promise<void> {
-  const startAt = clock.now();
-  const { events, everyMs } = manyRuns;
-  const work = { task: Report, input: "x" };
-  // Each process declares them, as at a start.
-  for (const { schedules } of teams) {
-    await schedules.every("beat", everyMs, tick, { startAt: startAt + everyMs });
-    await schedules.every("work", everyMs, work, { startAt: startAt + everyMs });
-  }
-  await advance(events * everyMs + 100);
-  const { store } = teams[0]!;
-  const expected = Array.from({ length: events }, (_, index) =>
-    new Date(startAt + (index + 1) * everyMs).toISOString(),
-  );
-  const ticks = (await eventsOf(store, "custom.tick")).map(({ id }) => id);
-  assert.deepEqual(
-    ticks,
-    expected.map((at) => `beat@${at}`),
-  );
-  const tasks = (await teams[0]!.tasks.list()).map(({ id }) => id);
-  assert.deepEqual(
-    tasks,
-    expected.map((at) => `work@${at}`),
-  );
-  assert.equal((await eventsOf(store, "schedule.fired")).length, 2 * events);
-  assert.equal((await eventsOf(store, "schedule.created")).length, 2);
-}
-
-test("three pollers on one store in memory fire each instant once", async () => {
-  const bench = testTeam();
-  const teams = [await bench.start(), await bench.start(), await bench.start()];
-  await fireWithThree(teams, bench.clock);
-  await bench.close();
-});
-
-test("three pollers on one SQLite file fire each instant once, and a fourth goes on", async () => {
-  await withTempFolder(async (folder) => {
-    const clock = new VirtualClock();
-    const options = { store: `sqlite:${join(folder, "team.db")}`, clock, orchestrator: false };
-    const teams = [];
-    for (let index = 0; index < 3; index += 1) teams.push(await startCadre(options));
-    await fireWithThree(teams, clock);
-    const closing = Promise.all(teams.map((team) => team.close({ deadlineMs: 100 })));
-    await clock.advance(2_000);
-    await closing;
-    const fourth = await startCadre(options);
-    assert.deepEqual(
-      (await fourth.schedules.list()).map(({ id }) => id),
-      ["beat", "work"],
-    );
-    await clock.advance(1_500);
-    const count = (await eventsOf(fourth.store, "custom.tick")).length;
-    assert.ok(count > manyRuns.events, `${count} ticks`);
-    const ended = fourth.close({ deadlineMs: 100 });
-    await clock.advance(2_000);
-    await ended;
-  });
 });
