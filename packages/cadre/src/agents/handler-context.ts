@@ -48,6 +48,11 @@ export class HandlerContext<State> {
     return this.#heldBack;
   }
 
+  /** Events for the agent's own stream, with the handler's success. */
+  get records(): readonly AgentEvent[] {
+    return this.#records;
+  }
+
   /** Appends to the agent's own stream with the handler's success. */
   get appends(): readonly Append[] {
     if (this.#records.length === 0) return [];
@@ -133,7 +138,8 @@ export class HandlerContext<State> {
     const dueAt = await journal.timer(name, ms);
     // What is on record behind the sleep shows that it was over, whatever the wall clock says now.
     if (this.#scope.replays) return;
-    const leftMs = dueAt - context.clock.now();
+    // A wall clock that was set back makes no sleep longer.
+    const leftMs = Math.min(ms, dueAt - context.clock.now());
     if (leftMs > 0) await this.#scope.withoutSlot(() => context.clock.sleep(leftMs, signal));
   }
 }

@@ -1,9 +1,11 @@
 /** What a person decides about a step in doubt, or about an undo that is stuck. */
-import { CadreError, isCadreError } from "../core/errors.ts";
+import { CadreError, isCadreError, TerminalError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
 import { checkOptions, anything, oneOf, someText } from "../core/options.ts";
 import { StepStates, type StepState } from "./step-fold.ts";
-import { loadTask } from "./task-board.ts";
+import { endTask } from "./saga-events.ts";
+import { loadTask, type BoardEntry } from "./task-board.ts";
 import { applyTask, isParked, taskStream } from "./task-fold.ts";
 import type { TaskState } from "./task.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
@@ -69,11 +71,14 @@ export async function resolveStep(
       ...(reason === undefined ? {} : { reason }),
     };
     const event = teamEvent(context, name, "step.resolved", fields, { cause: entry.last });
+    const resolved = applyTask(entry.state, event) ?? entry.state;
+    const events =
+      action === "fail" ? [event, ...failing(context, entry, resolved, fields)] : [event];
     try {
       await store.commit({
-        appends: [{ stream: taskStream(taskId), expectedVersion: entry.version, events: [event] }],
+        appends: [{ stream: taskStream(taskId), expectedVersion: entry.version, events }],
       });
-      return applyTask(entry.state, event) ?? entry.state;
+      return events.slice(1).reduce((state, next) => applyTask(state, next) ?? state, resolved);
     } catch (error) {
       if (!isCadreError(error, "VERSION_CONFLICT")) throw error;
     }
@@ -88,6 +93,17 @@ export async function stepsOf(
   const steps = new StepStates();
   for await (const { event } of store.read({ stream: taskStream(taskId) })) steps.apply(event);
   return steps.all();
+}
+
+/** The end of a task by a person's word, or its way back. */
+function failing(
+  context: Resolving,
+  entry: BoardEntry,
+  state: TaskState,
+  { step, reason }: { readonly step: string; readonly reason?: string },
+): readonly AgentEvent[] {
+  const error = new TerminalError(reason ?? `a person failed step ${step}`);
+  return endTask(context, context.name, { ...entry, state }, { outcome: "failed", error });
 }
 
 function assertFits(state: TaskState, step: string, action: StepAction): "step" | "undo" {

@@ -4,6 +4,7 @@
  */
 import { CadreError } from "../core/errors.ts";
 import { toFrozenJson } from "../core/json.ts";
+import type { AgentEvent } from "../core/event.ts";
 import { stableJson } from "../core/stable-json.ts";
 import type { TaskEntry } from "./task-entry.ts";
 import { never } from "./within-time.ts";
@@ -92,12 +93,19 @@ function assertSameEnd(before: Round, now: Round): void {
   if (textOf(before) !== textOf(now)) {
     throw differs(last, `the result ${textOf(before)}`, `the result ${textOf(now)}`);
   }
-  const eventsOf = ({ entry }: Round): string =>
-    entry.common.heldBack
-      .map(({ type, payload }) => `${type} ${stableJson(toFrozenJson(payload))}`)
-      .join("; ");
-  if (eventsOf(before) === eventsOf(now)) return;
-  throw differs(last, `the events ${eventsOf(before)}`, `the events ${eventsOf(now)}`);
+  for (const [what, kind] of [
+    ["events", "heldBack"],
+    ["records", "records"],
+  ] as const) {
+    const [first, then] = [before, now].map(({ entry }) => inWords(entry.common[kind]));
+    if (first !== then) throw differs(last, `the ${what} ${first}`, `the ${what} ${then}`);
+  }
+}
+
+function inWords(events: readonly AgentEvent[]): string {
+  return events
+    .map(({ type, payload }) => `${type} ${stableJson(toFrozenJson(payload))}`)
+    .join("; ");
 }
 
 function differs(step: string, expected: string, actual: string): CadreError<"STEP_DRIFT"> {

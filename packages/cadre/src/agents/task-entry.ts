@@ -165,7 +165,7 @@ export class TaskEntry {
     const { journal } = this;
     const known = await journal.signal(name);
     if (known) return known.event;
-    const dueAt = timeoutMs === undefined ? undefined : await journal.timeWithin(name, timeoutMs);
+    const dueAt = timeoutMs === undefined ? undefined : await this.#dueAt(name, timeoutMs);
     await journal.flush();
     const found = await slot.without(() =>
       signals.wait({
@@ -180,6 +180,12 @@ export class TaskEntry {
     this.#assertOwned();
     if (!found) await journal.takeSignal(name, undefined);
     return found;
+  }
+
+  /** A wall clock that was set back makes no wait longer. */
+  async #dueAt(name: string, timeoutMs: number): Promise<number> {
+    const dueAt = await this.journal.timeWithin(name, timeoutMs);
+    return Math.min(dueAt, this.#port.context.clock.now() + timeoutMs);
   }
 
   async #progress(fraction: number, note: string | undefined): Promise<void> {

@@ -135,11 +135,7 @@ function resolved(state: TaskState, fields: Fields): TaskState {
   const offered: TaskState = { ...rest, status: "offered" };
   const action = text(fields["action"]);
   if (action === "retry" || (action === "done" && state.status === "in_doubt")) return offered;
-  const without = settled(offered, fields);
-  if (action !== "fail" || without.undoing) return without;
-  const reason = text(fields["reason"]) || `a person failed step ${text(fields["step"])}`;
-  const error = { name: "TerminalError", message: reason, code: "TERMINAL" };
-  return { ...without, undoing: { outcome: "failed", reason, error } };
+  return settled(offered, fields);
 }
 
 function undoStarted(state: TaskState, fields: Fields): TaskState {

@@ -120,7 +120,7 @@ export class TaskRun {
     } finally {
       this.#disarm();
       // What is left of the handler waits for nothing any more.
-      this.#abort.abort(isOver(this.state.id));
+      this.#abort.abort(stopped(this.state.id, "has ended this attempt"));
     }
   }
 
@@ -245,11 +245,7 @@ export class TaskRun {
     const isClosing = signal.aborted && isCadreError(error, "CLOSED");
     const journal = this.#entry?.journal;
     try {
-      // A step that still runs is not in doubt: it is about to have its receipt. Nobody takes a
-      // task with undos from its owner meanwhile.
-      const isShort = signal.aborted && this.state.undoable === undefined;
-      const patienceMs = isShort ? context.heartbeatMs : context.leaseMs;
-      if (!isClosing) await journal?.seal(patienceMs);
+      await journal?.seal(this.#patienceMs(isClosing));
       // What has been done is known to the next attempt; what could not be written is not.
       const receipts = (await journal?.finish().catch(() => [])) ?? [];
       const end = this.#endOf(error, signal.aborted, receipts);
@@ -259,6 +255,17 @@ export class TaskRun {
       return this.#reject("failed");
     }
     if (this.state.undoing && isOwned(this.state.status)) await this.#goBack(journal);
+  }
+
+  /**
+   * How long a step that still runs is waited for. It is not in doubt: it is about to have its
+   * receipt. Nobody takes a task with undos from its owner meanwhile.
+   */
+  #patienceMs(isClosing: boolean): number {
+    const { heartbeatMs, leaseMs } = this.#port.context;
+    const owes = this.state.undoable !== undefined || this.state.pivot !== undefined;
+    if (isClosing) return owes ? heartbeatMs : 0;
+    return owes || !this.#abort.signal.aborted ? leaseMs : heartbeatMs;
   }
 
   #isLost(error: unknown): boolean {
@@ -325,17 +332,16 @@ export class TaskRun {
     this.#disarm();
     if (this.#givenUp) return this.#letGo(this.#givenUp);
     // What is left of the handler, such as a branch beside the one that failed, is to stop.
-    this.#abort.abort(goingBack(this.state.id));
+    this.#abort.abort(stopped(this.state.id, "undoes what it has done"));
     this.#abort = new AbortController();
     try {
       await forward?.load();
       const outcome = await this.#undo(forward?.hasAllUndos() ? forward : undefined);
       const { entry } = this.#writer;
-      const source = agent.name;
       let end: readonly AgentEvent[];
-      if (outcome.kind === "undone") end = undoneTask(context, source, entry, outcome.undone);
-      else if (outcome.kind === "stuck") end = [undoStuck(context, source, entry, outcome)];
-      else end = [stepInDoubt(context, source, entry, outcome.step)];
+      if (outcome.kind === "undone") end = undoneTask(context, agent.name, entry, outcome.undone);
+      else if (outcome.kind === "stuck") end = [undoStuck(context, agent.name, entry, outcome)];
+      else end = [stepInDoubt(context, agent.name, entry, outcome.step)];
       await this.#writer.append([...outcome.records, ...end]);
     } catch (error) {
       await this.#letGo(this.#abort.signal.aborted ? this.#abort.signal.reason : error);
@@ -389,10 +395,6 @@ function canStop(state: TaskState): boolean {
   return state.undoing === undefined && state.pivot === undefined;
 }
 
-function isOver(id: string): CadreError {
-  return new CadreError("CANCELLED", `The attempt at task ${id} is over.`, { what: `task ${id}` });
-}
-
-function goingBack(id: string): CadreError {
-  return new CadreError("CANCELLED", `Task ${id} undoes what it has done.`, { what: `task ${id}` });
+function stopped(id: string, why: string): CadreError {
+  return new CadreError("CANCELLED", `Task ${id} ${why}.`, { what: `task ${id}` });
 }

@@ -101,6 +101,7 @@ export class UndoRun {
 
   async #undo(step: StepState, { input, options }: StepCall): Promise<void> {
     const { journal, clock } = this.#port;
+    await this.#backOff(step, options);
     const fields = { step: step.name, key: step.key, attempt: step.undoTries + 1 };
     if (step.status !== "undoing") this.#records.push(journal.make("step.undo_intent", fields));
     await this.#write();
@@ -151,18 +152,26 @@ export class UndoRun {
     }
   }
 
-  /** Records a failed try and waits for the next. Whether there is none. */
+  /** Records a failed try. Whether there is no other. */
   async #failed({ name, key }: StepState, call: StepCall, error: unknown): Promise<boolean> {
-    const { journal, clock, signal } = this.#port;
+    const { journal } = this.#port;
     const attempt = (journal.stateOf(name)?.undoTries ?? 0) + 1;
     const fields = { step: name, key, attempt, error: plainError(error) };
     this.#records.push(journal.make("step.undo_failed", fields));
-    const { maxAttempts, delayMs, maxDelayMs } = { ...defaults, ...call.options.undoRetry };
+    const { maxAttempts } = { ...defaults, ...call.options.undoRetry };
     if (attempt >= maxAttempts || isCadreError(error, "TERMINAL")) return true;
     await this.#write();
-    const waitMs = Math.min(maxDelayMs, delayMs * 2 ** (attempt - 1));
-    await this.#port.withoutSlot(() => clock.sleep(waitMs, signal));
     return false;
+  }
+
+  /** Waits for what is left of the time between two tries; the first may have been elsewhere. */
+  async #backOff({ undoTries, changedAt }: StepState, options: StepCall["options"]): Promise<void> {
+    if (undoTries === 0) return;
+    const { clock, signal } = this.#port;
+    const { delayMs, maxDelayMs } = { ...defaults, ...options.undoRetry };
+    const waitMs = Math.min(maxDelayMs, delayMs * 2 ** (undoTries - 1));
+    const leftMs = Math.min(waitMs, changedAt + waitMs - clock.now());
+    if (leftMs > 0) await this.#port.withoutSlot(() => clock.sleep(leftMs, signal));
   }
 
   #stuck({ name }: StepState, error: unknown): UndoOutcome {

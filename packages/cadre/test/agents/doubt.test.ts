@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { isCadreError, type } from "cadre";
-import { defineAgent, defineTask, type Cadre, type TaskContext } from "cadre/agents";
+import { defineAgent, defineSaga, defineTask, type Cadre, type TaskContext } from "cadre/agents";
 import { testTeam } from "cadre/testing";
 
 const Job = defineTask({ name: "job", input: type<number>(), output: type<unknown>() });
@@ -60,6 +60,36 @@ test('a person\'s "fail" fails the task, and the step counts as not done', async
   await team.resolveStep("job-1", "charge", { action: "fail", reason: "the bank says no" });
   await assert.rejects(bench.until(handle.result()), /the bank says no/);
   assert.deepEqual(seen.undone, []);
+  await bench.close();
+});
+
+test("a step that a person fails is told of like any other end, and nobody is needed for it", async () => {
+  const bench = testTeam();
+  const lost = defineSaga({ name: "lost", input: type<null>() }, (saga) =>
+    saga
+      .step("a", () => 1, { undo: () => {} })
+      .step("b", () => Promise.reject(new Error("lost")), { after: "ask" }),
+  );
+  const agent = defineAgent({ name: "shop" }).does(lost);
+  const team = await bench.start({ agents: [agent] });
+  const { id } = await team.sagas.start(lost, null, { key: "1" });
+  await bench.clock.advance(10_000);
+  await team.resolveStep(id, "b", { action: "fail", reason: "not there" });
+  await bench.clock.advance(10_000);
+  const types: string[] = [];
+  for await (const { event } of bench.store.read({ stream: `task/${id}` })) types.push(event.type);
+  assert.deepEqual(
+    types.slice(types.indexOf("step.resolved")).filter((name) => !/^task\.(cl|st)/.test(name)),
+    [
+      "step.resolved",
+      "saga.failed",
+      "saga.undo_started",
+      "step.undo_intent",
+      "step.undo_receipt",
+      "saga.undone",
+      "task.failed",
+    ],
+  );
   await bench.close();
 });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type } from "cadre";
+import { type, type Clock } from "cadre";
 import { defineAgent, defineTask, type TaskContext } from "cadre/agents";
 import { testTeam } from "cadre/testing";
 
@@ -121,6 +121,34 @@ test("a durable sleep waits only for the rest after a failure", async () => {
     endedAt - startedAt >= 60_000 && endedAt - startedAt < 62_000,
     String(endedAt - startedAt),
   );
+  await bench.close();
+});
+
+test("a durable sleep is never longer than it was asked to be, whatever the wall clock says", async () => {
+  const bench = testTeam();
+  const Nap = defineTask({ name: "nap", input: type<null>(), output: type<unknown>() });
+  const agent = defineAgent({ name: "sleeper" }).does(Nap, async (_input, ctx) => {
+    await ctx.sleep("nap", 5_000);
+    return (await ctx.waitFor("custom.never", { timeoutMs: 5_000 })) ?? "rested";
+  });
+  const first = await bench.start({ agents: [agent] });
+  await first.tasks.create(Nap, null, { id: "t" });
+  await bench.clock.advance(1_000);
+  await bench.until(first.close({ deadlineMs: 0 }));
+  const { clock } = bench;
+  let backMs = 600_000;
+  const setBack: Clock = {
+    now: () => clock.now() - backMs,
+    monotonic: () => clock.monotonic(),
+    after: (ms, run) => clock.after(ms, run),
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+    yield: () => clock.yield(),
+  };
+  const second = await bench.start({ agents: [agent], clock: setBack });
+  await clock.advance(7_000);
+  backMs += 600_000;
+  await clock.advance(5_000);
+  assert.equal((await second.tasks.get("t"))?.result, "rested");
   await bench.close();
 });
 

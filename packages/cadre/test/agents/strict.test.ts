@@ -93,6 +93,14 @@ const differing: Readonly<Record<string, [(ctx: TaskContext) => unknown, RegExp]
     },
     /first the events custom\.said/,
   ],
+  "another record": [
+    async (ctx) => {
+      await ctx.step("a", () => 1);
+      ctx.record("custom.noted", { n: (count += 1) });
+      return null;
+    },
+    /first the records custom\.noted/,
+  ],
   "a new step at the end": [
     async (ctx) => {
       await ctx.step("a", () => 1);
