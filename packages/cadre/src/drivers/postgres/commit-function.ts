@@ -76,8 +76,8 @@ END $body$;
 CREATE FUNCTION ${schema}.commit_batch(
   ${parameters}
 ) RETURNS text LANGUAGE plpgsql
--- The tables grow while plans are kept: whatever their size, every look-up goes by an index. No plan
--- is made twice, which would cost more than the work itself.
+-- The tables grow while plans are kept: whatever their size, every look-up goes by an index. No
+-- plan is made twice, which would cost more than the work itself.
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_hashjoin = off
