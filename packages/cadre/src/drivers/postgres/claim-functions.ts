@@ -102,6 +102,30 @@ BEGIN
 END $$;
 `;
 
+/** Those of several groups for which a claim would find something, or which are gone. */
+const waiting = `
+CREATE FUNCTION $S.waiting(in_groups bigint[]) RETURNS SETOF bigint LANGUAGE plpgsql
+${byIndex}
+AS $$
+DECLARE
+  in_group bigint;
+  g $S.groups;
+  at_ms bigint := $S.now_ms();
+  last bigint;
+BEGIN
+  FOREACH in_group IN ARRAY in_groups LOOP
+    SELECT * INTO g FROM $S.groups WHERE no = in_group;
+    IF FOUND THEN
+      SELECT f.last INTO last FROM $S.frontier(g.cursor) f;
+      CONTINUE WHEN last <= g.cursor + 1000
+        AND NOT EXISTS (SELECT 1 FROM $S.deliveries WHERE group_no = in_group AND due <= at_ms)
+        AND NOT EXISTS (SELECT 1 FROM $S.events e WHERE ${isAhead});
+    END IF;
+    RETURN NEXT in_group;
+  END LOOP;
+END $$;
+`;
+
 /** Where the log ends, and how far one claim looks. */
 const frontier = `
 CREATE FUNCTION $S.frontier(from_position bigint, OUT head bigint, OUT last bigint)
@@ -313,4 +337,5 @@ export const claimFunctions: string = [
   passOrdered,
   pass,
   claim,
+  waiting,
 ].join("");

@@ -115,8 +115,8 @@ export class Connection {
   }
 
   /**
-   * A connection for as long as the caller keeps it; the caller must `release` it, and must hear its
-   * end by the client's "error", or it ends the process. Tries once.
+   * A connection for as long as the caller keeps it; the caller must `release` it, and must hear
+   * its end by the client's "error", or it ends the process. Tries once.
    */
   async keep(): Promise<Kept> {
     const client = await (await this.#opened()).connect();

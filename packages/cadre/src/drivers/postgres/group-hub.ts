@@ -14,6 +14,7 @@ import { compilePattern } from "../../core/pattern.ts";
 import { claim, type Claim } from "./claim.ts";
 import type { Connection } from "./connection.ts";
 import { GroupLease } from "./group-lease.ts";
+import type { GroupPoll } from "./group-poll.ts";
 import type { Group } from "./group-table.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { SettleDesk } from "./settle-desk.ts";
@@ -38,6 +39,7 @@ export interface HubParts {
   readonly nextToken: () => number;
   readonly wake: WakeIntake;
   readonly tail: LogTail;
+  readonly poll: GroupPoll;
 }
 
 const maxClaim = 512; // deliveries in one statement
@@ -56,6 +58,7 @@ export class GroupHub {
   #looking = false;
   #lookAgain = false;
   #cancelTimer: (() => void) | undefined;
+  #endPoll: (() => void) | undefined;
   #endListening: (() => void) | undefined;
 
   constructor(parts: HubParts, group: Group, patterns: readonly string[]) {
@@ -203,17 +206,20 @@ export class GroupHub {
     this.#disarm();
   }
 
-  /** Comes back when time alone brings something, and in any case after a while. */
+  /** Comes back when time alone brings something, and in any case looks after a while. */
   #idle({ nextInMs, reached }: Claim): void {
     if (this.#waiting.size === 0) return;
     this.#idleAt = reached;
     const { clock, pollMs } = this.#parts.connection.settings;
-    const delayMs = Math.min(pollMs, Math.max(soonMs, nextInMs));
-    this.#cancelTimer = clock.after(delayMs, () => this.#pump());
+    const pump = (): void => this.#pump();
+    this.#endPoll = this.#parts.poll.add(this.group.no, pump);
+    if (nextInMs < pollMs) this.#cancelTimer = clock.after(Math.max(soonMs, nextInMs), pump);
   }
 
   #disarm(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
+    this.#endPoll?.();
+    this.#endPoll = undefined;
   }
 }

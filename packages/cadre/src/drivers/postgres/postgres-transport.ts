@@ -24,6 +24,7 @@ import { publishItems, type Item } from "./delivery-publish.ts";
 import { encodeEvent } from "./event-rows.ts";
 import { GroupHub, type HubParts } from "./group-hub.ts";
 import { GroupIntake } from "./group-intake.ts";
+import { GroupPoll } from "./group-poll.ts";
 import { startSql } from "./group-start.ts";
 import { dropGroup, joinGroup, listGroups } from "./group-table.ts";
 import { readRows, type LogQuery } from "./log-reader.ts";
@@ -94,6 +95,7 @@ export class PostgresTransport implements Transport {
       nextToken: () => (this.#claims += 1),
       wake: this.#wake,
       tail: this.#tail,
+      poll: new GroupPoll(connection),
     };
     this.deadLetters = new PostgresDeadLetters(() => this.#ready());
     this.unitOfWork = new PostgresUnitOfWork(log, owner);

@@ -236,4 +236,48 @@ if (postgresServerPath() === undefined) {
     const [again] = await intake.pull(1, AbortSignal.timeout(5_000));
     assert.deepEqual(again?.recorded.event, event);
   });
+
+  test("groups that wait are looked for in one statement, which finds what no notification told", async () => {
+    await using stack = new AsyncDisposableStack();
+    const pool = await openPool(stack);
+    const other = await openPostgres(pool);
+    stack.defer(() => other.close());
+    const asked: string[] = [];
+    const deaf: PostgresPool = {
+      connect: async () => {
+        const client = await pool.connect();
+        const { query, release } = client;
+        client.query = (question) => {
+          const { text } = question;
+          asked.push(text);
+          return query.call(
+            client,
+            text.startsWith("LISTEN") ? { ...question, text: "" } : question,
+          );
+        };
+        client.release = (destroy) => {
+          Object.assign(client, { query, release });
+          release.call(client, destroy);
+        };
+        return client;
+      },
+      end: () => pool.end(),
+    };
+    const log = await openPostgres(Object.assign(deaf, { totalCount: 0 }), { pollMs: 50 });
+    stack.defer(() => log.close());
+    const signal = AbortSignal.timeout(10_000);
+    const pulls: Promise<readonly unknown[]>[] = [];
+    for (let no = 0; no < 8; no += 1) {
+      const intake = await log.transport.open({ ...spec, subscription: `group ${no}` });
+      pulls.push(intake.pull(1, signal));
+    }
+    await systemClock.sleep(300); // until all have asked once
+    asked.length = 0;
+    await systemClock.sleep(500);
+    assert.equal(asked.filter((text) => text.includes("claim(")).length, 0);
+    const looks = asked.filter((text) => text.includes("waiting(")).length;
+    assert.ok(looks >= 1 && looks <= 10, `${looks} looks`);
+    await other.transport.publish([{ event: noted() }]);
+    for (const pull of pulls) assert.equal((await pull).length, 1);
+  });
 }
