@@ -149,7 +149,9 @@ function beginning(schema: string): string {
     SELECT batch, answer INTO l_batch, l_answer FROM ${schema}.answers WHERE writer = p_writer;
     IF l_batch = p_batch THEN RETURN l_answer; END IF;
     -- Its writer has long asked again on another connection, and gone on.
-    IF l_batch > p_batch THEN RAISE EXCEPTION 'batch % comes after batch %', p_batch, l_batch; END IF;
+    IF l_batch > p_batch THEN
+      RAISE EXCEPTION 'batch % comes after batch %', p_batch, l_batch;
+    END IF;
   END IF;
   IF NOT p_durable THEN
     PERFORM set_config('synchronous_commit', 'off', true);
