@@ -13,7 +13,7 @@ export type TaskEnd =
   | { readonly outcome: "cancelled"; readonly reason: string };
 
 /** Whether the task has effects that are to be taken back before it ends. */
-export function mustUndo(state: TaskState): boolean {
+function mustUndo(state: TaskState): boolean {
   return state.undoing === undefined && (state.undoable?.length ?? 0) > 0;
 }
 

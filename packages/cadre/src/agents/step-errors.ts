@@ -4,7 +4,7 @@ import type { StepState } from "./step-fold.ts";
 
 type Drift = CadreError<"STEP_DRIFT">;
 
-export interface DriftDetails {
+interface DriftDetails {
   readonly step: string;
   readonly expected: string;
   readonly actual: string;

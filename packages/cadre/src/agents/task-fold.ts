@@ -145,9 +145,11 @@ function undoStarted(state: TaskState, fields: Fields): TaskState {
     ...(fields["error"] === undefined ? {} : { error: errorOf(fields["error"]) }),
   };
   if (fields["nextEpoch"] === undefined) return { ...state, undoing };
+  const { question, ...rest } = state;
+  // It still asks whether there is something to undo.
+  if (question && state.undoable?.includes(question.step)) return { ...state, undoing };
   // Over its owner's head, or without one: whoever takes it next goes backwards.
-  if (isParked(state.status)) return { ...state, undoing };
-  return { ...reoffer(state, fields), lost: 0, undoing };
+  return { ...reoffer(rest, fields), lost: 0, undoing };
 }
 
 /**

@@ -138,6 +138,44 @@ test("a task in doubt that is cancelled asks whether there is something to undo"
   }
 });
 
+test("a step in doubt that has no undo keeps nobody from the way back", async () => {
+  const bench = testTeam();
+  const undone: string[] = [];
+  const agent = defineAgent({ name: "agent" }).does(Job, async (_input, ctx) => {
+    await ctx.step("a", () => 1, { undo: () => undone.push("a") });
+    await ctx.step("b", () => Promise.reject(new Error("lost")), { after: "ask" });
+  });
+  const team = await bench.start({ agents: [agent] });
+  const handle = await team.tasks.create(Job, 1, { id: "t" });
+  await bench.clock.advance(10_000);
+  assert.equal((await handle.state()).question?.step, "b");
+  await handle.cancel("stop");
+  await assert.rejects(bench.until(handle.result()), /stop/);
+  assert.deepEqual(undone, ["a"]);
+  assert.equal((await handle.state()).question, undefined);
+  await bench.close();
+});
+
+test("of two persons who decide at once one does, and the other is told", async () => {
+  const bench = testTeam();
+  const agent = defineAgent({ name: "agent" }).does(Job, (_input, ctx) =>
+    ctx.step("b", () => Promise.reject(new Error("lost")), { after: "ask" }),
+  );
+  const team = await bench.start({ agents: [agent] });
+  const other = await bench.start({ name: "other" });
+  const handle = await team.tasks.create(Job, 1, { id: "t" });
+  await bench.clock.advance(10_000);
+  const ends = await Promise.allSettled([
+    team.resolveStep("t", "b", { action: "done", result: "one" }),
+    other.resolveStep("t", "b", { action: "done", result: "two" }),
+  ]);
+  const [refused] = ends.flatMap((end) => (end.status === "rejected" ? [end.reason] : []));
+  assert.ok(isCadreError(refused, "WRONG_STATE"), "one of them, and only one");
+  assert.deepEqual(ends.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
+  assert.equal(await bench.until(handle.result()), ends[0]?.status === "fulfilled" ? "one" : "two");
+  await bench.close();
+});
+
 test("a decision about what nobody asks is refused", async () => {
   const bench = testTeam();
   const { agent } = doubtful();
