@@ -4,7 +4,8 @@
  * wholly compensated.
  *
  * CADRE_ORDERS sets the number of orders (200 unless set; 10000 is the full size), CADRE_STORE_URL
- * the store (a new SQLite file unless set), CADRE_SEED repeats the order of the kills.
+ * the store (a new SQLite file unless set), CADRE_LIFE_MS how long a process may live at most, once
+ * it works (2000 unless set), CADRE_SEED repeats the order of the kills.
  */
 import assert from "node:assert/strict";
 import { fork, type ChildProcess } from "node:child_process";
@@ -21,7 +22,7 @@ import { OrderWorld } from "./order-world.ts";
 const worker = fileURLToPath(new URL("order-saga-worker.ts", import.meta.url));
 const orders = Number(process.env["CADRE_ORDERS"] ?? 200);
 const workers = 3;
-const longestLifeMs = 2_000; // of a process, once it works
+const longestLifeMs = Number(process.env["CADRE_LIFE_MS"] ?? 2_000);
 const batch = 250;
 const boundMs = 60_000 + 60 * orders;
 
