@@ -2,6 +2,7 @@
 import { type Capabilities, memory, type Transport } from "cadre";
 import { nats } from "cadre/nats";
 import { postgres } from "cadre/postgres";
+import { redis } from "cadre/redis";
 import { sqlite } from "cadre/sqlite";
 import { type MadePage, table, writeIfMain } from "./docs-pages.ts";
 
@@ -11,6 +12,7 @@ const transports: readonly Transport[] = [
   sqlite("./team.db"),
   postgres("postgres://localhost/team"),
   nats("nats://localhost:4222"),
+  redis("redis://localhost:6379", { durable: "disk" }),
 ];
 
 const meanings: Readonly<Record<keyof Capabilities, string>> = {

@@ -49,6 +49,14 @@ export const testServers: readonly TestServer[] = [
     variable: "CADRE_TEST_MARIADB",
     required: true,
   },
+  {
+    name: "redis-server",
+    binaries: ["redis-server"],
+    folders: ["/usr/sbin", "/usr/local/bin", "/opt/homebrew/bin"],
+    aptPackage: "redis-server",
+    variable: "CADRE_TEST_REDIS_SERVER",
+    required: true,
+  },
 ];
 
 export type Availability =

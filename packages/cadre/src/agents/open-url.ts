@@ -41,8 +41,8 @@ export async function openStore(url: string, context: OpenContext): Promise<Open
 }
 
 /**
- * `memory:`, `sqlite:PATH`, `postgres://…`, `nats://HOST:PORT`. @throws {CadreError} INVALID_OPTION
- * for another scheme
+ * `memory:`, `sqlite:PATH`, `postgres://…`, `nats://HOST:PORT`, `redis://HOST:PORT`.
+ * @throws {CadreError} INVALID_OPTION for another scheme
  */
 export async function openTransport(url: string, context: OpenContext): Promise<Transport> {
   if (url === "memory:") return memory({ clock: context.clock });
@@ -58,10 +58,14 @@ export async function openTransport(url: string, context: OpenContext): Promise<
     const { nats } = await import("../drivers/nats/index.ts");
     return nats(url, context);
   }
+  if (/^rediss?:/.test(url)) {
+    const { redis } = await import("../drivers/redis/index.ts");
+    return redis(url, context); // connects at first use, and closes with the transport
+  }
   throw unknownScheme("bus", url, `memory:, sqlite:PATH, ${places}`);
 }
 
-const places = "postgres://HOST:PORT/DATABASE, nats://HOST:PORT";
+const places = "postgres://HOST:PORT/DATABASE, nats://HOST:PORT, redis://HOST:PORT";
 
 function isPostgres(url: string): boolean {
   return /^postgres(?:ql)?:/.test(url);

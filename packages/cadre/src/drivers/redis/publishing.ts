@@ -1,0 +1,88 @@
+import type { Outgoing, PublishResult } from "../../bus/transport.ts";
+import { CadreError } from "../../core/errors.ts";
+import type { AgentEvent } from "../../core/event.ts";
+import { BatchDesk } from "./batch-desk.ts";
+import { directScript, publishScript, trimScript } from "./lua-publish.ts";
+import { forCaller } from "./redis-error.ts";
+import type { Argument, Session } from "./session.ts";
+import { domainOf } from "./topics.ts";
+import { encodeEvent, placeArguments, toPosition } from "./wire.ts";
+
+const mostTogether = 64; // events in one script: with those of the largest size still well bounded
+const trimEvery = 256; // publishes; what is over the bound meanwhile is little beside a stream
+
+export class Publishing {
+  readonly #session: Session;
+  readonly #desk: BatchDesk<readonly Argument[], string>;
+  #untrimmed = 0;
+  #trimming = false;
+
+  constructor(session: Session) {
+    this.#session = session;
+    this.#desk = new BatchDesk({ send: (items) => this.#send(items), most: mostTogether });
+  }
+
+  publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
+    return Promise.all(batch.map((item) => this.#publishOne(item)));
+  }
+
+  async #publishOne({ event, to }: Outgoing): Promise<PublishResult> {
+    try {
+      const data = encodeEvent(event, this.#session.settings.maxBytes);
+      const id = to
+        ? await this.#direct(event, data, to)
+        : await this.#desk.ask(this.#argumentsOf(event, data));
+      if (id.startsWith("!")) throw this.#failure(id.slice(1));
+      this.#trimSometimes();
+      return { ok: true, position: toPosition(id) };
+    } catch (error) {
+      return { ok: false, error };
+    }
+  }
+
+  #argumentsOf(event: AgentEvent, data: Buffer): readonly Argument[] {
+    const domain = domainOf(event.type, this.#session.settings);
+    return [event.id, domain, event.type, data, ...placeArguments(event)];
+  }
+
+  async #send(items: readonly (readonly Argument[])[]): Promise<readonly string[]> {
+    const { dedupeMs } = this.#session.settings;
+    const what = items.length === 1 ? "a publish" : `${items.length} publishes`;
+    const answers = await this.#session.run(what, publishScript, [dedupeMs, ...items.flat()]);
+    return (answers as Buffer[]).map(String);
+  }
+
+  /** Of one event, beside others that were kept. */
+  #failure(text: string): CadreError {
+    const { url, connected } = this.#session;
+    return forCaller(new Error(text), { url, what: "a publish", connected });
+  }
+
+  async #direct(
+    event: AgentEvent,
+    data: Buffer,
+    { group, attempt = 1 }: NonNullable<Outgoing["to"]>,
+  ): Promise<string> {
+    const args = [group, ...this.#argumentsOf(event, data), attempt];
+    const answer = String(await this.#session.run("a publish to a group", directScript, args));
+    if (answer !== "none") return answer;
+    const message =
+      `There is no group "${group}" at ${this.#session.url}. ` +
+      "Subscribe with it first, or fix its name.";
+    throw new CadreError("NOT_FOUND", message, { what: "group", id: group });
+  }
+
+  #trimSometimes(): void {
+    const { maxEvents, maxAgeMs, clock, logger } = this.#session.settings;
+    if (maxEvents === 0 && maxAgeMs === 0) return;
+    this.#untrimmed += 1;
+    if (this.#untrimmed < trimEvery || this.#trimming) return;
+    this.#untrimmed = 0;
+    this.#trimming = true;
+    const oldest = maxAgeMs === 0 ? 0 : Math.max(0, Math.floor(clock.now() - maxAgeMs));
+    this.#session
+      .run("the trimming of streams", trimScript, [maxEvents, oldest])
+      .catch((error: unknown) => logger.warn("Old events were not trimmed yet.", { error }))
+      .finally(() => (this.#trimming = false));
+  }
+}
