@@ -3,6 +3,7 @@ import { type Capabilities, memory, type Transport } from "cadre";
 import { nats } from "cadre/nats";
 import { postgres } from "cadre/postgres";
 import { redis } from "cadre/redis";
+import { rabbitmq } from "cadre/rabbitmq";
 import { sqlite } from "cadre/sqlite";
 import { type MadePage, table, writeIfMain } from "./docs-pages.ts";
 
@@ -12,6 +13,7 @@ const transports: readonly Transport[] = [
   sqlite("./team.db"),
   postgres("postgres://localhost/team"),
   nats("nats://localhost:4222"),
+  rabbitmq("amqp://localhost:5672"),
   redis("redis://localhost:6379", { durable: "disk" }),
 ];
 

@@ -6,7 +6,7 @@
  * not.
  */
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import process from "node:process";
 
@@ -55,6 +55,17 @@ export const testServers: readonly TestServer[] = [
     folders: ["/usr/sbin", "/usr/local/bin", "/opt/homebrew/bin"],
     aptPackage: "redis-server",
     variable: "CADRE_TEST_REDIS_SERVER",
+    required: true,
+  },
+  {
+    // The script of the server itself: the wrapper on PATH changes the user.
+    name: "rabbitmq-server",
+    binaries: ["sbin/rabbitmq-server"],
+    get folders(): string[] {
+      return versionsIn("/usr/lib/rabbitmq/lib"); // anew: it may have been installed just now
+    },
+    aptPackage: "rabbitmq-server",
+    variable: "CADRE_TEST_RABBITMQ_SERVER",
     required: true,
   },
 ];
@@ -133,6 +144,15 @@ export function aptInstaller(): Installer {
       return apt(["install", "-y", "--no-install-recommends", aptPackage]);
     },
   };
+}
+
+/** The folders of a folder, newest names first; it may not be there yet. */
+function versionsIn(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .toSorted()
+    .toReversed()
+    .map((name) => join(folder, name));
 }
 
 function refusalToInstall(): string | undefined {

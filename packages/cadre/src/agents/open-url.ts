@@ -58,6 +58,10 @@ export async function openTransport(url: string, context: OpenContext): Promise<
     const { nats } = await import("../drivers/nats/index.ts");
     return nats(url, context);
   }
+  if (url.startsWith("amqp:") || url.startsWith("amqps:")) {
+    const { rabbitmq } = await import("../drivers/rabbitmq/index.ts");
+    return rabbitmq(url, context);
+  }
   if (/^rediss?:/.test(url)) {
     const { redis } = await import("../drivers/redis/index.ts");
     return redis(url, context); // connects at first use, and closes with the transport
@@ -65,7 +69,8 @@ export async function openTransport(url: string, context: OpenContext): Promise<
   throw unknownScheme("bus", url, `memory:, sqlite:PATH, ${places}`);
 }
 
-const places = "postgres://HOST:PORT/DATABASE, nats://HOST:PORT, redis://HOST:PORT";
+const places =
+  "postgres://HOST:PORT/DATABASE, nats://HOST:PORT, amqp://HOST:PORT, redis://HOST:PORT";
 
 function isPostgres(url: string): boolean {
   return /^postgres(?:ql)?:/.test(url);

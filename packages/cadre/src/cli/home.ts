@@ -158,7 +158,7 @@ function refuseUnbuilt({ config, sources }: LoadedConfig): void {
   if (typeof bus !== "string" || !bus.startsWith("kafka:")) return;
   throw new CadreError(
     "UNSUPPORTED",
-    `The bus is ${bus} (${sources["bus"] ?? "code"}), and this version has no driver for Kafka yet. Use memory:, sqlite:PATH, postgres://HOST:PORT/DATABASE, nats://HOST:PORT or redis://HOST:PORT.`,
+    `The bus is ${bus} (${sources["bus"] ?? "code"}), and this version has no driver for Kafka yet. Use memory:, sqlite:PATH, postgres://HOST:PORT/DATABASE, nats://HOST:PORT, amqp://HOST:PORT or redis://HOST:PORT.`,
     { feature: "kafka", by: "cadre" },
   );
 }

@@ -13,10 +13,10 @@ async function undeclaredIsRefused(context: CheckContext): Promise<void> {
     if (keyOrder.includes(ordered)) await opened;
     else await assert.rejects(opened, unsupported);
   }
-  const deliverAt = context.clock.now() + 50;
   const type = context.topic("delayed");
   const seenAt: number[] = [];
   await bus.subscribe(type, () => void seenAt.push(context.clock.now()));
+  const deliverAt = context.clock.now() + 50;
   const delayed = bus.publish(type, {}, { deliverAt });
   if (delayedPublish) {
     await delayed;

@@ -1,0 +1,155 @@
+/**
+ * Publishes with confirms: each resolves when the server has the message in all queues that take
+ * it.
+ *
+ * A server that runs out of memory or disk stops reading: what is published then waits, and fails
+ * when its time is over.
+ */
+import type {
+  RabbitConfirmChannelLike,
+  RabbitMessageLike,
+  RabbitPublishOptions,
+} from "./client.ts";
+import type { Link } from "./link.ts";
+import { CadreError } from "../../core/errors.ts";
+import { forCaller, timeoutError } from "./rabbitmq-error.ts";
+
+/** The queue that was meant is not there. */
+export class Unroutable extends Error {
+  override readonly name: string = "Unroutable";
+}
+
+export interface Dispatch {
+  readonly exchange: string;
+  readonly key: string;
+  readonly content: Buffer;
+  readonly options: RabbitPublishOptions;
+}
+
+const firstPauseMs = 20;
+const mostPauseMs = 500;
+const dispatchHeader = "cadre-dispatch";
+
+export class Outlet {
+  readonly #link: Link;
+  readonly #returned = new Set<string>();
+  readonly #unanswered = new Set<(error: unknown) => void>();
+  #opening: Promise<RabbitConfirmChannelLike> | undefined;
+  #room: Promise<void> | undefined;
+  #freeRoom: (() => void) | undefined;
+  #dispatches = 0;
+
+  constructor(link: Link) {
+    this.#link = link;
+  }
+
+  /**
+   * @throws {CadreError} TIMEOUT | UNREACHABLE
+   * @throws {Unroutable} for what is `mandatory` and no queue takes
+   */
+  async send(dispatch: Dispatch): Promise<void> {
+    const { clock, requestTimeoutMs } = this.#link.settings;
+    const what = `publish to ${dispatch.exchange}`;
+    const end = clock.monotonic() + requestTimeoutMs;
+    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, mostPauseMs)) {
+      try {
+        const channel = await this.#channel();
+        await this.#room;
+        await this.#confirmed(channel, dispatch, Math.max(1, end - clock.monotonic()), what);
+        return;
+      } catch (error) {
+        if (error instanceof Unroutable) throw error;
+        // After its start the server takes nothing for a queue that has no leader yet.
+        const isPassing = error instanceof Error && error.message === "message nacked";
+        const isOver = clock.monotonic() + pauseMs > end || this.#link.ended;
+        if (!isPassing || isOver) throw forCaller(error, this.#link.url, what);
+        await clock.sleep(pauseMs);
+      }
+    }
+  }
+
+  #confirmed(
+    channel: RabbitConfirmChannelLike,
+    { exchange, key, content, options }: Dispatch,
+    timeoutMs: number,
+    what: string,
+  ): Promise<void> {
+    const { url, settings } = this.#link;
+    return new Promise((resolve, reject) => {
+      this.#dispatches += 1;
+      const id = String(this.#dispatches);
+      const end = (error?: unknown): void => {
+        cancel();
+        this.#unanswered.delete(end);
+        const isReturned = this.#returned.delete(id);
+        if (isReturned) reject(new Unroutable(`No queue takes what is sent to ${key}.`));
+        else if (error) reject(error);
+        else resolve();
+      };
+      const cancel = settings.clock.after(timeoutMs, () =>
+        end(timeoutError(url, what, settings.requestTimeoutMs)),
+      );
+      this.#unanswered.add(end);
+      const headers = options.mandatory
+        ? { ...options.headers, [dispatchHeader]: id }
+        : { ...options.headers };
+      try {
+        const hasRoom = channel.publish(exchange, key, content, { ...options, headers }, end);
+        if (!hasRoom) this.#room ??= this.#drained();
+      } catch (error) {
+        end(error);
+      }
+    });
+  }
+
+  /** Resolves when the client has written what it was given. */
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      const go = (): void => {
+        cancel();
+        this.#room = undefined;
+        this.#freeRoom = undefined;
+        resolve();
+      };
+      const { clock, requestTimeoutMs } = this.#link.settings;
+      const cancel = clock.after(requestTimeoutMs, go, { background: true });
+      this.#freeRoom = go;
+    });
+  }
+
+  /** Opened again when the server has closed it, or the connection has broken. */
+  #channel(): Promise<RabbitConfirmChannelLike> {
+    if (!this.#opening) {
+      const opening = this.#open(() => {
+        if (this.#opening === opening) this.#opening = undefined;
+      });
+      this.#opening = opening;
+      opening.catch(() => {
+        if (this.#opening === opening) this.#opening = undefined;
+      });
+    }
+    return this.#opening;
+  }
+
+  async #open(onEnd: () => void): Promise<RabbitConfirmChannelLike> {
+    const client = await this.#link.client();
+    const channel = await client.createConfirmChannel();
+    let cause: unknown = new CadreError(
+      "UNREACHABLE",
+      `The connection to ${this.#link.url} broke before the server had confirmed.`,
+      { url: this.#link.url, tried: 1 },
+    );
+    channel.on("error", (error: unknown) => (cause = forCaller(error, this.#link.url, "publish")));
+    channel.on("drain", () => this.#freeRoom?.());
+    channel.on("close", () => {
+      onEnd();
+      this.#freeRoom?.();
+      for (const end of [...this.#unanswered]) end(cause);
+    });
+    channel.on("return", (message: RabbitMessageLike) => {
+      const id = message.properties.headers?.[dispatchHeader];
+      if (typeof id === "string") this.#returned.add(id);
+    });
+    return channel;
+  }
+}
