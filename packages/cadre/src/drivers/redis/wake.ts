@@ -29,6 +29,7 @@ export class Wake {
   #client: RedisClientLike | undefined;
   #starting: Promise<void> | undefined;
   #last = "0-0";
+  #goOn: (() => void) | undefined;
 
   constructor(session: Session) {
     this.#session = session;
@@ -46,11 +47,13 @@ export class Wake {
   /** Nothing is told instead of a change: anything may have happened. */
   listen(listener: Listener): () => void {
     this.#listeners.add(listener);
+    this.#goOn?.();
     return () => this.#listeners.delete(listener);
   }
 
   close(): void {
     this.#closer.abort();
+    this.#goOn?.();
     this.#client?.disconnect();
     this.#listeners.clear();
   }
@@ -72,6 +75,9 @@ export class Wake {
     const { clock, logger } = this.#session.settings;
     const { signal } = this.#closer;
     while (!signal.aborted) {
+      // What came meanwhile is told then: the server is not asked for nobody.
+      if (this.#listeners.size === 0) await new Promise<void>((go) => (this.#goOn = go));
+      if (signal.aborted) return;
       try {
         const args = ["BLOCK", waitMs, "COUNT", mostTold, "STREAMS", key, this.#last];
         const answer = await client.call("XREAD", args);
