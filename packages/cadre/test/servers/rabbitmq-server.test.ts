@@ -22,7 +22,7 @@ test(
   "a server starts, is killed, comes back on its port, and is gone when stopped",
   { skip },
   async () => {
-    const server = await startRabbitmqServer();
+    await using server = await startRabbitmqServer();
     const firstPid = server.pid;
     assert.equal(await refuses(server.port), false);
     await server.kill();

@@ -221,6 +221,7 @@ async function endMapper(port: number): Promise<void> {
   try {
     await once(socket, "connect");
     socket.write(Buffer.from([0, 1, 107])); // length, and `k` for kill
+    socket.resume(); // or its end is never seen
     await once(socket, "close", { signal: AbortSignal.timeout(2_000) });
   } catch {
     // It has not been started, or has ended already.
