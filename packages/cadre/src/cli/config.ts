@@ -17,7 +17,7 @@ export interface CadreConfig {
   readonly store?: EventStore | string;
   /**
    * A transport, or a URL: `memory:`, `sqlite:./team.db`, `postgres://localhost/team`,
-   * `nats://localhost:4222`, `redis://localhost:6379`. @default the
+   * `nats://localhost:4222`, `redis://localhost:6379`, `amqp://localhost`. @default the
    * store's own log
    */
   readonly bus?: Transport | string;

@@ -10,7 +10,10 @@ export function homeFlags(command: Command): Command {
       "--store <url>",
       "the store: sqlite:PATH or postgres://HOST/DATABASE (preset: sqlite:.cadre/team.db)",
     )
-    .option("--bus <url>", "the bus, where it is not the store's own log: nats://HOST:PORT");
+    .option(
+      "--bus <url>",
+      "the bus, where it is not the store's own log: nats://, redis:// or amqp://HOST:PORT",
+    );
 }
 
 /** Adds `--json`, and examples under the help. */
