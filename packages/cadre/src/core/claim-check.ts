@@ -21,8 +21,8 @@ export interface BlobInfo {
 }
 
 /**
- * Where large payloads are kept, as JSON texts. The name follows from the value: what is equal is
- * one blob, whatever order its members were set in, with the text of the first.
+ * Where large payloads are kept, as JSON texts. The name follows from the text: the same text put
+ * twice is one blob.
  */
 export interface BlobStore {
   /** Resolves with the blob's name when the text is safe. */

@@ -3,8 +3,7 @@ import type { BlobInfo, BlobStore } from "../core/claim-check.ts";
 import { systemClock, type Clock } from "../core/clock.ts";
 import type { SlotWrite } from "../core/commit.ts";
 import { CadreError, isCadreError } from "../core/errors.ts";
-import { utf8Bytes, type JsonValue } from "../core/json.ts";
-import { stableJson } from "../core/stable-json.ts";
+import { utf8Bytes } from "../core/json.ts";
 import type { EventStore } from "./event-store.ts";
 
 interface BlobRecord {
@@ -157,19 +156,14 @@ function split(text: string): readonly string[] {
   return parts;
 }
 
-/** The name of a JSON text: SHA-256 of its value with sorted members. */
+/** The name of a text: SHA-256 of its UTF-8 bytes. */
 export function contentName(text: string): string {
-  const value = stableJson(JSON.parse(text) as JsonValue);
-  return `sha256-${createHash("sha256").update(value).digest("hex")}`;
+  return `sha256-${createHash("sha256").update(text).digest("hex")}`;
 }
 
 /** @throws {CadreError} BLOB_CORRUPT, when the text is not what its name says */
 export function checked(name: string, text: string): string {
-  try {
-    if (contentName(text) === name) return text;
-  } catch {
-    // no JSON any more: the same
-  }
+  if (contentName(text) === name) return text;
   throw new CadreError(
     "BLOB_CORRUPT",
     `The blob ${name} has other content than when it was put. Restore it from a backup.`,

@@ -27,7 +27,7 @@ async function fill(store: EventStore, event: () => AgentEvent): Promise<readonl
 
 export const upkeepChecks: readonly StoreCheck[] = [
   {
-    id: "S-41",
+    id: "S-31",
     name: "removed events are gone from every query; streams keep their versions, others their places",
     async run({ store, event }) {
       const before = await fill(store, event);
@@ -61,7 +61,7 @@ export const upkeepChecks: readonly StoreCheck[] = [
     },
   },
   {
-    id: "S-42",
+    id: "S-32",
     name: "no position is used again, even when the whole log was removed; its ids are free again",
     async run({ store, event }) {
       const before = await fill(store, event);
@@ -76,7 +76,7 @@ export const upkeepChecks: readonly StoreCheck[] = [
     },
   },
   {
-    id: "S-43",
+    id: "S-33",
     name: "a removal without a record, or of what is no position, is refused; one whose commit fails removes nothing",
     async run({ store, event }) {
       await fill(store, event);
@@ -105,7 +105,7 @@ export const upkeepChecks: readonly StoreCheck[] = [
     },
   },
   {
-    id: "S-44",
+    id: "S-34",
     name: "inspection shows every row of the range, without a fault",
     async run({ store, event }) {
       const rows = await fill(store, event);
@@ -124,7 +124,7 @@ export const upkeepChecks: readonly StoreCheck[] = [
     },
   },
   {
-    id: "S-45",
+    id: "S-35",
     name: "restored rows keep positions, versions and times; restoring them again writes nothing",
     async run({ store, event }) {
       const at = Math.floor(event().timestamp);
@@ -152,7 +152,7 @@ export const upkeepChecks: readonly StoreCheck[] = [
     },
   },
   {
-    id: "S-46",
+    id: "S-36",
     name: "a row that does not fit is refused, naming its position, and nothing of its batch is written",
     async run({ store, event }) {
       await fill(store, event);
@@ -182,7 +182,7 @@ export const upkeepChecks: readonly StoreCheck[] = [
     },
   },
   {
-    id: "S-47",
+    id: "S-37",
     name: "usage counts what is there, by type when asked",
     async run({ store, event }) {
       await store.commit({
@@ -203,7 +203,7 @@ export const upkeepChecks: readonly StoreCheck[] = [
     },
   },
   {
-    id: "S-48",
+    id: "S-38",
     name: "a closed store refuses upkeep",
     async run({ store, event }) {
       await fill(store, event);
