@@ -16,7 +16,12 @@ const changes: readonly (readonly [column: string, value: string])[] = [
   ["recorded_at", "recorded_at + 0.5"],
   ["correlation", "gen_random_uuid()"],
   ["causation", "gen_random_uuid()"],
-  ["stream", "(SELECT max(no) FROM streams s WHERE s.no <> e.stream)"],
+  // to a stream that has no such version: the database itself would refuse it
+  [
+    "stream",
+    `(SELECT max(no) FROM streams s WHERE s.no <> e.stream AND NOT EXISTS
+      (SELECT 1 FROM events x WHERE x.stream = s.no AND x.version = e.version))`,
+  ],
   ["stream", "NULL"],
   ["version", "version + 100"],
   ["version", "NULL"],

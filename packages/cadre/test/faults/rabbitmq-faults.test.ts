@@ -2,8 +2,8 @@
 import { after, test } from "node:test";
 import { rabbitmq } from "cadre/rabbitmq";
 import { transportConformance } from "cadre/testing";
-import { rabbitmqServerPath, startRabbitmqServer } from "../../servers/rabbitmq-server.ts";
-import { startCuttingProxy } from "../nats/cutting-proxy.ts";
+import { rabbitmqServerPath, startRabbitmqServer } from "../servers/rabbitmq-server.ts";
+import { startCuttingProxy } from "../drivers/nats/cutting-proxy.ts";
 
 if (rabbitmqServerPath() === undefined) {
   const skip = "there is no rabbitmq-server here";
