@@ -13,6 +13,7 @@ import {
   type PlanItem,
 } from "./feature-fold.ts";
 import type { FeatureHandle, FeaturePlan, FeatureState, PlannedTask } from "./feature.ts";
+import { checkBudget } from "./models/budget.ts";
 import { throughTrouble } from "./passing-trouble.ts";
 import type { TaskDesk } from "./task-desk.ts";
 import { taskStream } from "./task-fold.ts";
@@ -32,13 +33,22 @@ export class FeatureDesk {
   }
 
   async create(plan: FeaturePlan): Promise<FeatureHandle> {
+    if (plan.budget !== undefined) checkBudget(`the feature "${plan.title}"`, plan.budget);
     const items = plan.tasks.map(planItem);
     checkPlan(plan.title, items);
     const { clock, random, name, store } = this.#context;
     const id = plan.id ?? random.id(clock.now());
-    const payload = { featureId: id, title: plan.title, tasks: items };
+    const { tenant, budget } = plan;
+    const payload = {
+      featureId: id,
+      title: plan.title,
+      tasks: items,
+      ...(tenant === undefined ? {} : { tenant }),
+      ...(budget === undefined ? {} : { budget }),
+    };
     const event = teamEvent(this.#context, name, "feature.created", payload, {
       ...(plan.priority === undefined ? {} : { priority: plan.priority }),
+      ...(tenant === undefined ? {} : { tenant }),
     });
     try {
       await store.commit({
@@ -162,6 +172,7 @@ async function lastEventType(
 function planItem(task: PlannedTask): PlanItem {
   const { definition } = task;
   const dependsOn = task.dependsOn ?? [];
+  if (task.budget !== undefined) checkBudget(`the planned task "${task.name}"`, task.budget);
   // With dependencies the input is not whole yet: its owner checks it.
   const input = dependsOn.length === 0 ? definition.checkInput(task.input) : task.input;
   return {
@@ -174,6 +185,7 @@ function planItem(task: PlannedTask): PlanItem {
     input: toFrozenJson(input ?? null),
     dependsOn,
     ...(task.priority === undefined ? {} : { priority: task.priority }),
+    ...(task.budget === undefined ? {} : { budget: task.budget }),
   };
 }
 

@@ -1,6 +1,7 @@
 /** The fold of a feature and its tasks into what the orchestrator decides by. Pure. */
 import type { AgentEvent, Priority } from "../core/event.ts";
 import type { JsonValue } from "../core/json.ts";
+import type { Budget } from "./models/budget.ts";
 import { text } from "./task-fold.ts";
 import type { FeatureState, FeatureStatus } from "./feature.ts";
 
@@ -23,6 +24,7 @@ export interface PlanItem {
   readonly input: JsonValue;
   readonly dependsOn: readonly string[];
   readonly priority?: Priority;
+  readonly budget?: Budget;
 }
 
 export type PlannedStatus = "planned" | "created" | "completed" | "failed";
@@ -35,6 +37,8 @@ export interface FeatureProgress {
   readonly id: string;
   readonly title: string;
   readonly priority: Priority | undefined;
+  readonly tenant: string | undefined;
+  readonly budget: Budget | undefined;
   readonly items: ReadonlyMap<string, PlanItem>;
   readonly created: AgentEvent;
   readonly status: Map<string, PlannedStatus>;
@@ -59,6 +63,8 @@ export function featureCreated(event: AgentEvent): FeatureProgress {
     readonly featureId: string;
     readonly title: string;
     readonly tasks: readonly PlanItem[];
+    readonly tenant?: string;
+    readonly budget?: Budget;
   };
   const needs = new Map<string, number>();
   const missing = new Map<string, number>();
@@ -71,6 +77,8 @@ export function featureCreated(event: AgentEvent): FeatureProgress {
     id: payload.featureId,
     title: payload.title,
     priority: event.metadata.priority,
+    tenant: payload.tenant,
+    budget: payload.budget,
     items: new Map(payload.tasks.map((item) => [item.name, item])),
     created: event,
     status: new Map(payload.tasks.map((item) => [item.name, "planned"])),
@@ -180,6 +188,8 @@ export function featureState(progress: FeatureProgress): FeatureState {
     status: progress.feature,
     total: progress.items.size,
     completed: progress.completed,
+    ...(progress.tenant === undefined ? {} : { tenant: progress.tenant }),
+    ...(progress.budget === undefined ? {} : { budget: progress.budget }),
     ...(progress.reason === undefined ? {} : { reason: progress.reason }),
   };
 }

@@ -8,6 +8,7 @@
  * beside its projection of the log: kill it, start another, it goes on.
  */
 import type { Priority } from "../core/event.ts";
+import type { Budget } from "./models/budget.ts";
 import type { TaskDefinition, TaskState } from "./task.ts";
 
 /** One task of a plan. Its input may be made from the results of those that it depends on. */
@@ -22,6 +23,8 @@ export interface PlannedTask {
    */
   readonly dependsOn?: readonly string[];
   readonly priority?: Priority;
+  /** What this task may spend of the feature's budget. @default as much as the feature */
+  readonly budget?: Budget;
 }
 
 export interface FeaturePlan {
@@ -30,6 +33,10 @@ export interface FeaturePlan {
   readonly title: string;
   readonly tasks: readonly PlannedTask[];
   readonly priority?: Priority;
+  /** For whom it is done; its tasks are too. @default none */
+  readonly tenant?: string;
+  /** What all its tasks together may spend. @default none */
+  readonly budget?: Budget;
 }
 
 export type FeatureStatus = "created" | "started" | "completed" | "blocked";
@@ -40,6 +47,8 @@ export interface FeatureState {
   readonly status: FeatureStatus;
   readonly total: number;
   readonly completed: number;
+  readonly tenant?: string;
+  readonly budget?: Budget;
   /** Why it is blocked, in words. */
   readonly reason?: string;
 }

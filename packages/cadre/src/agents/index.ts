@@ -39,6 +39,7 @@ export type {
 } from "./feature.ts";
 export type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";
 export type { LargePayloads } from "./large-payloads.ts";
+export type { Budget } from "./models/budget.ts";
 export { teamStreams } from "./team-streams.ts";
 export { diffAgent, reconstruct } from "./reconstruct.ts";
 export type {

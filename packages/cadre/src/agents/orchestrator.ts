@@ -197,6 +197,9 @@ class FeatureOrchestrator implements Orchestrator {
           feature: progress.id,
           cause: progress.created,
           ...(priority === undefined ? {} : { priority }),
+          ...(item.budget === undefined ? {} : { budget: item.budget }),
+          ...(progress.tenant === undefined ? {} : { tenant: progress.tenant }),
+          ...(progress.budget === undefined ? {} : { parentBudget: progress.budget }),
           ...(assignTo === undefined ? {} : { assignTo }),
         },
       };

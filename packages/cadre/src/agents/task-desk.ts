@@ -12,6 +12,7 @@ import {
 } from "../core/options.ts";
 import type { CommitResult } from "../store/event-store.ts";
 import type { TaskQuery } from "./cadre.ts";
+import { checkBudget, type Budget } from "./models/budget.ts";
 import { throughTrouble } from "./passing-trouble.ts";
 import { sagaStarted } from "./saga-events.ts";
 import { loadTask, type BoardEntry, type TaskBoard } from "./task-board.ts";
@@ -30,8 +31,11 @@ const optionRules = {
   dependsOn: someWords,
   assignTo: someText,
   feature: someText,
+  tenant: someText,
+  budget: someObject,
   parent: someText,
   parentDeadlineAt: anything,
+  parentBudget: anything,
   cause: someObject,
 };
 
@@ -39,6 +43,7 @@ const optionRules = {
 export interface CreateOptions extends TaskOptions {
   readonly parent?: string;
   readonly parentDeadlineAt?: number;
+  readonly parentBudget?: Budget;
   readonly cause?: AgentEvent;
 }
 
@@ -178,6 +183,7 @@ export class TaskDesk {
   } {
     const { definition, options = {} } = request;
     checkOptions(`the task "${definition.name}"`, options, optionRules);
+    if (options.budget !== undefined) checkBudget(`the task "${definition.name}"`, options.budget);
     const { clock, random, name } = this.#context;
     const created = taskCreated(this.#context, {
       id: options.id ?? random.id(clock.now()),
@@ -190,6 +196,7 @@ export class TaskDesk {
       ...(options.parentDeadlineAt === undefined
         ? {}
         : { parentDeadlineAt: options.parentDeadlineAt }),
+      ...(options.parentBudget === undefined ? {} : { parentBudget: options.parentBudget }),
     });
     const entry = fold([created]);
     const events = [created];

@@ -140,7 +140,7 @@ export class TaskEntry {
     options: TaskOptions = {},
   ): Promise<TaskHandle<Output>> {
     const { desk, replays, writer } = this.#port;
-    const { id, deadlineAt } = this.#state;
+    const { id, deadlineAt, tenant, budget } = this.#state;
     this.#assertOwned();
     // The child's id follows from the parent and the name: a second attempt finds the child of
     // the first.
@@ -153,6 +153,8 @@ export class TaskEntry {
       parent: id,
       cause: writer.entry.last,
       ...(deadlineAt === undefined ? {} : { parentDeadlineAt: deadlineAt }),
+      ...(tenant === undefined ? {} : { tenant }),
+      ...(budget === undefined ? {} : { parentBudget: budget }),
     });
   }
 

@@ -4,6 +4,7 @@
  */
 import { describeError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
+import { narrowerBudget, type Budget } from "./models/budget.ts";
 import type { BoardEntry } from "./task-board.ts";
 import { taskStream } from "./task-fold.ts";
 import type { TaskDefinition, TaskOptions, TaskState } from "./task.ts";
@@ -20,14 +21,17 @@ export interface NewTask {
   readonly parent?: string;
   readonly cause?: AgentEvent;
   readonly parentDeadlineAt?: number;
+  readonly parentBudget?: Budget;
 }
 
-/** `task.created`. The deadline is never later than the parent's. */
+/** `task.created`. The deadline is never later than the parent's, the budget never larger. */
 export function taskCreated(context: Making, task: NewTask): AgentEvent {
   const { definition, options } = task;
   const deadlineMs = options.deadlineMs ?? definition.deadlineMs;
   const own = deadlineMs === undefined ? Infinity : context.clock.now() + deadlineMs;
   const deadlineAt = Math.min(own, task.parentDeadlineAt ?? Infinity);
+  const budget = narrowerBudget(options.budget, task.parentBudget);
+  const tenant = options.tenant ?? task.cause?.metadata.tenant;
   return teamEvent(
     context,
     task.source,
@@ -45,12 +49,15 @@ export function taskCreated(context: Making, task: NewTask): AgentEvent {
       ...(options.feature === undefined ? {} : { feature: options.feature }),
       ...(task.parent === undefined ? {} : { parent: task.parent }),
       ...(Number.isFinite(deadlineAt) ? { deadlineAt } : {}),
+      ...(tenant === undefined ? {} : { tenant }),
+      ...(budget === undefined ? {} : { budget }),
     },
     {
       // The same task created again is the same event: the store takes only one of that id.
       id: taskStream(task.id),
       ...(task.cause === undefined ? {} : { cause: task.cause }),
       ...(options.priority === undefined ? {} : { priority: options.priority }),
+      ...(tenant === undefined ? {} : { tenant }),
     },
   );
 }

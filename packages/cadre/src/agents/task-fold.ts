@@ -171,6 +171,8 @@ function created(fields: Fields, event: AgentEvent): TaskState {
     feature: fields["feature"],
     parent: fields["parent"],
     deadlineAt: fields["deadlineAt"],
+    tenant: fields["tenant"],
+    budget: fields["budget"],
     key: event.metadata.key,
     isSaga: fields["saga"] === true ? true : undefined,
   };
@@ -193,7 +195,10 @@ function created(fields: Fields, event: AgentEvent): TaskState {
     createdBy: event.source,
     ...(Object.fromEntries(
       Object.entries(optional).filter(([, value]) => value !== undefined),
-    ) as Pick<TaskState, "feature" | "parent" | "deadlineAt" | "key" | "isSaga">),
+    ) as Pick<
+      TaskState,
+      "feature" | "parent" | "deadlineAt" | "tenant" | "budget" | "key" | "isSaga"
+    >),
   };
 }
 

@@ -26,6 +26,7 @@
  */
 import type { Priority } from "../core/event.ts";
 import type { JsonValue } from "../core/json.ts";
+import type { Budget } from "./models/budget.ts";
 
 export type TaskStatus =
   | "waiting" // depends on tasks that are not done
@@ -116,6 +117,10 @@ export interface TaskState {
   readonly triedBy: readonly string[];
   readonly feature?: string;
   readonly parent?: string;
+  /** For whom it is done. Its children and what it publishes are for the same one. */
+  readonly tenant?: string;
+  /** What it may spend, its children included. */
+  readonly budget?: Budget;
   readonly dependsOn: readonly string[];
   readonly key?: string;
   /** Unix milliseconds. */
@@ -148,6 +153,13 @@ export interface TaskOptions {
   /** Asks this agent first. */
   readonly assignTo?: string;
   readonly feature?: string;
+  /** For whom it is done. A child's is its parent's. @default none */
+  readonly tenant?: string;
+  /**
+   * What it may spend, its children included. A child's is never more than its parent's.
+   * @default none
+   */
+  readonly budget?: Budget;
 }
 
 /** A task as its requester holds it. */

@@ -5,10 +5,12 @@ import {
   list,
   object,
   optional,
+  plainBudget,
   text,
   word,
   anyJson,
   type BuiltinFamily,
+  type PlainBudget,
 } from "./payload-schema.ts";
 
 /** One task of a feature's plan. */
@@ -20,6 +22,7 @@ export interface FeatureTask {
   readonly input?: unknown;
   /** Names of planned tasks that must complete first. */
   readonly dependsOn?: readonly string[];
+  readonly budget?: PlainBudget;
 }
 
 export interface FeatureCreated {
@@ -27,6 +30,10 @@ export interface FeatureCreated {
   readonly title?: string;
   readonly description?: string;
   readonly tasks?: readonly FeatureTask[];
+  /** For whom it is done. */
+  readonly tenant?: string;
+  /** What all its tasks together may spend. */
+  readonly budget?: PlainBudget;
 }
 
 export interface FeatureStarted {
@@ -67,9 +74,12 @@ export const featureEvents: BuiltinFamily<FeatureEvents> = {
           capability: optional(word),
           input: optional(anyJson),
           dependsOn: optional(list(word)),
+          budget: optional(plainBudget),
         }),
       ),
     ),
+    tenant: optional(word),
+    budget: optional(plainBudget),
   }),
   "feature.started": fact("The first tasks of the goal exist.", {
     featureId: word,

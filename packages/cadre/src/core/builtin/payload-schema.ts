@@ -99,6 +99,21 @@ export const instant: RequiredMember<number> = { schema: { type: "number", minim
 /** A duration in milliseconds. */
 export const durationMs: RequiredMember<number> = { schema: { type: "number", minimum: 0 } };
 
+/** What a piece of work may spend; what is left out is unbounded. */
+export interface PlainBudget {
+  readonly tokens?: number;
+  readonly calls?: number;
+  readonly money?: number;
+}
+
+const amount: RequiredMember<number> = { schema: { type: "number", minimum: 0 } };
+
+export const plainBudget: RequiredMember<PlainBudget> = object<PlainBudget>({
+  tokens: optional(count),
+  calls: optional(count),
+  money: optional(amount),
+});
+
 /** What is kept of an error. */
 export interface PlainError {
   readonly name: string;

@@ -9,11 +9,13 @@ import {
   oneOf,
   optional,
   ordinal,
+  plainBudget,
   plainError,
   share,
   text,
   word,
   type BuiltinFamily,
+  type PlainBudget,
   type PlainError,
 } from "./payload-schema.ts";
 
@@ -36,6 +38,10 @@ export interface TaskCreated {
   readonly parent?: string;
   /** Unix milliseconds; over all attempts. */
   readonly deadlineAt?: number;
+  /** For whom it is done. */
+  readonly tenant?: string;
+  /** What it may spend, its children included. */
+  readonly budget?: PlainBudget;
   readonly saga?: boolean;
 }
 
@@ -215,6 +221,8 @@ export const taskEvents: BuiltinFamily<TaskEvents> = {
     feature: optional(word),
     parent: optional(word),
     deadlineAt: optional(instant),
+    tenant: optional(word),
+    budget: optional(plainBudget),
     saga: optional(flag),
   }),
   "task.offered": fact("Any agent that can do the task may claim it.", changed),
