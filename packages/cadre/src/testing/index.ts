@@ -32,6 +32,13 @@ export {
   type FaultyTransport,
   type PortCall,
 } from "./faulty-transport.ts";
+export {
+  startFaultProxy,
+  type FaultProxy,
+  type FaultProxyCounts,
+  type FaultProxyOptions,
+} from "./fault-proxy.ts";
+export type { CutMoment, CutWatch } from "./cut-plan.ts";
 export { recordingBus, type BusRecording, type EventMatch } from "./recording-bus.ts";
 export { patternVectors, type PatternVector } from "./vectors/patterns.ts";
 export { filterVectors, type FilterVector } from "./vectors/filters.ts";
