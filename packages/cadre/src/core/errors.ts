@@ -105,6 +105,10 @@ export interface ErrorDetails {
   NOT_FOUND: { readonly what: string; readonly id: string };
   /** The operation does not fit the state that the thing is in. */
   WRONG_STATE: { readonly what: string; readonly state: string };
+  /** The plan of a feature, or a change of it, cannot be carried out: everything that is wrong. */
+  INVALID_PLAN: { readonly feature: string; readonly problems: readonly string[] };
+  /** A feature that a task waits for cannot go on. */
+  FEATURE_BLOCKED: { readonly feature: string; readonly kind: string; readonly reason: string };
   /** A journaled step came again with another input, or a different step came in its place. */
   STEP_DRIFT: { readonly step: string; readonly expected: string; readonly actual: string };
   /** A step's effect may or may not have happened, and its policy is to ask a person. */

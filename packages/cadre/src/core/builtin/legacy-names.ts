@@ -8,6 +8,7 @@
 export const legacyNames: Readonly<Record<string, string>> = {
   "task.created": "TASK_CREATED",
   "task.offered": "TASK_OFFERED",
+  "task.handed_off": "TASK_HANDED_OFF",
   "task.assigned": "TASK_ASSIGNED",
   "task.received": "TASK_RECEIVED",
   "task.acknowledged": "TASK_ACKNOWLEDGED",
@@ -26,6 +27,11 @@ export const legacyNames: Readonly<Record<string, string>> = {
   "feature.started": "FEATURE_STARTED",
   "feature.completed": "FEATURE_COMPLETED",
   "feature.blocked": "FEATURE_BLOCKED",
+  "feature.patched": "FEATURE_PATCHED",
+  "feature.resumed": "FEATURE_RESUMED",
+  "feature.cancelled": "FEATURE_CANCELLED",
+  "flow.stuck": "FLOW_STUCK",
+  "flow.resumed": "FLOW_RESUMED",
   "agent.created": "AGENT_CREATED",
   "agent.initialized": "AGENT_INITIALIZED",
   "agent.online": "AGENT_ONLINE",
@@ -135,4 +141,33 @@ export function fromLegacyName(name: string): string | undefined {
 export function toLegacyName(type: string): string | undefined {
   if (Object.hasOwn(legacyNames, type)) return legacyNames[type];
   return families.find(([pattern]) => pattern.test(type))?.[1];
+}
+
+const customWord = /^custom\.([a-z][a-z0-9_]*)$/;
+const upperCase = /^[A-Z][A-Z0-9_]*$/;
+
+/**
+ * The type that a name in an older envelope means.
+ *
+ * A name that the table does not have is a custom event of its own: `INVOICE_PAID` is
+ * `custom.invoice_paid`. What is no such name, as `domain.action.state`, is the type itself.
+ */
+export function typeOfWireName(name: string): string {
+  if (upperCase.test(name)) return fromLegacyName(name) ?? `custom.${name.toLowerCase()}`;
+  const known = name.includes(".") ? undefined : fromLegacyName(name.toUpperCase());
+  return known ?? name;
+}
+
+/**
+ * The upper-case name under which an event type goes out. {@link typeOfWireName} of it need not be
+ * the type again, as for a family's members; then the type must travel beside it.
+ */
+export function wireNameOf(type: string): string {
+  const known = toLegacyName(type);
+  const own = customWord.exec(type)?.[1]?.toUpperCase();
+  if (own !== undefined && !typeByName.has(own)) return own;
+  if (known !== undefined) return known;
+  const made = type.replaceAll(/[^A-Za-z0-9]+/g, "_").toUpperCase();
+  // A name of the table would be taken for the event that it names.
+  return upperCase.test(made) && !typeByName.has(made) ? made : "CUSTOM";
 }

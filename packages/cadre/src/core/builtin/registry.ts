@@ -6,6 +6,7 @@ import { dataEvents, type DataEvents } from "./data-events.ts";
 import { decisionEvents, type DecisionEvents } from "./decision-events.ts";
 import { evolutionEvents, type EvolutionEvents } from "./evolution-events.ts";
 import { featureEvents, type FeatureEvents } from "./feature-events.ts";
+import { flowEvents, type FlowEvents } from "./flow-events.ts";
 import { knowledgeGraphEvents, type KnowledgeGraphEvents } from "./knowledge-graph-events.ts";
 import { memoryEvents, type MemoryEvents } from "./memory-events.ts";
 import { scheduleEvents, type ScheduleEvents } from "./schedule-events.ts";
@@ -17,6 +18,7 @@ import { trustEvents, type TrustEvents } from "./trust-events.ts";
 /** Payload types of all events that Cadre knows by itself. */
 export type BuiltinEvents = TaskEvents &
   FeatureEvents &
+  FlowEvents &
   AgentEvents &
   DecisionEvents &
   TrustEvents &
@@ -42,6 +44,7 @@ export type WithBuiltinEvents<Own extends object> = string extends keyof Own
 export const builtinEvents: EventRegistry<BuiltinEvents> = defineEvents({
   ...taskEvents,
   ...featureEvents,
+  ...flowEvents,
   ...agentEvents,
   ...decisionEvents,
   ...trustEvents,

@@ -1,6 +1,7 @@
 /** A typed request that exactly one agent owns at a time, by a lease with an epoch. */
 import {
   anyJson,
+  count,
   durationMs,
   fact,
   flag,
@@ -43,6 +44,8 @@ export interface TaskCreated {
   /** What it may spend, its children included. */
   readonly budget?: PlainBudget;
   readonly saga?: boolean;
+  /** How many features it is nested in. */
+  readonly depth?: number;
 }
 
 export interface TaskOffered {
@@ -50,6 +53,10 @@ export interface TaskOffered {
   readonly epoch?: number;
   readonly capability?: string;
   readonly reason?: string;
+  /** How urgent it is from here on. */
+  readonly priority?: "low" | "normal" | "high" | "critical";
+  /** Unix milliseconds; the new end of its time. */
+  readonly deadlineAt?: number;
 }
 
 export interface TaskAssigned {
@@ -58,6 +65,19 @@ export interface TaskAssigned {
   readonly epoch?: number;
   readonly capability?: string;
   readonly input?: unknown;
+}
+
+export interface TaskHandedOff {
+  readonly taskId: string;
+  /** The owner that gives it away. */
+  readonly agent: string;
+  /** The agent that is asked to go on; absent for any with the capability. */
+  readonly to?: string;
+  /** The capability that is needed from here on. */
+  readonly capability?: string;
+  readonly epoch: number;
+  readonly nextEpoch: number;
+  readonly note?: string;
 }
 
 export interface TaskReceived {
@@ -170,6 +190,7 @@ export interface StatusUpdated {
 export type TaskEvents = {
   "task.created": TaskCreated;
   "task.offered": TaskOffered;
+  "task.handed_off": TaskHandedOff;
   "task.assigned": TaskAssigned;
   "task.assigned.*": TaskAssigned;
   "task.received": TaskReceived;
@@ -224,8 +245,22 @@ export const taskEvents: BuiltinFamily<TaskEvents> = {
     tenant: optional(word),
     budget: optional(plainBudget),
     saga: optional(flag),
+    depth: optional(count),
   }),
-  "task.offered": fact("Any agent that can do the task may claim it.", changed),
+  "task.offered": fact("Any agent that can do the task may claim it.", {
+    ...changed,
+    priority: optional(oneOf("low", "normal", "high", "critical")),
+    deadlineAt: optional(instant),
+  }),
+  "task.handed_off": fact("The owner gives the task to another; what it has done stays done.", {
+    taskId: word,
+    agent: word,
+    to: optional(word),
+    capability: optional(word),
+    epoch: ordinal,
+    nextEpoch: ordinal,
+    note: optional(text),
+  }),
   "task.assigned": fact("One agent is asked to do the task.", assigned),
   "task.assigned.*": fact("The agent named by the last word is asked to do the task.", assigned),
   "task.received": fact("An agent has seen the task.", { taskId: word, agent: optional(word) }),
