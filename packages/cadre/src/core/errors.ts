@@ -50,6 +50,8 @@ export interface ErrorDetails {
   UNDECODABLE: { readonly reason: string };
   /** The object was closed, or is closing and takes no new work. */
   CLOSED: { readonly what: string };
+  /** A rate limit has no room within the time that the asker would wait. */
+  RATE_LIMITED: { readonly limit: string; readonly retryAfterMs: number };
   /** A bounded queue is full and its policy is to refuse. */
   OVERLOADED: { readonly queue: string; readonly size: number };
   /** A member of a group came with other patterns or another filter than the group has. */
