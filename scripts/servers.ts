@@ -9,6 +9,7 @@ import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import process from "node:process";
+import { findJars, installJars, type Jars } from "./maven.ts";
 
 export interface TestServer {
   readonly name: string;
@@ -18,6 +19,8 @@ export interface TestServer {
   readonly folders: readonly string[];
   /** Debian's package. */
   readonly aptPackage: string;
+  /** Where the server is no program but jars: then its path is their folder. */
+  readonly jars?: Jars;
   /** Tests find the executable here. */
   readonly variable: string;
   /** Its tests are part of `npm test`: missing is an error with CI=true. */
@@ -68,6 +71,27 @@ export const testServers: readonly TestServer[] = [
     variable: "CADRE_TEST_RABBITMQ_SERVER",
     required: true,
   },
+  {
+    name: "kafka",
+    binaries: [],
+    folders: [],
+    aptPackage: "default-jre-headless maven", // for the jars, where they are missing
+    jars: {
+      folder: "kafka-4.1.0",
+      artifacts: ["org.apache.kafka:kafka_2.13:4.1.0", "org.slf4j:slf4j-simple:1.7.36"],
+    },
+    variable: "CADRE_TEST_KAFKA_JARS",
+    required: true,
+  },
+  {
+    // Another client of Kafka's, to read what is written here.
+    name: "kcat",
+    binaries: ["kcat"],
+    folders: ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"],
+    aptPackage: "kcat",
+    variable: "CADRE_TEST_KCAT",
+    required: true,
+  },
 ];
 
 export type Availability =
@@ -86,6 +110,7 @@ export interface Installer {
 export function findServer(server: TestServer, env: NodeJS.ProcessEnv): string | undefined {
   const named = env[server.variable];
   if (named !== undefined && named !== "") return isExecutable(named) ? named : undefined;
+  if (server.jars) return findJars(server.jars, env);
   const folders = [...(env["PATH"] ?? "").split(delimiter), ...server.folders];
   for (const folder of folders) {
     for (const binary of server.binaries) {
@@ -112,12 +137,29 @@ export function ensureServer(
   const found = findServer(server, env);
   if (found !== undefined) return { server, path: found };
   const how = `install it (Debian: apt-get install ${server.aptPackage}) or set ${server.variable}`;
+  if (server.jars) return ensureJars(server, server.jars, env, installer);
   if (installer.refusal !== undefined) return { server, why: `${installer.refusal}; ${how}` };
   const error = installer.install(server.aptPackage);
   if (error !== undefined) return { server, why: `${error}; ${how}` };
   const installed = findServer(server, env);
   if (installed === undefined) return { server, why: `installed, yet not found; ${how}` };
   return { server, path: installed };
+}
+
+/** Jars need no root: Maven fetches them. Java and Maven themselves are packages. */
+function ensureJars(
+  server: TestServer,
+  jars: Jars,
+  env: NodeJS.ProcessEnv,
+  installer: Installer,
+): Availability {
+  let error = installJars(jars, env);
+  if (error?.startsWith("there is no") && installer.refusal === undefined) {
+    error = installer.install(server.aptPackage) ?? installJars(jars, env);
+  }
+  const found = findServer(server, env);
+  if (error === undefined && found !== undefined) return { server, path: found };
+  return { server, why: `${error ?? "fetched, yet not found"}; or set ${server.variable}` };
 }
 
 /** Installs with apt-get, as root; reads the package lists once. */
@@ -141,7 +183,7 @@ export function aptInstaller(): Installer {
         if (error !== undefined) return error;
         listsRead = true;
       }
-      return apt(["install", "-y", "--no-install-recommends", aptPackage]);
+      return apt(["install", "-y", "--no-install-recommends", ...aptPackage.split(" ")]);
     },
   };
 }
