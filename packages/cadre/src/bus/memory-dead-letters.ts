@@ -1,6 +1,6 @@
 import type { Logger } from "../core/logger.ts";
+import { letterMatcher } from "./letter-matcher.ts";
 import type { DeadLetter, DeadLetterBox, DeadLetterQuery } from "./transport.ts";
-import { compilePattern } from "../core/pattern.ts";
 
 /** Dead letters in memory. Beyond its bound the oldest letter goes, with a warning. */
 export class MemoryDeadLetters implements DeadLetterBox {
@@ -34,13 +34,11 @@ export class MemoryDeadLetters implements DeadLetterBox {
   }
 
   async *list(query: DeadLetterQuery = {}): AsyncGenerator<DeadLetter, void, undefined> {
-    const isType = query.type === undefined ? undefined : compilePattern(query.type);
+    const isAsked = letterMatcher(query);
     let left = query.limit ?? Infinity;
     for (const letter of this.#letters.values()) {
       if (left === 0) return;
-      if (query.group !== undefined && letter.group !== query.group) continue;
-      if (query.reason !== undefined && letter.reason !== query.reason) continue;
-      if (isType && (letter.event === undefined || !isType(letter.event.type))) continue;
+      if (!isAsked(letter)) continue;
       left -= 1;
       yield letter;
     }

@@ -47,6 +47,13 @@ const config = [
   "heartbeat = 10",
 ];
 
+const erlangArguments = [
+  "+S 2:2 +sbwt none",
+  // When a delay ends while its group's queue still starts, the server tries again after so many
+  // milliseconds: three minutes unless told.
+  "-rabbit dead_letter_worker_publisher_confirm_timeout 1000",
+];
+
 /** Where the server's script is; undefined where there is none, and its tests can't run. */
 export function rabbitmqServerPath(): string | undefined {
   return findServerByName("rabbitmq-server");
@@ -151,7 +158,7 @@ function environment({ folder, port, distPort, mapperPort }: Place): NodeJS.Proc
     RABBITMQ_LOG_BASE: join(folder, "log"),
     RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, "enabled_plugins"),
     RABBITMQ_CONFIG_FILE: join(folder, "rabbitmq.conf"),
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: "+S 2:2 +sbwt none",
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: erlangArguments.join(" "),
     ERL_EPMD_PORT: String(mapperPort),
     ERL_EPMD_ADDRESS: "127.0.0.1",
   };

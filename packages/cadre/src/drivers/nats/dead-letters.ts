@@ -1,6 +1,6 @@
+import { letterMatcher } from "../../bus/letter-matcher.ts";
 import type { DeadLetter, DeadLetterBox, DeadLetterQuery } from "../../bus/transport.ts";
 import { freezeJson } from "../../core/json.ts";
-import { compilePattern } from "../../core/pattern.ts";
 import { LogCursor } from "./log-cursor.ts";
 import { forCaller } from "./nats-error.ts";
 import type { Session } from "./session.ts";
@@ -42,7 +42,7 @@ export class NatsDeadLetters implements DeadLetterBox {
     const session = await this.#open();
     let left = query.limit ?? Infinity;
     if (left <= 0) return;
-    const isAsked = askedFor(query);
+    const isAsked = letterMatcher(query);
     const { keptStream: stream, prefix } = session.settings;
     const subject = `${prefix}.k.d.>`;
     const cursor = await this.#with(() =>
@@ -99,13 +99,4 @@ const headerBytes = 256; // more than the headers of a letter have
 
 function decodeLetter(data: Uint8Array): DeadLetter {
   return freezeJson(JSON.parse(decoder.decode(data)) as DeadLetter); // written by `put`
-}
-
-function askedFor({ group, reason, type }: DeadLetterQuery): (letter: DeadLetter) => boolean {
-  const isType = type === undefined ? undefined : compilePattern(type);
-  return (letter) => {
-    if (group !== undefined && letter.group !== group) return false;
-    if (reason !== undefined && letter.reason !== reason) return false;
-    return !isType || (letter.event !== undefined && isType(letter.event.type));
-  };
 }

@@ -32,7 +32,7 @@ interface Emitter {
 export interface RabbitChannelLike extends Emitter {
   assertExchange(name: string, type: string, options?: object): Promise<unknown>;
   assertQueue(name: string, options?: object): Promise<unknown>;
-  checkQueue(name: string): Promise<unknown>;
+  checkQueue(name: string): Promise<{ readonly messageCount: number }>;
   deleteQueue(name: string): Promise<unknown>;
   bindQueue(queue: string, exchange: string, pattern: string): Promise<unknown>;
   consume(

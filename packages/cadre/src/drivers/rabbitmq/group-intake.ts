@@ -2,7 +2,7 @@
  * One member of a group: lets in as much as is pulled.
  *
  *   pull ─▶ consumer with room for it ─▶ delivery ─▶ queue ─▶ handed out
- *                                          └─ nobody pulls any more ─▶ kept a moment ─▶ given back
+ *                                          └─ nobody pulls ─▶ kept a moment ─▶ given back
  *
  * What is acked makes room, and the server fills it at once. So a member that goes on pulling finds
  * its next events here already; one that stops gives them back, and no attempt is counted.
@@ -29,6 +29,7 @@ interface Waiting {
 }
 
 const fillMs = 50; // in which the server has filled the room that an ack has made, if it can
+const mostFillMs = 2_000; // for a server that is busy and fills the room later
 const lookMs = 5;
 const keepMs = 100; // for what came although nobody pulls; the next pull usually takes it
 
@@ -176,6 +177,9 @@ export class GroupIntake implements Intake {
   async #rest(): Promise<void> {
     this.#cancelKeep?.();
     this.#cancelKeep = undefined;
+    // Consumers with room that get nothing harm nobody. Ended now, they could send back what comes
+    // this moment; what comes later is given back after it has been kept.
+    if (this.#queue.length === 0 && this.#room() > 0) return;
     await this.#shutUnlessPulled();
     if (this.#pulls.size === 0) await this.#giveBack();
   }
@@ -188,12 +192,15 @@ export class GroupIntake implements Intake {
 
   /**
    * Consumers are best ended while they are full: what the server is just sending to one that ends
-   * goes back to the queue, and counts as an attempt.
+   * goes back to the queue, and counts as an attempt. While the queue says that something waits, it
+   * is about to come here.
    */
   async #filled(): Promise<void> {
     const { clock } = this.#parts.session.settings;
+    const end = clock.monotonic() + mostFillMs;
     while (this.#pulls.size === 0 && this.#room() > 0 && this.#tap.size > 0) {
-      if (clock.monotonic() - this.#roomSince > fillMs) return;
+      const isQuick = clock.monotonic() - this.#roomSince <= fillMs;
+      if (!isQuick && (clock.monotonic() > end || (await this.#tap.waiting()) === 0)) return;
       await clock.sleep(lookMs);
     }
   }

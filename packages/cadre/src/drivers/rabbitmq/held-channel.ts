@@ -47,6 +47,20 @@ export class HeldChannel {
     return this.#next;
   }
 
+  /** How many events wait in the queue; none when the channel has ended or nothing answers. */
+  async waiting(): Promise<number> {
+    let cancel = (): void => {};
+    const late = new Promise<number>((resolve) => {
+      const { clock, requestTimeoutMs } = this.#link.settings;
+      cancel = clock.after(requestTimeoutMs, () => resolve(0));
+    });
+    const asked = this.channel.checkQueue(this.#queue).then(
+      ({ messageCount }) => messageCount,
+      () => 0,
+    );
+    return Promise.race([asked, late]).finally(cancel);
+  }
+
   async close(): Promise<void> {
     if (!this.#isOpen) return;
     this.#isOpen = false;

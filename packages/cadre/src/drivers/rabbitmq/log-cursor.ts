@@ -1,5 +1,5 @@
 /**
- * Reads the log from a place on. A broken connection is gone over: it goes on behind the last
+ * Reads the log, or another stream, from a place on. A broken connection is gone over: it goes on behind the last
  * message that was handed out.
  */
 import type { StartFrom } from "../../bus/transport.ts";
@@ -63,12 +63,15 @@ export async function offsetOfPosition(session: Session, position: string): Prom
   throw new CadreError("INVALID_OPTION", message, { option: "position", value: position });
 }
 
-/** Puts a marker at the end of the log: what was confirmed before stands before it. */
-export async function sendMarker(session: Session): Promise<string> {
-  const marker = session.mark();
+/** Puts a marker at the end of the stream, which is the log unless named: what was confirmed before stands before it. */
+export async function sendMarker(
+  session: Session,
+  stream: string = session.names.log,
+  marker: string = session.mark(),
+): Promise<string> {
   await session.outlet.send({
     exchange: "",
-    key: session.names.log,
+    key: stream,
     content: Buffer.alloc(0),
     options: { persistent: true, headers: { [headerOf.marker]: marker } },
   });
@@ -81,6 +84,7 @@ export function isMarker(message: RabbitMessageLike): boolean {
 
 export class LogCursor {
   readonly #session: Session;
+  readonly #stream: string;
   readonly #endListening: () => void;
   #start: LogStart;
   #channel: RabbitChannelLike | undefined;
@@ -90,15 +94,20 @@ export class LogCursor {
   #failure: unknown;
   #closed = false;
 
-  private constructor(session: Session, start: LogStart) {
+  private constructor(session: Session, start: LogStart, stream: string) {
     this.#session = session;
+    this.#stream = stream;
     this.#start = start;
     this.#endListening = session.into.onChange(() => this.#renew());
   }
 
   /** When it resolves, what is published later is read. */
-  static async open(session: Session, start: LogStart): Promise<LogCursor> {
-    const cursor = new LogCursor(session, start);
+  static async open(
+    session: Session,
+    start: LogStart,
+    stream: string = session.names.log,
+  ): Promise<LogCursor> {
+    const cursor = new LogCursor(session, start, stream);
     try {
       await cursor.#consume();
       return cursor;
@@ -156,7 +165,7 @@ export class LogCursor {
   }
 
   async #consume(): Promise<void> {
-    const { names, into } = this.#session;
+    const { into } = this.#session;
     const channel = await (await into.client()).createChannel();
     channel.on("error", () => {}); // `close` follows
     channel.on("close", () => {
@@ -180,7 +189,7 @@ export class LogCursor {
       this.#wake?.();
     };
     const args = { "x-stream-offset": this.#start.offset };
-    await channel.consume(names.log, take, { arguments: args });
+    await channel.consume(this.#stream, take, { arguments: args });
   }
 
   #lost(): void {

@@ -3,6 +3,7 @@
  *
  *   PREFIX              topic exchange: every event, by its type
  *   PREFIX.log          stream: every event
+ *   PREFIX.dead         stream: dead letters, and which of them are gone
  *   PREFIX.g.GROUP      quorum queue of a group
  *   PREFIX.back         direct exchange to the queues of the groups
  *   PREFIX.delay.MS     fanout exchange and quorum queue: back after so many milliseconds
@@ -13,6 +14,7 @@ import { createHash } from "node:crypto";
 export interface Names {
   readonly events: string;
   readonly log: string;
+  readonly dead: string;
   readonly back: string;
   readonly void: string;
   group(group: string): string;
@@ -26,6 +28,7 @@ export function namesOf(prefix: string): Names {
   return {
     events: prefix,
     log: `${prefix}.log`,
+    dead: `${prefix}.dead`,
     back: `${prefix}.back`,
     void: `${prefix}.void`,
     group: (group) => `${prefix}.g.${token(group)}`,

@@ -63,6 +63,15 @@ export class QueueTap {
     return this.#mustShut || this.#isStopping ? this.#working : undefined;
   }
 
+  /**
+   * How many events wait in the queue for any consumer. What was on its way here when the server
+   * counted has come before its answer.
+   */
+  async waiting(): Promise<number> {
+    const held = this.#held;
+    return held?.isOpen ? held.waiting() : 0;
+  }
+
   grow(count: number): void {
     this.#goal += Math.min(count, mostPrefetch);
     this.#work();

@@ -20,6 +20,11 @@ export interface RabbitmqOptions {
    * @default 0
    */
   readonly maxLogBytes?: number;
+  /**
+   * Bytes of the stream of dead letters after which its oldest go, handled or not; 0 is no bound,
+   * and then what was written there never leaves the disk. Used when the stream is made. @default 0
+   */
+  readonly maxDeadLetterBytes?: number;
   /** How long the first connection is tried for, in milliseconds. @default 10_000 */
   readonly connectTimeoutMs?: number;
   /** How long an answer of the server is waited for, in milliseconds. @default 5_000 */
@@ -54,6 +59,7 @@ export function settle(options: RabbitmqOptions, hasUrl: boolean): Settings {
     prefix: nameWords,
     maxAgeMs: wholeNumber(0),
     maxLogBytes: wholeNumber(0),
+    maxDeadLetterBytes: wholeNumber(0),
     connectTimeoutMs: wholeNumber(1),
     requestTimeoutMs: wholeNumber(1),
     heartbeatMs: wholeNumber(1_000, 3_600_000),
@@ -72,6 +78,7 @@ export function settle(options: RabbitmqOptions, hasUrl: boolean): Settings {
     prefix: options.prefix ?? "cadre",
     maxAgeMs: options.maxAgeMs ?? 0,
     maxLogBytes: options.maxLogBytes ?? 0,
+    maxDeadLetterBytes: options.maxDeadLetterBytes ?? 0,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 5_000,
     heartbeatMs: options.heartbeatMs ?? 10_000,

@@ -12,6 +12,7 @@ import { CadreError, describeError } from "../../core/errors.ts";
 import { BroadcastIntake } from "./broadcast-intake.ts";
 import type { RabbitClientLike } from "./client.ts";
 import type { Address } from "./connect.ts";
+import { RabbitmqDeadLetters } from "./dead-letters.ts";
 import { maxRetryDelayMs } from "./delays.ts";
 import { GroupIntake } from "./group-intake.ts";
 import { deleteGroup, joinGroup } from "./groups.ts";
@@ -45,6 +46,7 @@ export class RabbitmqTransport implements Transport {
     crossesProcess: true,
     effects: "at-least-once",
   };
+  readonly deadLetters: RabbitmqDeadLetters;
   readonly #target: Address | RabbitClientLike;
   readonly #settings: Settings;
   readonly #intakes = new Set<GroupIntake | BroadcastIntake>();
@@ -56,6 +58,7 @@ export class RabbitmqTransport implements Transport {
   constructor(target: Address | RabbitClientLike, settings: Settings) {
     this.#target = target;
     this.#settings = settings;
+    this.deadLetters = new RabbitmqDeadLetters(() => this.#open());
   }
 
   async publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
@@ -133,6 +136,7 @@ export class RabbitmqTransport implements Transport {
     if (!session) return;
     await Promise.allSettled([...this.#publishing]);
     await Promise.allSettled([...this.#intakes].map((intake) => intake.close()));
+    await this.deadLetters.close();
     await session.end();
   }
 

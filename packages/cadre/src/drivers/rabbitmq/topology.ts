@@ -6,7 +6,7 @@ import type { Session } from "./session.ts";
 /** @throws {CadreError} INVALID_OPTION, when they are there and made otherwise */
 export async function prepareTopology(session: Session): Promise<void> {
   const { names, settings } = session;
-  const { maxAgeMs, maxLogBytes } = settings;
+  const { maxAgeMs, maxLogBytes, maxDeadLetterBytes } = settings;
   const log = {
     "x-queue-type": "stream",
     ...(maxAgeMs > 0 ? { "x-max-age": `${Math.ceil(maxAgeMs / 1_000)}s` } : {}),
@@ -17,6 +17,9 @@ export async function prepareTopology(session: Session): Promise<void> {
       await channel.assertExchange(names.events, "topic", { durable: true });
       await channel.assertQueue(names.log, { durable: true, arguments: log });
       await channel.bindQueue(names.log, names.events, "#");
+      const letters = maxDeadLetterBytes > 0 ? { "x-max-length-bytes": maxDeadLetterBytes } : {};
+      const dead = { "x-queue-type": "stream", ...letters };
+      await channel.assertQueue(names.dead, { durable: true, arguments: dead });
       await channel.assertExchange(names.void, "fanout", { durable: true });
       const last = { "x-max-length": 1 };
       await channel.assertQueue(names.void, { durable: true, arguments: last });

@@ -29,6 +29,9 @@ export const headerOf = {
   directedAt: "cadre-directed-at",
   /** Of no event: it stands in the log to be found again. */
   marker: "cadre-marker",
+  /** Ids of dead letters: of the one that it is, and of the one that is gone. */
+  letter: "cadre-letter",
+  gone: "cadre-gone",
 } as const;
 
 const offsetHeader = "x-stream-offset";

@@ -1,6 +1,6 @@
+import { letterMatcher } from "../../bus/letter-matcher.ts";
 import type { DeadLetter, DeadLetterBox, DeadLetterQuery } from "../../bus/transport.ts";
 import { freezeJson } from "../../core/json.ts";
-import { compilePattern } from "../../core/pattern.ts";
 import { listLettersScript, putLetterScript, removeLetterScript } from "./lua-groups.ts";
 import type { Session } from "./session.ts";
 
@@ -29,7 +29,7 @@ export class RedisDeadLetters implements DeadLetterBox {
     const session = await this.#open();
     let left = query.limit ?? Infinity;
     if (left <= 0) return;
-    const isAsked = askedFor(query);
+    const isAsked = letterMatcher(query);
     for (let after = "-inf"; ;) {
       const args = [after, pageSize];
       const page = (await session.run("dead letters", listLettersScript, args)) as Buffer[];
@@ -53,13 +53,4 @@ export class RedisDeadLetters implements DeadLetterBox {
 
 function decodeLetter(json: string): DeadLetter {
   return freezeJson(JSON.parse(json) as DeadLetter); // written by `put`
-}
-
-function askedFor({ group, reason, type }: DeadLetterQuery): (letter: DeadLetter) => boolean {
-  const isType = type === undefined ? undefined : compilePattern(type);
-  return (letter) => {
-    if (group !== undefined && letter.group !== group) return false;
-    if (reason !== undefined && letter.reason !== reason) return false;
-    return !isType || (letter.event !== undefined && isType(letter.event.type));
-  };
 }
