@@ -24,7 +24,13 @@ export {
   type BuiltinEvents,
   type WithBuiltinEvents,
 } from "./core/builtin/registry.ts";
-export { fromLegacyName, legacyNames, toLegacyName } from "./core/builtin/legacy-names.ts";
+export {
+  fromLegacyName,
+  legacyNames,
+  toLegacyName,
+  typeOfWireName,
+  wireNameOf,
+} from "./core/builtin/legacy-names.ts";
 export type { EventRegistry, EventTypeInfo } from "./core/registry.ts";
 export {
   checkRelease,
@@ -55,9 +61,12 @@ export { TopicTrie } from "./core/topic-trie.ts";
 export { decodeEvent, encodeEvent } from "./core/codec/json.ts";
 export type { CodecLimits } from "./core/codec/wire-json.ts";
 export {
+  cloudEventsBatchContentType,
   cloudEventsContentType,
   decodeCloudEvent,
+  decodeCloudEventBatch,
   encodeCloudEvent,
+  encodeCloudEventBatch,
   fromCloudEvent,
   toCloudEvent,
   type CloudDecodeOptions,
@@ -69,6 +78,15 @@ export {
   type BinaryCloudEvent,
   type CloudBinding,
 } from "./core/codec/cloudevents-binary.ts";
+export {
+  readMessage,
+  wireFormat,
+  wireFormatNames,
+  type ForeignMessage,
+  type WireFormat,
+  type WireFormatName,
+  type WireMessage,
+} from "./core/codec/wire-format.ts";
 
 // Errors
 export { CadreError, RetryableError, TerminalError } from "./core/errors.ts";

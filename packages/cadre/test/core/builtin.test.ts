@@ -8,6 +8,8 @@ import {
   isTopic,
   legacyNames,
   toLegacyName,
+  typeOfWireName,
+  wireNameOf,
 } from "cadre";
 
 import { examplePayloads } from "./example-payloads.ts";
@@ -131,5 +133,34 @@ test("an unknown name, or one of an object's own members, has no counterpart", (
   }
   for (const type of ["", "nope.nope", "TASK_CREATED", "constructor", "toString"]) {
     assert.equal(toLegacyName(type), undefined);
+  }
+});
+
+test("each older name is the type that the table says, and each type goes out under its name", () => {
+  for (const [type, name] of Object.entries(legacyNames)) {
+    if (/[*#]/.test(type)) continue;
+    assert.equal(typeOfWireName(name), type);
+    assert.equal(wireNameOf(type), name);
+  }
+});
+
+test("a name that the table does not have is a custom event's, both ways", () => {
+  assert.equal(typeOfWireName("INVOICE_PAID"), "custom.invoice_paid");
+  assert.equal(wireNameOf("custom.invoice_paid"), "INVOICE_PAID");
+  assert.equal(typeOfWireName("invoice.paid"), "invoice.paid");
+  assert.equal(typeOfWireName("task_created"), "task.created");
+  assert.equal(typeOfWireName("heartbeat"), "heartbeat");
+  assert.equal(wireNameOf("orders.order.placed"), "ORDERS_ORDER_PLACED");
+});
+
+test("no type goes out under the name of another one of the table", () => {
+  for (const type of [
+    "custom.task_created",
+    "task_created",
+    "health.check",
+    "custom.a.b",
+    "日本",
+  ]) {
+    assert.equal(wireNameOf(type), "CUSTOM", type);
   }
 });

@@ -2,6 +2,7 @@
  * CloudEvents 1.0, structured mode: attributes and data in one JSON object,
  * `application/cloudevents+json`.
  */
+import { isCadreError } from "../errors.ts";
 import type { AgentEvent } from "../event.ts";
 import { toFrozenJson, type JsonValue } from "../json.ts";
 import { fromAttributes, toAttributes } from "./cloudevents-attributes.ts";
@@ -51,6 +52,42 @@ export function encodeCloudEvent(event: AgentEvent, limits: CodecLimits = {}): U
 /** @throws {CadreError} TOO_LARGE | UNDECODABLE */
 export function decodeCloudEvent(bytes: Uint8Array, options: CloudDecodeOptions = {}): AgentEvent {
   return fromJson(decodeJson(bytes, options), options);
+}
+
+export const cloudEventsBatchContentType = "application/cloudevents-batch+json; charset=utf-8";
+
+/** Several events as one batch, an array of CloudEvents. @throws {CadreError} TOO_LARGE */
+export function encodeCloudEventBatch(
+  events: readonly AgentEvent[],
+  limits: CodecLimits = {},
+): Uint8Array {
+  return encodeUtf8(JSON.stringify(events.map(toCloudEvent)), limits);
+}
+
+/**
+ * The events of a batch; one that is none spoils it.
+ *
+ * @throws {CadreError} TOO_LARGE | UNDECODABLE, naming its place
+ */
+export function decodeCloudEventBatch(
+  bytes: Uint8Array,
+  options: CloudDecodeOptions = {},
+): readonly AgentEvent[] {
+  const json = decodeJson(bytes, options);
+  if (!Array.isArray(json)) throw undecodable("it is no JSON array");
+  return json.map((each: JsonValue, index) => {
+    try {
+      return fromJson(each, options);
+    } catch (error) {
+      if (!isCadreError(error, "UNDECODABLE")) throw error;
+      throw undecodable(`${error.details.reason} (event ${index} of the batch)`, error);
+    }
+  });
+}
+
+/** As {@link fromCloudEvent}, of what is JSON already. @throws {CadreError} UNDECODABLE */
+export function readCloudEvent(json: JsonValue, options: CloudDecodeOptions = {}): AgentEvent {
+  return fromJson(json, options);
 }
 
 function fromJson(json: JsonValue, options: CloudDecodeOptions): AgentEvent {

@@ -30,7 +30,25 @@ export function encodeEvent(event: AgentEvent, limits: CodecLimits = {}): Uint8A
  * @throws {CadreError} TOO_LARGE | UNDECODABLE
  */
 export function decodeEvent(bytes: Uint8Array, limits: CodecLimits = {}): AgentEvent {
-  const fields = decodeJson(bytes, limits);
+  return eventOfJson(decodeJson(bytes, limits));
+}
+
+/** Whether JSON is an event in this shape, and not in one of other systems. */
+export function isEventJson(fields: JsonValue): fields is Members {
+  if (!isObject(fields)) return false;
+  const { metadata } = fields;
+  return (
+    typeof fields["type"] === "string" &&
+    typeof fields["timestamp"] === "number" &&
+    Object.hasOwn(fields, "payload") &&
+    isObject(metadata) &&
+    typeof metadata["correlationId"] === "string" &&
+    typeof metadata["version"] === "string"
+  );
+}
+
+/** As {@link decodeEvent}, of JSON. @throws {CadreError} UNDECODABLE */
+export function eventOfJson(fields: JsonValue): AgentEvent {
   if (!isObject(fields)) throw undecodable("it is no JSON object");
   const metadata = fields["metadata"];
   if (!isObject(metadata)) throw undecodable("it has no metadata");

@@ -29,15 +29,18 @@ export function encodeUtf8(text: string, limits: CodecLimits): Uint8Array {
  *   number that no double holds
  */
 export function decodeJson(bytes: Uint8Array, limits: CodecLimits): JsonValue {
+  return parseJson(decodeText(bytes, limits));
+}
+
+/** @throws {CadreError} TOO_LARGE | UNDECODABLE */
+export function decodeText(bytes: Uint8Array, limits: CodecLimits): string {
   const maxBytes = limits.maxBytes ?? defaultMaxBytes;
   if (bytes.length > maxBytes) refuseSize(bytes.length, maxBytes);
-  let text: string;
   try {
-    text = decoder.decode(bytes);
+    return decoder.decode(bytes);
   } catch (error) {
     throw undecodable("it is no UTF-8", error);
   }
-  return parseJson(text);
 }
 
 /** As {@link decodeJson}, of text. */
