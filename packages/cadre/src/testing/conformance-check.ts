@@ -8,6 +8,7 @@ import type { Bus, BusOptions } from "../bus/bus.ts";
 import type {
   Capabilities,
   ConsumeSpec,
+  OnRetry,
   Outgoing,
   PublishResult,
   Transport,
@@ -45,6 +46,15 @@ export interface CarrierControls {
   readonly startConsumer?: (spec: ConsumeSpec) => Promise<HoldingConsumer>;
 }
 
+/** What the bus refuses with UNSUPPORTED where the carrier does not declare it. */
+export type Refusable = `ordered ${OnRetry}` | "deliverAt" | "history";
+
+/** Why a check cannot pass here: what it is about is refused, and that is checked instead. */
+export interface Undeclared {
+  readonly reason: string;
+  readonly refused: Refusable;
+}
+
 export interface ConformanceCheck {
   /**
    * `T-` and its number in CONFORMANCE.md, with a letter where one number has several checks:
@@ -63,7 +73,15 @@ export interface ConformanceCheck {
   /**
    * Why the check cannot apply to a transport with these capabilities; nothing where it applies.
    */
-  readonly needs?: (capabilities: Capabilities, controls: CarrierControls) => string | undefined;
+  readonly needs?: (
+    capabilities: Capabilities,
+    controls: CarrierControls,
+  ) => string | Undeclared | undefined;
+  /**
+   * What the bus does itself where the carrier does not declare what the check is about; nothing
+   * where the carrier does it. The check is made all the same.
+   */
+  readonly emulated?: (capabilities: Capabilities) => string | undefined;
   run(context: CheckContext): Promise<void>;
 }
 

@@ -8,6 +8,8 @@ export type {
   CheckContext,
   ConformanceCheck,
   HoldingConsumer,
+  Refusable,
+  Undeclared,
 } from "./conformance-check.ts";
 export {
   conformanceReport,

@@ -3,16 +3,25 @@
  * runner.
  *
  * Each check becomes one test named `T-31 …`. One that does not apply is registered too, under a
- * name that ends with the reason.
+ * name that ends with the reason; one about what the carrier does not declare becomes the check
+ * that it is refused.
  */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { systemClock, type Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
 import { secureRandom } from "../core/random.ts";
 import type { Capabilities, Transport } from "../bus/transport.ts";
 import { busChecks } from "./bus-checks/all.ts";
 import { CheckRun } from "./check-run.ts";
-import type { CarrierControls, ConformanceCheck } from "./conformance-check.ts";
+import type {
+  CarrierControls,
+  CheckContext,
+  ConformanceCheck,
+  Undeclared,
+} from "./conformance-check.ts";
 import { portChecks } from "./port-checks/all.ts";
+import { assertRefused } from "./undeclared.ts";
 
 /** The part of a test runner that the suite uses; `test` of node:test and of vitest fit. */
 export type TestFunction = (name: string, run: () => Promise<void>) => unknown;
@@ -49,8 +58,12 @@ export interface CheckResult {
   readonly id: string;
   readonly name: string;
   readonly level: ConformanceCheck["level"];
-  readonly outcome: "passed" | "failed" | "not applicable";
-  /** Why it failed or does not apply. */
+  /**
+   * `emulated`: it passed, and the bus does what the carrier does not declare. `refused`: it is
+   * about what the carrier does not declare, and asking for that is refused with UNSUPPORTED.
+   */
+  readonly outcome: "passed" | "emulated" | "refused" | "failed" | "not applicable";
+  /** Why it failed, does not apply or was refused; what the bus does to emulate it. */
   readonly reason?: string;
   readonly elapsedMs: number;
 }
@@ -84,7 +97,7 @@ function numberOf(id: string): number {
 
 /**
  * Registers every check with `test`; await it before the file ends. The report fills while the
- * tests run.
+ * tests run, and is written to a folder as JSON where `CADRE_CONFORMANCE_FOLDER` names one.
  *
  * @throws {CadreError} INVALID_OPTION, when `only` or `notApplicable` names no check
  */
@@ -103,55 +116,81 @@ export async function transportConformance(
   const seed = options.seed ?? seedOfEnvironment() ?? secureRandom.integer(2 ** 32);
   const report: ConformanceReport = { transport: name, capabilities, seed, results };
   reports.push(report);
-  for (const check of all) {
-    if (options.only && !options.only.includes(check.id)) continue;
-    if (!isAsked(check, options)) continue;
-    register(check, options, report, results);
-  }
+  const asked = all.filter((check) => isAsked(check, options));
+  const record = (result: CheckResult): void => {
+    results.push(result);
+    if (results.length === asked.length) writeReport(report);
+  };
+  for (const check of asked) register(check, options, report, record);
   return report;
 }
 
 function isAsked(check: ConformanceCheck, options: TransportConformanceOptions): boolean {
-  const { tier = "basic", level = "all" } = options;
+  const { tier = "basic", level = "all", only } = options;
+  if (only && !only.includes(check.id)) return false;
   if (level !== "all" && check.level !== level) return false;
-  return tier === "all" || (check.tier ?? "basic") === tier || options.only !== undefined;
+  return tier === "all" || (check.tier ?? "basic") === tier || only !== undefined;
 }
 
 function register(
   check: ConformanceCheck,
   options: TransportConformanceOptions,
   report: ConformanceReport,
-  results: CheckResult[],
+  push: (result: CheckResult) => void,
 ): void {
   const { id, level } = check;
   const excused = options.notApplicable?.find((item) => item.check === id)?.reason;
-  const reason = excused ?? check.needs?.(report.capabilities, options);
+  const lack = excused ?? check.needs?.(report.capabilities, options);
   const name = `${id} ${check.name}`;
   const record = (outcome: CheckResult["outcome"], elapsedMs: number, why?: string): void => {
     const because = why === undefined ? {} : { reason: why };
-    results.push({ id, name: check.name, level, outcome, elapsedMs, ...because });
+    push({ id, name: check.name, level, outcome, elapsedMs, ...because });
   };
-  if (reason !== undefined) {
-    options.test(`${name} — not applicable: ${reason}`, async () => {
-      record("not applicable", 0, reason);
+  if (typeof lack === "string") {
+    options.test(`${name} — not applicable: ${lack}`, async () => {
+      record("not applicable", 0, lack);
     });
     return;
   }
-  options.test(name, async () => {
+  const { made, outcome, reason } = planOf(check, report.capabilities, lack);
+  options.test(lack ? `${name} — refused: ${lack.reason}` : name, async () => {
     const clock = options.clock ?? systemClock;
     const startedAt = clock.monotonic();
     const times = Array.from({ length: options.parallel ?? 1 }, (_, round) => round);
     try {
       await Promise.all(
-        times.map((round) => new CheckRun(check, options, report, round).complete()),
+        times.map((round) => new CheckRun(made, options, report, round).complete()),
       );
-      record("passed", clock.monotonic() - startedAt);
+      record(outcome, clock.monotonic() - startedAt, reason);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       record("failed", clock.monotonic() - startedAt, why);
       throw error;
     }
   });
+}
+
+/** What is made of a check on a carrier with these capabilities, and what its success is called. */
+function planOf(
+  check: ConformanceCheck,
+  capabilities: Capabilities,
+  lack: Undeclared | undefined,
+): { made: ConformanceCheck; outcome: CheckResult["outcome"]; reason: string | undefined } {
+  if (lack) {
+    const made = { ...check, run: (context: CheckContext) => assertRefused(context, lack.refused) };
+    return { made, outcome: "refused", reason: lack.reason };
+  }
+  const reason = check.emulated?.(capabilities);
+  return { made: check, outcome: reason === undefined ? "passed" : "emulated", reason };
+}
+
+/** Where `CADRE_CONFORMANCE_FOLDER` names a folder, each suite leaves its report there. */
+function writeReport(report: ConformanceReport): void {
+  const folder = process.env["CADRE_CONFORMANCE_FOLDER"];
+  if (folder === undefined || folder === "") return;
+  mkdirSync(folder, { recursive: true });
+  const name = `${report.transport}-${process.pid}-${reports.indexOf(report)}.json`;
+  writeFileSync(join(folder, name), JSON.stringify(report, undefined, 1));
 }
 
 function assertKnown(all: readonly ConformanceCheck[], ids: readonly string[]): void {

@@ -5,6 +5,7 @@ import type { DeadLetter, DeadLetterBox, Transport } from "../../bus/transport.t
 import { defineEvents } from "../../core/define-events.ts";
 import { TerminalError } from "../../core/errors.ts";
 import type { CheckContext, ConformanceCheck } from "../conformance-check.ts";
+import { needsOrder } from "../undeclared.ts";
 
 const quick = { minDelayMs: 1, maxDelayMs: 2, jitter: 0 };
 
@@ -252,9 +253,6 @@ async function duplicatesAreSkipped(context: CheckContext): Promise<void> {
   assert.equal(others, 2);
 }
 
-const parks = (capabilities: { readonly keyOrder: readonly string[] }): string | undefined =>
-  capabilities.keyOrder.includes("park-key") ? undefined : "the carrier parks no keys";
-
 const bus = "bus" as const;
 
 export const deadLetterChecks: readonly ConformanceCheck[] = [
@@ -304,14 +302,14 @@ export const deadLetterChecks: readonly ConformanceCheck[] = [
     id: "T-45c",
     name: "a parked key waits behind its dead letter, and redriving releases it in order",
     level: bus,
-    needs: parks,
+    needs: needsOrder("park-key"),
     run: redriveReleasesKey,
   },
   {
     id: "T-45d",
     name: "purging the dead letter of a parked key lets the key go on",
     level: bus,
-    needs: parks,
+    needs: needsOrder("park-key"),
     run: purgeReleasesKey,
   },
   {

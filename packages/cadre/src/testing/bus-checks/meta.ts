@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { isCadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import type { CheckContext, ConformanceCheck } from "../conformance-check.ts";
+import { needsHistory } from "../undeclared.ts";
 
 async function undeclaredIsRefused(context: CheckContext): Promise<void> {
   const bus = await context.createBus();
@@ -114,9 +115,6 @@ async function replayIsIsolated(context: CheckContext): Promise<void> {
   assert.deepEqual([handled, published], [5, 0]);
 }
 
-const keepsHistory = ({ history }: { readonly history: string }): string | undefined =>
-  history === "none" ? "the carrier keeps no history" : undefined;
-
 const bus = "bus" as const;
 
 export const metaChecks: readonly ConformanceCheck[] = [
@@ -136,7 +134,7 @@ export const metaChecks: readonly ConformanceCheck[] = [
     id: "T-83b",
     name: "a replay feeds its handler only, marked, and publishes nothing",
     level: bus,
-    needs: keepsHistory,
+    needs: needsHistory,
     run: replayIsIsolated,
   },
 ];

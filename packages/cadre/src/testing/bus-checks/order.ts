@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { AgentEvent } from "../../core/event.ts";
 import type { OnRetry } from "../../bus/transport.ts";
 import type { CheckContext, ConformanceCheck } from "../conformance-check.ts";
+import { needsOrder } from "../undeclared.ts";
 
 interface Numbered {
   readonly at: number;
@@ -96,15 +97,14 @@ export const orderChecks: readonly ConformanceCheck[] = [
     id: "T-48c",
     name: "16 keys keep their order over four members with four handlers each",
     level: "bus",
-    needs: ({ keyOrder }) => (keyOrder.length > 0 ? undefined : "the carrier keeps no key order"),
+    needs: needsOrder("block", "park-key", "skip"),
     run: keysKeepOrder,
   },
   {
     id: "T-49d",
     name: "under random failures nothing passes an event of its key, in block and in park-key",
     level: "bus",
-    needs: ({ keyOrder }) =>
-      strict.some((mode) => keyOrder.includes(mode)) ? undefined : "the carrier blocks no keys",
+    needs: needsOrder(...strict),
     run: async (context) => {
       for (const mode of strict) {
         if (context.capabilities.keyOrder.includes(mode)) await orderUnderFailure(context, mode);
@@ -115,7 +115,7 @@ export const orderChecks: readonly ConformanceCheck[] = [
     id: "T-49e",
     name: "under random failures first attempts keep the order of their key, in skip",
     level: "bus",
-    needs: ({ keyOrder }) => (keyOrder.includes("skip") ? undefined : "the carrier skips no keys"),
+    needs: needsOrder("skip"),
     run: (context) => orderUnderFailure(context, "skip"),
   },
 ];

@@ -163,6 +163,8 @@ export const requestChecks: readonly ConformanceCheck[] = [
     id: "T-61",
     name: "without a responder a request fails fast where the carrier tells, else at its time",
     level: bus,
+    emulated: ({ reportsUnroutable }) =>
+      reportsUnroutable ? undefined : "the request fails at its deadline",
     run: nobodyAnswers,
   },
   {

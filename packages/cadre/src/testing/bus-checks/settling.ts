@@ -199,6 +199,8 @@ export const settlingChecks: readonly ConformanceCheck[] = [
     id: "T-34c",
     name: "a retry comes after its delay and holds nothing else up",
     level: "bus",
+    emulated: ({ maxRetryDelayMs }) =>
+      maxRetryDelayMs > 0 ? undefined : "the bus keeps the delivery until the delay is over",
     run: delayHoldsOneOnly,
   },
   {
@@ -221,6 +223,8 @@ export const settlingChecks: readonly ConformanceCheck[] = [
     id: "T-37",
     name: "what a failed handler published is not sent, unless it was isolated",
     level: "bus",
+    emulated: ({ effects }) =>
+      effects === "once" ? undefined : "the bus holds it back, publishes it, and then settles",
     run: heldBackUntilSuccess,
   },
   {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { withMetadata } from "../../core/event.ts";
 import type { CheckContext, ConformanceCheck } from "../conformance-check.ts";
+import { needsOrder } from "../undeclared.ts";
 import { ack, eventOf, idsOf, Member, numbered, park, retry, specOf } from "./member.ts";
 
 async function oneGroupAlone(context: CheckContext): Promise<void> {
@@ -125,8 +126,7 @@ export const directedChecks: readonly ConformanceCheck[] = [
     id: "T-45b",
     name: "later events of a parked key wait, other keys flow",
     level: "port",
-    needs: ({ keyOrder }) =>
-      keyOrder.includes("park-key") ? undefined : "the carrier declares no park-key order",
+    needs: needsOrder("park-key"),
     run: parkedKeyWaits,
   },
 ];

@@ -3,6 +3,7 @@ import type { GroupState, Transport } from "../../bus/transport.ts";
 import { isCadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import type { CheckContext, ConformanceCheck } from "../conformance-check.ts";
+import { needsHistory } from "../undeclared.ts";
 import { ack, eventOf, idsOf, Member, numbered, specOf } from "./member.ts";
 
 /** Publishes one event; true when it is published for sure, false when the answer is an error. */
@@ -224,7 +225,7 @@ export const lifecycleChecks: readonly ConformanceCheck[] = [
     id: "T-12c",
     name: "a start after what is no position is refused",
     level: "port",
-    needs: ({ history }) => (history === "none" ? "the carrier keeps no history" : undefined),
+    needs: needsHistory,
     run: refusesUnknownPosition,
   },
   {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import type { Lease, OnRetry } from "../../bus/transport.ts";
-import type { Capabilities } from "../../bus/transport.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import type { CheckContext, ConformanceCheck } from "../conformance-check.ts";
+import { needsHistory, needsOrder } from "../undeclared.ts";
 import { ack, eventOf, idsOf, Member, numbered, release, retry, specOf } from "./member.ts";
 import { OrderModel } from "./order-model.ts";
 
@@ -183,11 +183,6 @@ async function historyReads(context: CheckContext): Promise<void> {
   assert.deepEqual(between, ids.slice(10, 20));
 }
 
-function needsOrder(onRetry: OnRetry): (capabilities: Capabilities) => string | undefined {
-  return ({ keyOrder }) =>
-    keyOrder.includes(onRetry) ? undefined : `the carrier declares no ${onRetry} order`;
-}
-
 export const orderChecks: readonly ConformanceCheck[] = [
   {
     id: "T-27",
@@ -249,7 +244,7 @@ export const orderChecks: readonly ConformanceCheck[] = [
     id: "T-51b",
     name: "history is read in both directions, between positions, and by each condition",
     level: "port",
-    needs: ({ history }) => (history === "none" ? "the carrier keeps no history" : undefined),
+    needs: needsHistory,
     run: historyReads,
   },
 ];

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { CheckContext, ConformanceCheck } from "../conformance-check.ts";
+import { needsDelayedPublish } from "../undeclared.ts";
 import { ack, eventOf, idsOf, Member, numbered, release, retry, specOf } from "./member.ts";
 
 async function ackedStaysAway(context: CheckContext): Promise<void> {
@@ -230,7 +231,7 @@ export const settlingChecks: readonly ConformanceCheck[] = [
     id: "T-34b",
     name: "an event with deliverAt comes at that time, and one whose time has passed at once",
     level: "port",
-    needs: ({ delayedPublish }) => (delayedPublish ? undefined : "the carrier delays no events"),
+    needs: needsDelayedPublish,
     run: publishedForLater,
   },
   {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { StartFrom, Transport } from "../../bus/transport.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import type { CheckContext, ConformanceCheck } from "../conformance-check.ts";
+import { needsHistory } from "../undeclared.ts";
 import { idsOf, Member, numbered, specOf } from "./member.ts";
 
 async function firstIsNotLost(context: CheckContext): Promise<void> {
@@ -138,14 +139,14 @@ export const startChecks: readonly ConformanceCheck[] = [
     id: "T-12",
     name: "a group starts at the earliest, after a position, at a time, or with what is new",
     level: "port",
-    needs: ({ history }) => (history === "none" ? "the carrier keeps no history" : undefined),
+    needs: needsHistory,
     run: (context) => startsWhereAsked(context, "group"),
   },
   {
     id: "T-12b",
     name: "a broadcast starts at the earliest, after a position, at a time, or with what is new",
     level: "port",
-    needs: ({ history }) => (history === "none" ? "the carrier keeps no history" : undefined),
+    needs: needsHistory,
     run: (context) => startsWhereAsked(context, "broadcast"),
   },
   {
