@@ -29,17 +29,15 @@ import type { AgentDefinition } from "./agent.ts";
 import type { Cadre, CadreOptions } from "./cadre.ts";
 import { keepApart } from "./large-payloads.ts";
 import { startUpkeep } from "./log-upkeep.ts";
+import { SharedRateLimits } from "./health/rate-limits.ts";
+import { checkHealth, timingOf } from "./health/health-options.ts";
 import { openStore, openTransport, type OpenContext, type OpenedStore } from "./open-url.ts";
+import { orchestratorSettings } from "./orchestration/orchestrator-options.ts";
 import { RunningTeam } from "./running-team.ts";
 import type { TeamContext } from "./team-context.ts";
 import { teamRegistry } from "./team-registry.ts";
 
-const defaults = {
-  name: "cadre",
-  heartbeatMs: 2_000,
-  suspectAfterMs: 10_000,
-  leaseMs: 15_000,
-} as const;
+const defaults = { name: "cadre", presence: "standard" } as const;
 
 /**
  * Starts the agents of a team on a store and a bus, and resolves when all of them hear and work.
@@ -84,7 +82,7 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
   const events = teamRegistry(options);
   const name = options.name ?? defaults.name;
   const { transport, store } = opened;
-  const sameLog = transport.unitOfWork !== undefined;
+  const sameLog = isOneLog(opened);
   const bus: Bus = createBus({
     transport,
     events,
@@ -99,6 +97,8 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
       });
     },
   });
+  const limits = new SharedRateLimits({ store, clock, random }, options.limits);
+  const timing = timingOf(options);
   const context: TeamContext = {
     name,
     incarnation: random.id(clock.now()),
@@ -108,17 +108,19 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
     clock,
     random,
     logger,
-    heartbeatMs: options.heartbeatMs ?? defaults.heartbeatMs,
-    suspectAfterMs: options.suspectAfterMs ?? defaults.suspectAfterMs,
-    leaseMs: options.leaseMs ?? defaults.leaseMs,
+    ...timing,
+    limits,
     ...(options.strict === undefined ? {} : { strict: options.strict }),
   };
   const team = new RunningTeam(context, {
     agents: options.agents ?? [],
     registry: events,
     relays: !sameLog && (options.relay ?? true),
-    orchestrates: options.orchestrator ?? true,
+    orchestrator:
+      options.orchestrator === false ? undefined : orchestratorSettings(options.orchestration),
     stranded: options.stranded ?? "warn",
+    health: options.health ?? {},
+    limits,
     closeHomes: async () => {
       await upkeep.close();
       await opened.close();
@@ -126,6 +128,13 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
   });
   const upkeep = startUpkeep(options, store, host);
   return team;
+}
+
+/** A bus in one database beside a store in another is no one log, although both could be. */
+function isOneLog({ store, transport: { unitOfWork } }: Homes): boolean {
+  if (unitOfWork === undefined) return false;
+  const isTold = unitOfWork.log !== undefined && store.log !== undefined;
+  return !isTold || unitOfWork.log === store.log;
 }
 
 interface Homes {
@@ -171,11 +180,15 @@ function checkCadreOptions(options: CadreOptions): void {
     bus: anything,
     events: anything,
     orchestrator: trueOrFalse,
+    orchestration: someObject,
     relay: trueOrFalse,
     audit: anything,
     retention: anything,
     largePayloads: someObject,
     stranded: oneOf("warn", "refuse"),
+    presence: oneOf("fast", "standard", "relaxed"),
+    health: someObject,
+    limits: someObject,
     heartbeatMs: wholeNumber(1),
     suspectAfterMs: wholeNumber(1),
     leaseMs: wholeNumber(1),
@@ -199,7 +212,8 @@ function checkCadreOptions(options: CadreOptions): void {
     }
     names.add(name);
   }
-  const { heartbeatMs = defaults.heartbeatMs, leaseMs = defaults.leaseMs } = options;
+  checkHealth(options.health ?? {});
+  const { heartbeatMs, leaseMs } = timingOf(options);
   if (leaseMs < 2 * heartbeatMs) {
     const message =
       `leaseMs is ${leaseMs} and heartbeatMs ${heartbeatMs}. ` +

@@ -104,6 +104,7 @@ function checkWork(
 ): UnitOfWork<Lease> {
   return {
     settles: unitOfWork.settles,
+    ...(unitOfWork.log === undefined ? {} : { log: unitOfWork.log }),
     commit: async ({ commit, lease }) => {
       const inner = carried.get(lease) ?? lease;
       return unitOfWork.commit({ commit: await check.toReferences(commit), lease: inner });

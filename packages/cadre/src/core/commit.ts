@@ -75,6 +75,11 @@ export interface UnitOfWork<Delivery = unknown> {
   /** Whether `commit` also settled the lease. If not, the bus does after it. */
   readonly settles: boolean;
   /**
+   * The log that it writes: equal to the `log` of a store that is the same one. A transport and a
+   * store of which one does not say it are taken for one log.
+   */
+  readonly log?: unknown;
+  /**
    * @returns `lost` when another owner has the delivery by now: nothing was written
    * @throws {CadreError} VERSION_CONFLICT, when an expected version does not hold: nothing was
    * written

@@ -18,6 +18,7 @@ export function claimCheckStore(store: EventStore, options: ClaimCheckOptions): 
   const backup = store.backup?.bind(store);
   return {
     name: store.name,
+    ...(store.log === undefined ? {} : { log: store.log }),
     commit: async (commit) => store.commit(await check.toReferences(commit)),
     read: (query) => readPayloads(store, query, check),
     readRows: (query = {}) => readRows(store, query),

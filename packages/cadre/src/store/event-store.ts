@@ -127,6 +127,8 @@ export interface BackupResult {
 
 export interface EventStore {
   readonly name: string;
+  /** Which log it is: equal to `unitOfWork.log` of a transport that is the same one. */
+  readonly log?: unknown;
   /**
    * Writes everything in `commit`, or nothing. When the promise resolves it is on disk, as far as
    * the store has one.

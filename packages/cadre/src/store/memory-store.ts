@@ -64,6 +64,7 @@ interface Plan {
 
 class MemoryStore implements EventStore {
   readonly name: string;
+  readonly log: object = this;
   readonly #clock: Clock;
   readonly #pageSize: number;
   readonly #log = new MemoryLog();

@@ -265,6 +265,7 @@ class FaultyLease implements Lease {
 function wrapUnitOfWork(inner: UnitOfWork<Lease>, faults: Faults): UnitOfWork<Lease> {
   return {
     settles: inner.settles,
+    ...(inner.log === undefined ? {} : { log: inner.log }),
     handled: (subscription, eventIds) => inner.handled(subscription, eventIds),
     commit: (work: DeliveredWork<Lease>) => {
       const id = work.lease.recorded.event?.id;

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { isCadreError, memory, type, type ErrorCode } from "cadre";
+import { createBus, isCadreError, memory, type, type ErrorCode } from "cadre";
 import { defineAgent, defineTask, startCadre, type CadreOptions } from "cadre/agents";
+import { sqlite } from "cadre/sqlite";
 
 const Echo = defineTask({ name: "echo", input: type<string>(), output: type<string>() });
 const echo = defineAgent({ name: "echo" }).does(Echo, (text) => text);
@@ -17,6 +18,34 @@ test("one URL for store and bus is one log: a task is done, and nothing needs a 
   assert.equal(team.bus.capabilities.effects, "once");
   assert.equal(await (await team.tasks.create(Echo, "hello")).result(), "hello");
   await team.close();
+  rmSync(folder, { recursive: true });
+});
+
+test("a bus in one file beside a store in another is told what the store has, and marks there", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "cadre-start-"));
+  await using bus = createBus({ transport: sqlite(join(folder, "bus.db")) });
+  const heard = Promise.withResolvers<unknown>();
+  await bus.subscribe("custom.said", { group: "ear" }, (event) => heard.resolve(event.payload));
+  const speaker = defineAgent({ name: "speaker" })
+    .does(Echo, async (text, ctx) => {
+      await ctx.publish("custom.said", { text });
+      return text;
+    })
+    .on("custom.said", (event, ctx) => ctx.record("custom.noted", event.payload));
+  await using team = await startCadre({
+    agents: [speaker],
+    store: `sqlite:${join(folder, "team.db")}`,
+    bus: `sqlite:${join(folder, "bus.db")}`,
+  });
+  const noted = Promise.withResolvers<void>();
+  const stopWatching = team.store.watch(() => {
+    void team.store.version("agent/speaker").then((version) => version > 0 && noted.resolve());
+  });
+  await (await team.tasks.create(Echo, "hello")).result();
+  assert.deepEqual(await heard.promise, { text: "hello" });
+  await noted.promise;
+  stopWatching();
+  await Promise.all([team.close(), bus.close()]);
   rmSync(folder, { recursive: true });
 });
 

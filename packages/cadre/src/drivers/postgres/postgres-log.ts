@@ -19,13 +19,16 @@ export class Log {
   readonly writer: Writer;
   readonly wake: Wake;
   readonly settings: Settings;
+  /** Equal for all that is opened on one schema by one address or one pool. */
+  readonly identity: unknown;
   #ready: Promise<void> | undefined;
   /** What must happen before the connection ends, the newest first. */
   readonly #closers: (() => Promise<void>)[] = [];
   #closing: Promise<void> | undefined;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, identity: unknown) {
     this.connection = connection;
+    this.identity = identity;
     this.settings = connection.settings;
     this.wake = new Wake(connection);
     this.writer = new Writer(connection, () => this.wake.announce());
@@ -107,10 +110,26 @@ export function logOf(
   connection: string | PostgresPool,
   options: PostgresOptions,
 ): Log {
-  if (typeof connection !== "string") return new Log(handedIn(where, connection, options));
+  if (typeof connection !== "string") {
+    const pooled = handedIn(where, connection, options);
+    return new Log(pooled, identityOf(connection, pooled.settings.schema));
+  }
   const address = parseAddress(connection);
   const settings = checkSettings(where, options, address.schema);
-  return new Log(new Connection(address.shown, settings, () => openPool(address, settings), true));
+  const pool = (): Promise<PostgresPool> => openPool(address, settings);
+  const identity = `${address.shown}/${settings.schema}`;
+  return new Log(new Connection(address.shown, settings, pool, true), identity);
+}
+
+const identities = new WeakMap<PostgresPool, Map<string, object>>();
+
+/** A pool does not say where it leads: what is opened on it and one schema is one log. */
+function identityOf(pool: PostgresPool, schema: string): object {
+  const ofPool = identities.get(pool) ?? new Map<string, object>();
+  identities.set(pool, ofPool);
+  const identity = ofPool.get(schema) ?? {};
+  ofPool.set(schema, identity);
+  return identity;
 }
 
 function handedIn(where: string, pool: PostgresPool, options: PostgresOptions): Connection {

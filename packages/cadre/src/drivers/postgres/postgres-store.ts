@@ -28,10 +28,12 @@ import { readHolds, readUsage } from "./usage.ts";
 /** The store's side of the log. */
 export class PostgresStore implements EventStore {
   readonly name: string = "postgres";
+  readonly log: unknown;
   readonly #log: Log;
 
   constructor(log: Log) {
     this.#log = log;
+    this.log = log.identity;
   }
 
   async commit(commit: Commit): Promise<CommitResult> {

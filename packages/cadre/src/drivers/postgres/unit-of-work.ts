@@ -13,12 +13,14 @@ import type { PreparedCommit } from "./prepared-commit.ts";
  */
 export class PostgresUnitOfWork implements UnitOfWork<Lease> {
   readonly settles: boolean = true;
+  readonly log: unknown;
   readonly #log: Log;
   readonly #owner: number;
   readonly #store: PostgresStore;
 
   constructor(log: Log, owner: number) {
     this.#log = log;
+    this.log = log.identity;
     this.#owner = owner;
     this.#store = new PostgresStore(log);
   }

@@ -59,7 +59,7 @@ export function sqliteStore(path: string | SqliteLog, options: SqliteOptions = {
   if (typeof path !== "string") return path.store;
   const settings = checkSettings("sqliteStore", options);
   const location = filePath(path);
-  return new LazyStore(() => LogFile.open(location, settings));
+  return new LazyStore(location, () => LogFile.open(location, settings));
 }
 
 /**

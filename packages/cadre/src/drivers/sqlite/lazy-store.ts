@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { Commit, InboxMark } from "../../core/commit.ts";
 import type {
   BackupResult,
@@ -19,11 +20,13 @@ import { closedError } from "./writer.ts";
 /** A store whose file is opened at its first use. */
 export class LazyStore implements EventStore {
   readonly name: string = "sqlite";
+  readonly log: string;
   readonly #open: () => Promise<LogFile>;
   #store: Promise<SqliteStore> | undefined;
   #closed = false;
 
-  constructor(open: () => Promise<LogFile>) {
+  constructor(path: string, open: () => Promise<LogFile>) {
+    this.log = resolve(path);
     this.#open = open;
   }
 

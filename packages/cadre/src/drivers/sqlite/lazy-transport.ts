@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type {
   Capabilities,
   ConsumeSpec,
@@ -41,7 +42,7 @@ export class LazyTransport implements Transport {
     this.capabilities = capabilitiesOf(settings);
     const open = (): Promise<SqliteTransport> => this.#open();
     this.deadLetters = new LazyDeadLetters(open);
-    this.unitOfWork = new LazyUnitOfWork(open);
+    this.unitOfWork = new LazyUnitOfWork(resolve(path), open);
   }
 
   async publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
@@ -122,9 +123,11 @@ class LazyDeadLetters implements DeadLetterBox {
 
 class LazyUnitOfWork implements UnitOfWork<Lease> {
   readonly settles: boolean = true;
+  readonly log: string;
   readonly #open: Open;
 
-  constructor(open: Open) {
+  constructor(path: string, open: Open) {
+    this.log = path;
     this.#open = open;
   }
 

@@ -28,10 +28,12 @@ import { readHolds, readUsage } from "./usage.ts";
 /** The store's side of the file. */
 export class SqliteStore implements EventStore {
   readonly name: string = "sqlite";
+  readonly log: string;
   readonly #file: LogFile;
 
   constructor(file: LogFile) {
     this.#file = file;
+    this.log = file.path;
   }
 
   async commit(commit: Commit): Promise<CommitResult> {

@@ -12,10 +12,12 @@ import { planCommit, writeCommit, type PreparedCommit } from "./store-request.ts
  */
 export class SqliteUnitOfWork implements UnitOfWork<Lease> {
   readonly settles: boolean = true;
+  readonly log: string;
   readonly #file: LogFile;
 
   constructor(file: LogFile) {
     this.#file = file;
+    this.log = file.path;
   }
 
   async commit(work: DeliveredWork<Lease>): Promise<"ok" | "lost"> {
