@@ -22,6 +22,10 @@ export interface DemoOptions {
   readonly data?: string;
   /** The log instead of a folder's: `postgres://…`. @default the folder's */
   readonly store?: string;
+  /** A broker that tells the events, `nats://…` for one. @default the log itself */
+  readonly bus?: string;
+  /** Processes that extract with compromise, 1 to 16. @default one a core, 2 to 4 */
+  readonly readers?: number;
   /** Kills and freezes workers while they work. @default false */
   readonly chaos?: boolean;
   /** Deletes the work that the folder holds and begins anew. @default false */
@@ -80,7 +84,7 @@ async function runDemo(
     await using team = await startCadre({
       name: "desk-supervisor",
       store: folder.log.store,
-      bus: folder.log.transport,
+      bus: options.bus ?? folder.log.transport,
       events: deskEvents,
       orchestrator: false,
       ...timing,
@@ -106,6 +110,8 @@ async function runDemo(
       screen,
       chaos,
       interrupt,
+      ...(options.bus === undefined ? {} : { bus: options.bus }),
+      ...(options.readers === undefined ? {} : { readers: options.readers }),
     };
     return showOutcome(options, screen, await new Desk(parts).run());
   } finally {

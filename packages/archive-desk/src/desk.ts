@@ -7,7 +7,7 @@
  *                            └──a worker keeps dying──▶ stop the crew; the error says why
  */
 import { availableParallelism } from "node:os";
-import { foldProjection, secureRandom, systemClock } from "cadre";
+import { createEvent, foldProjection, secureRandom, systemClock } from "cadre";
 import type { RunningProjection } from "cadre";
 import type { Cadre } from "cadre/agents";
 import { Chaos } from "./chaos.ts";
@@ -32,6 +32,9 @@ export interface DeskParts {
   readonly corpusOptions: CorpusOptions;
   readonly screen: Screen;
   readonly chaos: boolean;
+  /** URL of the workers' broker. @default the log */
+  readonly bus?: string;
+  readonly readers?: number;
   /** Aborted by Ctrl-C. */
   readonly interrupt: AbortSignal;
 }
@@ -58,7 +61,7 @@ export class Desk {
     this.#parts = parts;
     const { corpus, team, screen } = parts;
     this.#batches = planBatches(corpus).length;
-    const orders = crewOrders(parts.folder.store, parts.corpusOptions);
+    const orders = crewOrders(parts);
     this.#crew = new Crew(orders, {
       onWorking: (worker) => this.#chaos?.working(worker),
       onRestart: (worker, reason) => screen.note(`started ${worker.name} again (${reason})`),
@@ -79,8 +82,8 @@ export class Desk {
   }
 
   async run(): Promise<DeskOutcome> {
-    const { team, live, corpus, chaos, interrupt } = this.#parts;
-    await team.bus.publish("desk.run.started", {
+    const { live, corpus, chaos, interrupt } = this.#parts;
+    await this.#say("desk.run.started", {
       documents: corpus.ids.length,
       readers: this.#crew.workers.filter(({ order }) => order.role !== "desk-chief").length,
       chaos,
@@ -139,7 +142,7 @@ export class Desk {
     const peakMemoryMb = this.#peakMb();
     const { summary, details } = figuresOf(state, { peakMemoryMb, diskMb: await folder.size() });
     const figures: RunFinished = { peakMemoryMb, summary, details };
-    await team.bus.publish("desk.run.finished", figures);
+    await this.#say("desk.run.finished", figures);
     return { how: "finished", figures, blocked: state.blocked };
   }
 
@@ -154,17 +157,23 @@ export class Desk {
   }
 
   async #stopped(reason: "interrupted" | "failed"): Promise<void> {
-    await this.#parts.team.bus.publish("desk.run.stopped", {
-      reason,
-      peakMemoryMb: this.#peakMb(),
-    });
+    await this.#say("desk.run.stopped", { reason, peakMemoryMb: this.#peakMb() });
   }
 
-  async #record(type: keyof DeskEvents, { name, pid }: Worker): Promise<void> {
-    const { team, live } = this.#parts;
+  /** Into the log: the desk folds it, and its relay tells the bus where that is another system. */
+  async #say<Type extends keyof DeskEvents>(type: Type, payload: DeskEvents[Type]): Promise<void> {
+    const { store, name } = this.#parts.team;
+    const context = { clock: systemClock, random: secureRandom, source: name };
+    await store.commit({ outbox: [createEvent(context, type, payload)] });
+  }
+
+  async #record(
+    type: keyof DeskEvents & `desk.worker.${string}`,
+    { name, pid }: Worker,
+  ): Promise<void> {
     try {
-      await team.bus.publish(type, { worker: name, pid });
-      await live.caughtUp();
+      await this.#say(type, { worker: name, pid });
+      await this.#parts.live.caughtUp();
     } catch (error) {
       this.#failed.reject(error);
     }
@@ -175,9 +184,10 @@ export class Desk {
   }
 }
 
-function crewOrders(store: string, corpus: CorpusOptions): readonly WorkerOrder[] {
-  const readers = Math.min(mostReaders, Math.max(2, availableParallelism()));
-  const common = { store, corpus };
+function crewOrders(parts: DeskParts): readonly WorkerOrder[] {
+  const { folder, corpusOptions, bus } = parts;
+  const readers = parts.readers ?? Math.min(mostReaders, Math.max(2, availableParallelism()));
+  const common = { store: folder.store, corpus: corpusOptions, ...(bus ? { bus } : {}) };
   return [
     { name: "desk-chief", role: "desk-chief", ...common },
     ...Array.from({ length: readers }, (_, index) => ({

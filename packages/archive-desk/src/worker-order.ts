@@ -9,6 +9,8 @@ export interface WorkerOrder {
   readonly role: WorkerRole;
   /** URL of the log. */
   readonly store: string;
+  /** URL of the broker that tells the events, where the log does not. */
+  readonly bus?: string;
   readonly corpus: CorpusOptions;
 }
 

@@ -67,6 +67,7 @@ async function work(order: WorkerOrder): Promise<void> {
     name: order.name,
     agents: await agentsFor(order, corpus),
     store: order.store,
+    ...(order.bus === undefined ? {} : { bus: order.bus }),
     events: deskEvents,
     orchestrator: order.role === "desk-chief",
     ...timing,

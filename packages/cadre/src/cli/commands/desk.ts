@@ -17,6 +17,8 @@ interface DemoFlags {
   readonly limit?: number;
   readonly data: string;
   readonly store?: string;
+  readonly bus?: string;
+  readonly readers?: number;
   readonly chaos?: boolean;
   readonly fresh?: boolean;
   readonly json?: boolean;
@@ -43,6 +45,8 @@ export function addDesk(program: Command, context: CommandContext): void {
     .option("--limit <number>", "at most so many documents", wholeFrom(1))
     .option("--data <dir>", "where its log lives", presetData)
     .option("--store <url>", "a Postgres database that holds its log instead: postgres://…")
+    .option("--bus <url>", "a broker that tells its events: nats://…, kafka://…, redis://…")
+    .option("--readers <number>", "processes that extract names (preset: one a core)", wholeFrom(1))
     .option("--chaos", "kill, freeze and thaw workers while it runs")
     .option("--fresh", "start over");
   printing(demo, [
