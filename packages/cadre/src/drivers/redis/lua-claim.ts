@@ -111,23 +111,76 @@ local function next_entries(cursor, count)
   return entries
 end
 
-local function line_up(place, domain, entry)
-  local fields = fields_of(entry)
-  if not matches(record.prefixes, fields.type) then
-    call('XACK', stream_of(domain), group, place)
-    return
-  end
+-- What all entries need is asked and written in one command each: most events are one of many.
+local used, wanted = {}, {}
+local function is_wanted(type)
+  if not type then return true end
+  if wanted[type] == nil then wanted[type] = matches(record.prefixes, type) end
+  return wanted[type]
+end
+local function free_reference(id)
   local number = 0
-  local id = fields.id or place
-  while call('HEXISTS', D, id .. '#' .. number) == 1 do number = number + 1 end
-  local ref = id .. '#' .. number
-  local d = { state = 'R', attempt = 1, at = place, domain = domain }
-  if record.ordered then d.key = fields.key end
-  local due = tonumber(fields.due)
-  if due and due > ms then
-    d.state = 'S'
-    keep_delivery(group, ref, d, due)
-  elseif take_lane(group, ref, d) then hand_out(ref, d, fields.event or '') end
+  local ref
+  repeat
+    number = number + 1
+    ref = id .. '#' .. number
+  until not used[ref] and call('HEXISTS', D, ref) == 0
+  return ref
+end
+
+local function passed_over(entries)
+  local places, kept = {}, {}
+  for _, entry in ipairs(entries) do
+    local fields, domain = fields_of(entry[3]), entry[2]
+    if is_wanted(fields.type) then
+      entry[3] = fields
+      kept[#kept + 1] = entry
+    else
+      local list = places[domain] or {}
+      places[domain] = list
+      list[#list + 1] = entry[1]
+    end
+  end
+  for domain, list in pairs(places) do call('XACK', stream_of(domain), group, unpack(list)) end
+  return kept
+end
+
+local leased, ordered = 'L 1 ' .. token .. ' ', record.ordered
+local function line_up(found)
+  local entries = passed_over(found)
+  if #entries == 0 then return end
+  local refs, lines, dues = {}, {}, {}
+  for at, entry in ipairs(entries) do refs[at] = (entry[3].id or entry[1]) .. '#0' end
+  local is_taken = call('HMGET', D, unpack(refs))
+  local count, next_ = 0, #answer
+  for at, entry in ipairs(entries) do
+    local place, domain, fields, ref = entry[1], entry[2], entry[3], refs[at]
+    if is_taken[at] or used[ref] then ref = free_reference(fields.id or place) end
+    used[ref] = true
+    local key = ordered and fields.key or nil
+    local due = fields.due and tonumber(fields.due)
+    if key or (due and due > ms) then
+      local d = { state = 'R', attempt = 1, at = place, domain = domain, key = key }
+      if due and due > ms then
+        d.state = 'S'
+        keep_delivery(group, ref, d, due)
+      elseif take_lane(group, ref, d) then
+        hand_out(ref, d, fields.event or '')
+        next_ = next_ + 4
+      end
+    else
+      lines[count + 1], lines[count + 2] = ref, leased .. place .. ' ' .. domain
+      dues[count + 1], dues[count + 2] = ends, ref
+      count = count + 2
+      taken = taken + 1
+      answer[next_ + 1], answer[next_ + 2] = ref, 1
+      answer[next_ + 3], answer[next_ + 4] = place, fields.event or ''
+      next_ = next_ + 4
+    end
+  end
+  if count == 0 then return end
+  call('HSET', D, unpack(lines))
+  call('ZADD', DUE, unpack(dues))
 end
 
 local function behind()
@@ -143,7 +196,7 @@ if taken < max and behind() < mostBehind then
     local entries = next_entries(cursor, math.min(max - taken, 256))
     if #entries == 0 then break end
     looked = looked + #entries
-    for _, entry in ipairs(entries) do line_up(entry[1], entry[2], entry[3]) end
+    line_up(entries)
   end
 end
 if looked >= 1024 or freed then answer[2] = 1 end
@@ -159,10 +212,23 @@ return answer
 export const settleScript: Script = defineScript(`
 local ms = now_ms()
 local answers, woken = {}, {}
+local open, done = {}, {}
+for at = 1, #ARGV, 5 do
+  local group = ARGV[at]
+  local refs = open[group] or { list = {}, found = {} }
+  open[group] = refs
+  refs.list[#refs.list + 1] = ARGV[at + 1]
+end
+for group, refs in pairs(open) do
+  for at, line in ipairs(call('HMGET', part(group, 'd'), unpack(refs.list))) do
+    refs.found[refs.list[at]] = parse(line)
+  end
+  done[group] = { refs = {}, places = {} }
+end
 for at = 1, #ARGV, 5 do
   local group, ref, token, kind = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local span = tonumber(ARGV[at + 4])
-  local d = load_delivery(group, ref)
+  local d = open[group].found[ref]
   local owned = d and d.state == 'L' and d.token == token
   answers[#answers + 1] = owned and 1 or 0
   if not owned then
@@ -170,7 +236,18 @@ for at = 1, #ARGV, 5 do
   elseif kind == 'extend' then
     call('ZADD', part(group, 'due'), ms + span, ref)
   elseif kind == 'ack' then
-    if drop(group, ref, d, ms) then woken[group] = true end
+    open[group].found[ref] = nil
+    if d.key then
+      if drop(group, ref, d, ms) then woken[group] = true end
+    else
+      local gone = done[group]
+      gone.refs[#gone.refs + 1] = ref
+      if d.domain ~= '-' then
+        local places = gone.places[d.domain] or {}
+        gone.places[d.domain] = places
+        places[#places + 1] = d.at
+      end
+    end
   else
     d.token = nil
     if kind == 'retry' then d.attempt = d.attempt + 1 end
@@ -181,6 +258,15 @@ for at = 1, #ARGV, 5 do
     local skips = d.key and d.state ~= 'R' and (record_of(group) or {}).ordered == 'skip'
     local freed = skips and leave_lane(group, ref, d, ms)
     if kind ~= 'park' or freed then woken[group] = true end
+  end
+end
+for group, gone in pairs(done) do
+  if #gone.refs > 0 then
+    for _, name in ipairs({ 'd', 'c' }) do call('HDEL', part(group, name), unpack(gone.refs)) end
+    call('ZREM', part(group, 'due'), unpack(gone.refs))
+    for domain, places in pairs(gone.places) do
+      call('XACK', stream_of(domain), group, unpack(places))
+    end
   end
 end
 for group in pairs(woken) do tell('g', group) end

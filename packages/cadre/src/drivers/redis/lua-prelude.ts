@@ -126,13 +126,15 @@ local function cursors(group, record)
   return found
 end
 
-local function load_delivery(group, ref)
-  local line = call('HGET', part(group, 'd'), ref)
+local function parse(line)
   if not line then return nil end
   local state, attempt, token, at, domain, key =
     string.match(line, '^(%S+) (%S+) (%S+) (%S+) (%S+) ?(.*)$')
   return { state = state, attempt = tonumber(attempt), token = token, at = at, domain = domain,
     key = key ~= '' and string.sub(key, 2) or nil }
+end
+local function load_delivery(group, ref)
+  return parse(call('HGET', part(group, 'd'), ref))
 end
 local function keep_delivery(group, ref, d, due)
   local line = table.concat({ d.state, text(d.attempt), d.token or '-', d.at, d.domain }, ' ')

@@ -9,31 +9,57 @@ import { defineScript, type Script } from "./script.ts";
 export const publishScript: Script = defineScript(`
 local window = tonumber(ARGV[1])
 local ms = now_ms()
-local last = call('HGET', KEYS[1], 'last')
 local answers, touched = {}, {}
+local last = call('HGET', KEYS[1], 'last')
+-- The last id in its two numbers, its time also as the text that the ids of one instant share.
+local last_ms, last_seq, time = 0, -1, nil
+local function go_on_from(id)
+  last_ms, last_seq = split(id)
+  time = nil
+end
+if last then go_on_from(last) end
+local function another_id()
+  if ms > last_ms then last_ms, last_seq, time = ms, 0, nil
+  elseif last_seq >= 2047 then last_ms, last_seq, time = last_ms + 1, 0, nil
+  else last_seq = last_seq + 1 end
+  time = time or text(last_ms) .. '-'
+  return time .. last_seq
+end
 
+local streams = {}
 local function add(domain, fields)
+  local stream = streams[domain] or stream_of(domain)
+  streams[domain] = stream
   for _ = 1, 2 do
-    local id = next_id(ms, last)
-    local made = redis.pcall('XADD', stream_of(domain), id, unpack(fields))
+    local id = another_id()
+    local made = redis.pcall('XADD', stream, id, unpack(fields))
     if type(made) ~= 'table' then
       last = id
       return id
     end
     if not string.find(made.err, 'equal or smaller') then return nil, made.err end
     -- Somebody has written to the stream by hand, with ids of its own.
-    local info = call('XINFO', 'STREAM', stream_of(domain))
+    local info = call('XINFO', 'STREAM', stream)
     for at = 1, #info, 2 do
-      if info[at] == 'last-generated-id' then last = info[at + 1] end
+      if info[at] == 'last-generated-id' then go_on_from(info[at + 1]) end
     end
   end
   return nil, 'ERR the stream gives no id'
 end
 
+local marks, known = {}, {}
+if window > 0 then
+  for at = 2, #ARGV, 6 do marks[#marks + 1] = P .. 'i:' .. ARGV[at] end
+  if #marks > 0 then
+    for at, place in ipairs(call('MGET', unpack(marks))) do
+      if place then known[ARGV[at * 6 - 4]] = place end
+    end
+  end
+end
 for at = 2, #ARGV, 6 do
   local id, domain, key, due = ARGV[at], ARGV[at + 1], ARGV[at + 4], ARGV[at + 5]
-  local known = window > 0 and call('GET', P .. 'i:' .. id)
-  if known then answers[#answers + 1] = known
+  local number = #answers + 1
+  if known[id] then answers[number] = known[id]
   else
     local fields = { 'id', id, 'type', ARGV[at + 2], 'event', ARGV[at + 3] }
     if key ~= '' then fields[7], fields[8] = 'key', string.sub(key, 2) end
@@ -43,10 +69,13 @@ for at = 2, #ARGV, 6 do
     end
     local place, problem = add(domain, fields)
     if place then
-      if window > 0 then call('SET', P .. 'i:' .. id, place, 'PX', window) end
+      if window > 0 then
+        call('SET', marks[number], place, 'PX', window)
+        known[id] = place
+      end
       touched[domain] = place
-      answers[#answers + 1] = place
-    else answers[#answers + 1] = '!' .. problem end
+      answers[number] = place
+    else answers[number] = '!' .. problem end
   end
 end
 for domain, place in pairs(touched) do
