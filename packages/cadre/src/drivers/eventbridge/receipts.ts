@@ -1,0 +1,72 @@
+import { BatchDesk } from "./batch-desk.ts";
+import type { BatchAnswer } from "./client.ts";
+import { isPassingCode } from "./eventbridge-error.ts";
+import { failures } from "./sending.ts";
+import type { Session } from "./session.ts";
+
+/** How long SQS hides a message: twelve hours, less what its handling has taken already. */
+export const maxInvisibleMs: number = 11 * 3_600_000;
+
+type Answer = "ok" | "lost" | Error;
+
+/** What is said about messages in one's hands, ten at a time. */
+export class ReceiptDesk {
+  readonly #session: Session;
+  readonly #url: string;
+  readonly #deletes: BatchDesk<string, Answer>;
+  readonly #hides: BatchDesk<{ readonly receipt: string; readonly seconds: number }, Answer>;
+
+  constructor(session: Session, url: string) {
+    this.#session = session;
+    this.#url = url;
+    this.#deletes = new BatchDesk({ send: (receipts) => this.#deleteAll(receipts) });
+    this.#hides = new BatchDesk({ send: (items) => this.#hideAll(items) });
+  }
+
+  async delete(receipt: string): Promise<"ok" | "lost"> {
+    return orThrow(await this.#deletes.ask(receipt));
+  }
+
+  /** Hides the message for so long from now on; 0 shows it. */
+  async hide(receipt: string, seconds: number): Promise<"ok" | "lost"> {
+    return orThrow(await this.#hides.ask({ receipt, seconds }));
+  }
+
+  async #deleteAll(receipts: readonly string[]): Promise<readonly Answer[]> {
+    const Entries = receipts.map((ReceiptHandle, at) => ({ Id: String(at), ReceiptHandle }));
+    const answer = await this.#session.patiently("delete messages", (options) =>
+      this.#session.clients.queues.deleteMessageBatch({ QueueUrl: this.#url, Entries }, options),
+    );
+    return answersOf(receipts.length, answer);
+  }
+
+  async #hideAll(
+    items: readonly { readonly receipt: string; readonly seconds: number }[],
+  ): Promise<readonly Answer[]> {
+    const Entries = items.map(({ receipt, seconds }, at) => {
+      return { Id: String(at), ReceiptHandle: receipt, VisibilityTimeout: seconds };
+    });
+    const answer = await this.#session.patiently("hide messages", (options) =>
+      this.#session.clients.queues.changeMessageVisibilityBatch(
+        { QueueUrl: this.#url, Entries },
+        options,
+      ),
+    );
+    return answersOf(items.length, answer);
+  }
+}
+
+/** A receipt that is refused is one of a message that others have, or nobody. */
+function answersOf(count: number, answer: BatchAnswer): readonly Answer[] {
+  const failed = failures(answer);
+  return Array.from({ length: count }, (_, at): Answer => {
+    const error = failed.get(String(at));
+    if (!error) return "ok";
+    return isPassingCode(error.name) ? error : "lost";
+  });
+}
+
+function orThrow(answer: Answer): "ok" | "lost" {
+  if (answer instanceof Error) throw answer;
+  return answer;
+}

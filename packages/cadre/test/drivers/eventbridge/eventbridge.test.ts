@@ -1,0 +1,17 @@
+import { after, test } from "node:test";
+import { eventbridge } from "cadre/eventbridge";
+import { transportConformance } from "cadre/testing";
+import { motoConnection, motoMissing, startMotoServer } from "../../servers/moto-server.ts";
+
+const missing = motoMissing();
+if (missing !== false) {
+  test("the suite on the stand-in server", { skip: missing }, () => {});
+} else {
+  const server = await startMotoServer();
+  after(() => server.stop());
+  const url = `eventbridge://us-east-1/conformance?endpoint=${server.endpoint}`;
+  await transportConformance({
+    test,
+    createTransport: () => eventbridge(url, { connection: motoConnection, waitMs: 1_000 }),
+  });
+}
