@@ -16,6 +16,7 @@ import type { AnyAgent, EventWork, SagaCorrelation } from "./agent.ts";
 import type { AgentState } from "./agent-state.ts";
 import { sagaId } from "./define-saga.ts";
 import { HandlerContext } from "./handler-context.ts";
+import type { ProgressMark, ProgressWatch } from "./health/progress-watch.ts";
 import { throughTrouble } from "./passing-trouble.ts";
 import { StepJournal } from "./step-journal.ts";
 import type { TaskDesk } from "./task-desk.ts";
@@ -27,6 +28,7 @@ export interface AgentListenerPort {
   readonly agent: AnyAgent;
   readonly state: AgentState<unknown>;
   readonly desk: TaskDesk;
+  readonly progress: ProgressWatch;
 }
 
 interface Ear {
@@ -35,6 +37,8 @@ interface Ear {
   readonly matches: (type: string) => boolean;
   readonly filter: CompiledFilter | undefined;
 }
+
+type Waiting = <Result>(wait: () => Promise<Result>) => Promise<Result>;
 
 /** The group of an agent. */
 export const agentGroup = (name: string): string => `agent.${name}`;
@@ -102,6 +106,15 @@ export class AgentListener {
     }
   }
 
+  /** Takes nothing new until it resumes; its groups keep what comes. */
+  pause(): void {
+    for (const subscription of this.#subscriptions) subscription.pause();
+  }
+
+  resume(): void {
+    for (const subscription of this.#subscriptions) subscription.resume();
+  }
+
   async close(deadlineMs: number): Promise<void> {
     const open = this.#subscriptions.splice(0);
     await Promise.all(open.map((subscription) => subscription.close({ deadlineMs })));
@@ -124,6 +137,27 @@ export class AgentListener {
   }
 
   async #handle(ears: readonly Ear[], event: AgentEvent, delivery: Delivery): Promise<void> {
+    const { agent, progress } = this.#port;
+    let waits = 0;
+    const what = `${event.type} (${event.id})`;
+    const mark = progress.begin({ agent: agent.name, what }, () => waits > 0);
+    const withoutSlot: Waiting = async (wait) => {
+      waits += 1;
+      return wait().finally(() => void (waits -= 1));
+    };
+    try {
+      await this.#handleWith(ears, event, delivery, { mark, withoutSlot });
+    } finally {
+      mark.end();
+    }
+  }
+
+  async #handleWith(
+    ears: readonly Ear[],
+    event: AgentEvent,
+    delivery: Delivery,
+    { mark, withoutSlot }: { readonly mark: ProgressMark; readonly withoutSlot: Waiting },
+  ): Promise<void> {
     const { agent, context, registry, state } = this.#port;
     const agentState = await state.current();
     for (const ear of ears) {
@@ -139,9 +173,12 @@ export class AgentListener {
         signal: delivery.signal,
         state: agentState,
         journal,
-        assertOwned: () => delivery.signal.throwIfAborted(),
+        assertOwned: () => {
+          mark.touch();
+          delivery.signal.throwIfAborted();
+        },
         cause: () => event,
-        withoutSlot: (wait) => wait(),
+        withoutSlot,
       });
       const { correlation } = ear.work;
       if (correlation) await this.#correlate(correlation, event);

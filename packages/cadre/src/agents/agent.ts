@@ -141,6 +141,19 @@ export interface AgentContext<State = unknown, Events extends object = EventMap>
   ): Promise<Result>;
   /** Durable: after a crash only the rest of the time is waited for. Gives the slot back. */
   sleep(name: string, ms: number): Promise<void>;
+  /**
+   * For long computations: call it often. Lets heartbeats and other handlers run when that is due,
+   * counts as progress, and throws the signal's reason when the handler is to stop. Costs next to
+   * nothing in between.
+   */
+  breathe(): Promise<void>;
+  /**
+   * Waits until `amount` was taken from a rate limit that all processes share, such as
+   * `provider:openai`; at once where there is none of that name. Gives the slot back meanwhile.
+   *
+   * @throws {CadreError} RATE_LIMITED, when that would take longer than `deadlineMs`
+   */
+  limit(name: string, amount?: number, options?: { readonly deadlineMs?: number }): Promise<void>;
 }
 
 export interface TaskContext<
@@ -211,6 +224,13 @@ export interface AgentOptions<State = undefined, Own extends object = EventMap> 
   readonly specializations?: readonly string[];
   /** Tasks at once. @default 1 */
   readonly capacity?: number;
+  /** Of the agent's code, for its card and for `directory.find`. */
+  readonly version?: string;
+  /**
+   * Time without any sign of progress after which a handler of its is taken to be stuck, in
+   * milliseconds. @default that of `startCadre`
+   */
+  readonly stuckAfterMs?: number;
   /** The agent's state as a fold of its own stream `agent/<name>`. */
   readonly state?: {
     readonly initial: State;
@@ -251,6 +271,8 @@ export interface EventWork<State = unknown> {
 /** An agent as declared; nothing runs before `startCadre`. Each call returns a new definition. */
 export interface AgentDefinition<State = undefined, Events extends object = EventMap> {
   readonly name: string;
+  readonly version?: string;
+  readonly stuckAfterMs?: number;
   readonly capacity: number;
   readonly capabilities: readonly string[];
   readonly specializations: readonly string[];

@@ -11,6 +11,10 @@ import type { AnyAgent } from "./agent.ts";
 import type { SagaDefinition } from "./define-saga.ts";
 import type { Directory } from "./directory.ts";
 import type { FeatureHandle, FeaturePlan } from "./feature.ts";
+import type { AgentOrders } from "./health/agent-control.ts";
+import type { HealthOptions, PresencePreset } from "./health/health-options.ts";
+import type { RateLimit } from "./health/rate-limit-rules.ts";
+import type { OrchestratorOptions } from "./orchestration/orchestrator-options.ts";
 import type { LargePayloads } from "./large-payloads.ts";
 import type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";
 import type { Reconstructable, Reconstructed, ReconstructOptions } from "./reconstruct.ts";
@@ -39,6 +43,8 @@ export interface CadreOptions<Own extends object = EventMap> {
    * Runs the orchestrator for features in this process. Any number of processes may. @default true
    */
   readonly orchestrator?: boolean;
+  /** How it assigns and releases tasks. */
+  readonly orchestration?: OrchestratorOptions;
   /**
    * Tells the store's log to the bus from this process, where they are two systems. One process
    * does at a time; at least one must be able to. @default true
@@ -49,12 +55,25 @@ export interface CadreOptions<Own extends object = EventMap> {
    * say so in the log, or refuse to start. @default "warn"
    */
   readonly stranded?: "warn" | "refuse";
+  /**
+   * How soon a silent agent is given up: a preset of the next three. `fast` beats each second,
+   * suspects after 3 s and gives up after 5; `standard` 2, 10 and 15; `relaxed`, for slow networks
+   * and expensive takeovers, 30, 90 and 120. @default "standard"
+   */
+  readonly presence?: PresencePreset;
   /** @default 2_000 */
   readonly heartbeatMs?: number;
   /** Silence after which an agent is suspected. @default 10_000 */
   readonly suspectAfterMs?: number;
   /** Silence after which its tasks are offered again. @default 15_000 */
   readonly leaseMs?: number;
+  /** When agents of this process are taken to be stuck or broken, and what then. */
+  readonly health?: HealthOptions;
+  /**
+   * Rate limits by name, shared by all processes of the store; all must say the same. Claims of an
+   * agent keep to `agent:<name>` and `capability:<name>`; every other name is for `ctx.limit`.
+   */
+  readonly limits?: Readonly<Record<string, RateLimit>>;
   /**
    * Seals the log behind its head, and to its end when the team closes: `cadre verify` then finds
    * the first row that was changed, removed or inserted. @default false
@@ -123,8 +142,8 @@ export interface Cadre<Events extends object = EventMap> {
   };
   readonly features: {
     /**
-     * @throws {CadreError} INVALID_OPTION, when the plan has a cycle or a dependency that it
-     * doesn't contain
+     * @throws {CadreError} INVALID_PLAN, naming all that is wrong with the plan at once: a cycle, an
+     * unknown dependency, an input that doesn't fit, more budget or time than there is
      */
     create(plan: FeaturePlan): Promise<FeatureHandle>;
     get(id: string): Promise<FeatureHandle | undefined>;
@@ -153,6 +172,8 @@ export interface Cadre<Events extends object = EventMap> {
     /** A task with the state of each of its steps. */
     get(id: string): Promise<SagaState | undefined>;
   };
+  /** Orders to agents, in whichever process they run. */
+  readonly agents: AgentOrders;
   /** What fires at an instant, every so often, or by a cron expression. */
   readonly schedules: Schedules;
   /**

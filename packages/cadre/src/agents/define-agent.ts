@@ -1,7 +1,14 @@
 import type { WithBuiltinEvents } from "../core/builtin/registry.ts";
 import { CadreError } from "../core/errors.ts";
 import type { EventMap } from "../core/event-types.ts";
-import { anything, checkOptions, someObject, trueOrFalse, wholeNumber } from "../core/options.ts";
+import {
+  anything,
+  checkOptions,
+  someObject,
+  someText,
+  trueOrFalse,
+  wholeNumber,
+} from "../core/options.ts";
 import { assertPattern } from "../core/pattern.ts";
 import type { SagaDefinition } from "./define-saga.ts";
 import type { TaskDefinition } from "./task.ts";
@@ -31,6 +38,8 @@ export function defineAgent<State = undefined, Own extends object = EventMap>(
     specializations: someWords,
     events: someObject,
     capacity: wholeNumber(1),
+    version: someText,
+    stuckAfterMs: wholeNumber(1),
     state: someObject,
   });
   // The registry types events for their users; inside, all events are alike.
@@ -113,6 +122,8 @@ function build<State>(
     specializations: options.specializations ?? [],
     tasks,
     events,
+    ...(options.version === undefined ? {} : { version: options.version }),
+    ...(options.stuckAfterMs === undefined ? {} : { stuckAfterMs: options.stuckAfterMs }),
     ...(options.events === undefined ? {} : { registry: options.events }),
     ...(options.state === undefined ? {} : { state: options.state }),
     does(task: TaskDefinition, given?: unknown) {

@@ -15,6 +15,9 @@ import type { StepJournal } from "./step-journal.ts";
 import type { TeamContext } from "./team-context.ts";
 import { unheard } from "./within-time.ts";
 
+const breathEveryMs = 10; // well below any heartbeat, and a hundred turns of the loop a second
+const breathed = Promise.resolve();
+
 export interface HandlerScope<State> {
   readonly context: TeamContext;
   readonly registry: EventRegistry | undefined;
@@ -38,6 +41,8 @@ export class HandlerContext<State> {
   readonly #scope: HandlerScope<State>;
   readonly #heldBack: AgentEvent[] = [];
   readonly #records: AgentEvent[] = [];
+  /** Monotonic. */
+  #breathedAt = -Infinity;
 
   constructor(scope: HandlerScope<State>) {
     this.#scope = scope;
@@ -81,6 +86,8 @@ export class HandlerContext<State> {
         return journal.step(stepCall(name, rest));
       }) as AgentContext<State>["step"],
       sleep: (name, ms) => unheard(this.#sleep(name, ms)),
+      breathe: () => this.#breathe(),
+      limit: (name, amount, limits) => unheard(this.#limit(name, amount, limits)),
     };
   }
 
@@ -130,6 +137,30 @@ export class HandlerContext<State> {
       }),
     );
     return reply.payload as JsonValue;
+  }
+
+  #breathe(): Promise<void> {
+    const { clock } = this.#scope.context;
+    const now = clock.monotonic();
+    if (now - this.#breathedAt < breathEveryMs && !this.#scope.signal.aborted) return breathed;
+    this.#breathedAt = now;
+    return clock.yield().then(() => {
+      this.#scope.signal.throwIfAborted();
+      this.#scope.assertOwned();
+    });
+  }
+
+  async #limit(
+    name: string,
+    amount: number | undefined,
+    options: { readonly deadlineMs?: number } = {},
+  ): Promise<void> {
+    const { context, signal, replays } = this.#scope;
+    this.#scope.assertOwned();
+    if (replays || !context.limits.has(name)) return;
+    const take = { ...options, signal };
+    await this.#scope.withoutSlot(() => context.limits.take(name, amount, take));
+    this.#scope.assertOwned();
   }
 
   async #sleep(name: string, ms: number): Promise<void> {

@@ -1,96 +1,133 @@
 /**
- * Presence: each agent's heartbeat is a write to its slot, and everybody watches everybody's slots.
+ * Presence: the heartbeat of each process is a write to its slot, and everybody watches everybody's
+ * slots.
  *
  *   online ──silent, suspectAfterMs──▶ suspected ──silent, leaseMs──▶ dead ──beats──▶ returned
  *      └────────── says goodbye ─────────▶ left
  *
  * A lease ends by the observer's monotonic time since it last saw the slot change, never by
- * comparing two machines' clocks. An observer that was blind itself (just started, paused) watches
- * one whole window before any verdict. Beats are slots and not events: they would be most of the
- * log and nobody replays them. The edges are events.
+ * comparing two machines' clocks. An observer that was blind itself (just started, paused, its
+ * store lost) watches one whole window before any verdict. Beats are slots and not events: they
+ * would be most of the log and nobody replays them. The edges are events.
+ *
+ * A look costs the slots that have changed and the processes that are silent, not the agents.
  */
-import type { Slot } from "../store/event-store.ts";
-import type {
-  AgentCard,
-  Directory,
-  DirectoryEntry,
-  DirectoryQuery,
-  Presence,
-} from "./directory.ts";
+import type { AgentCard, Directory, DirectoryChange } from "./directory.ts";
+import { fitsQuery, type DirectoryEntry, type DirectoryQuery, type Presence } from "./directory.ts";
+import { CardIndex, type SeenAgent, type SeenProcess } from "./health/card-index.ts";
+import { cardsSlot, placeOf, presencePrefix, processOf, pulseSlot } from "./health/beat.ts";
+import type { AgentPart, PresenceSlot, Pulse } from "./health/beat.ts";
 import type { TeamContext } from "./team-context.ts";
-
-export const presencePrefix = "presence/";
-export const presenceSlot = (agent: string, incarnation: string): string =>
-  `${presencePrefix}${agent}/${incarnation}`;
 
 /**
  * Whether the process behind a card is known to be gone, so that nobody has to wait for its
  * silence.
  */
-export type GoneProbe = (card: AgentCard) => boolean;
+export type GoneProbe = (card: Pick<AgentCard, "pid" | "host">) => boolean;
 
-interface Observed {
-  card: AgentCard;
-  slotVersion: number;
-  presence: Presence;
-  /** Monotonic, of this observer. */
-  lastChangeAt: number;
+type EdgeListener = (entry: DirectoryEntry, before: Presence | undefined) => void;
+
+/** The answer to a query, as it was told last. */
+interface Follower {
+  readonly query: DirectoryQuery;
+  readonly listener: (change: DirectoryChange) => void;
+  readonly members: Set<SeenAgent>;
 }
 
-/** By agent, then by incarnation. Asked for at every claim: it makes no strings. */
+/** An owner without a card. */
+interface Missing {
+  since: number;
+  /** Whether anybody asked about it since the last look. */
+  asked: boolean;
+  /** The look after which it was missed first. */
+  readonly look: number;
+}
+
+/** By agent, then by incarnation. */
 function byName({ card: left }: DirectoryEntry, { card: right }: DirectoryEntry): number {
   if (left.agent !== right.agent) return left.agent < right.agent ? -1 : 1;
   return left.incarnation < right.incarnation ? -1 : 1;
 }
 
-type EdgeListener = (entry: DirectoryEntry, before: Presence | undefined) => void;
+const keyOf = (agent: string, incarnation: string): string => `${agent}/${incarnation}`;
 
 export class PresenceObserver implements Directory {
   readonly #context: TeamContext;
   readonly #isGone: GoneProbe;
-  readonly #observed = new Map<string, Observed>();
+  readonly #leases: ((agent: string, incarnation: string) => number) | undefined;
+  readonly #processes = new Map<string, SeenProcess>();
+  readonly #index = new CardIndex();
   readonly #listeners = new Set<EdgeListener>();
-  /**
-   * Owners without a card: since when, and whether anybody asked about them since the last look.
-   */
-  readonly #missing = new Map<string, { since: number; asked: boolean }>();
+  readonly #followers = new Set<Follower>();
+  readonly #missing = new Map<string, Missing>();
   #lastLookAt: number | undefined;
+  #looks = 0;
+  #distrusted = false;
 
-  constructor(context: TeamContext, isGone: GoneProbe = () => false) {
+  /** @param leases tasks that an agent holds, by the log; without it its card is believed */
+  constructor(
+    context: TeamContext,
+    isGone: GoneProbe = () => false,
+    leases?: (agent: string, incarnation: string) => number,
+  ) {
     this.#context = context;
     this.#isGone = isGone;
+    this.#leases = leases;
   }
 
   find(query: DirectoryQuery = {}): readonly DirectoryEntry[] {
     const entries: DirectoryEntry[] = [];
-    for (const observed of this.#observed.values()) {
-      const { card, presence } = observed;
-      if (query.capability !== undefined && !card.capabilities.includes(query.capability)) continue;
-      if (query.agent !== undefined && card.agent !== query.agent) continue;
-      if (query.presence !== undefined && presence !== query.presence) continue;
-      if (query.free && (card.load >= card.capacity || card.state !== "running")) continue;
-      entries.push(this.#entryOf(observed));
+    const { capability } = query;
+    for (const agent of capability === undefined ? this.#all() : this.#index.offering(capability)) {
+      const entry = this.#entryOf(agent);
+      if (fitsQuery(entry, query)) entries.push(entry);
     }
     return entries.sort(byName);
   }
 
-  watch(listener: EdgeListener): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+  watch(
+    first: EdgeListener | DirectoryQuery,
+    listener?: (change: DirectoryChange) => void,
+  ): () => void {
+    if (typeof first === "function") {
+      this.#listeners.add(first);
+      return () => void this.#listeners.delete(first);
+    }
+    const follower: Follower = { query: first, listener: listener!, members: new Set() };
+    this.#followers.add(follower);
+    for (const agent of this.#all()) this.#follow(follower, agent);
+    return () => void this.#followers.delete(follower);
+  }
+
+  /** Whether another process than `own` has a living agent with the capability. */
+  offeredElsewhere(capability: string, own: string): boolean {
+    for (const id of this.#index.processes(capability)) {
+      const process = this.#processes.get(id);
+      if (id !== own && process && process.presence !== "dead") return true;
+    }
+    return false;
   }
 
   /**
    * Whether the owner of a lease has been silent for a whole lease, as far as this observer could
-   * see.
+   * see, or has a successor in its process.
    */
   isDead(agent: string, incarnation: string): boolean {
-    const name = presenceSlot(agent, incarnation);
-    const observed = this.#observed.get(name);
-    if (observed) return observed.presence === "dead" || observed.presence === "left";
+    const process = this.#processes.get(processOf(incarnation));
+    const key = keyOf(agent, incarnation);
+    const seen = process?.agents.get(key);
+    if (seen) return seen.presence === "dead" || seen.presence === "left";
     const now = this.#context.clock.monotonic();
-    const since = this.#missing.get(name)?.since ?? now;
-    this.#missing.set(name, { since, asked: true });
+    const { since, look } = this.#missing.get(key) ?? { since: now, look: this.#looks };
+    this.#missing.set(key, { since, asked: true, look });
+    // Its process beats without it: one more look, for a claim that was seen before its card.
+    if (process && process.presence !== "dead" && this.#looks > look + 1) return true;
     return now - since >= this.#context.leaseMs;
+  }
+
+  /** The observer's own process has trouble: at the next look it begins a new window. */
+  distrust(): void {
+    this.#distrusted = true;
   }
 
   /** Reads all slots and moves every agent along. Rejects when the store does. */
@@ -99,90 +136,183 @@ export class PresenceObserver implements Directory {
     const now = this.#context.clock.monotonic();
     const blindMs = this.#lastLookAt === undefined ? 0 : now - this.#lastLookAt;
     // A paused observer saw nobody's beats: their silence is its own.
-    if (blindMs > this.#context.suspectAfterMs / 2) this.#forgive(now);
+    if (this.#distrusted || blindMs > this.#context.suspectAfterMs / 2) this.#forgive(now);
+    this.#distrusted = false;
     this.#lastLookAt = now;
+    this.#looks += 1;
     this.#forgetMissing();
     const present = new Set<string>();
     for (const slot of slots) {
-      present.add(slot.name);
-      this.#see(slot, now);
+      const { process, part } = placeOf(slot.name);
+      if (part !== undefined) continue;
+      present.add(process);
+      this.#seePulse(process, slot, now);
     }
-    for (const [name, observed] of this.#observed) {
-      if (present.has(name)) this.#judge(name, observed, now);
-      else this.#leave(name, observed);
+    for (const slot of slots) this.#seeCards(slot);
+    for (const [id, process] of this.#processes) {
+      if (present.has(id)) this.#judge(process, now);
+      else this.#leave(id, process);
     }
+  }
+
+  /** Processes that have been dead for so long, with the version of the pulse that was their last. */
+  *longDead(silentMs: number): Generator<{ readonly process: string; readonly version: number }> {
+    const now = this.#context.clock.monotonic();
+    for (const [process, { presence, version, lastChangeAt, parts }] of this.#processes) {
+      if (parts.size > 0 && presence !== "dead") continue;
+      if (now - lastChangeAt >= silentMs) yield { process, version };
+    }
+  }
+
+  /** Its slots' names, pulse first. */
+  slotsOf(process: string): readonly string[] {
+    const parts = [...(this.#processes.get(process)?.parts.keys() ?? [])];
+    return [pulseSlot(process), ...parts.map((part) => cardsSlot(process, part))];
+  }
+
+  *#all(): Generator<SeenAgent> {
+    for (const { agents } of this.#processes.values()) yield* agents.values();
   }
 
   /** An owner that nobody asks about between two looks owns nothing any more. */
   #forgetMissing(): void {
-    for (const [name, missing] of this.#missing) {
+    for (const [key, missing] of this.#missing) {
       if (missing.asked) missing.asked = false;
-      else this.#missing.delete(name);
+      else this.#missing.delete(key);
     }
   }
 
   #forgive(now: number): void {
-    for (const observed of this.#observed.values()) observed.lastChangeAt = now;
+    for (const process of this.#processes.values()) process.lastChangeAt = now;
     for (const missing of this.#missing.values()) missing.since = now;
   }
 
-  #see(slot: Slot & { readonly name: string }, now: number): void {
-    const known = this.#observed.get(slot.name);
-    this.#missing.delete(slot.name);
-    if (known?.slotVersion === slot.version) return;
-    const card = JSON.parse(slot.value) as AgentCard;
+  #seePulse(id: string, slot: PresenceSlot, now: number): void {
+    const known = this.#processes.get(id);
+    if (known?.version === slot.version) return;
+    const pulse = JSON.parse(slot.value) as Pulse;
     if (!known) {
-      const observed: Observed = {
-        card,
-        slotVersion: slot.version,
+      const { version } = slot;
+      const process: SeenProcess = {
+        id,
+        pulse,
+        version,
         presence: "online",
         lastChangeAt: now,
+        agents: new Map(),
+        parts: new Map(),
       };
-      this.#observed.set(slot.name, observed);
-      this.#tell(observed, undefined);
+      this.#processes.set(id, process);
       return;
     }
-    known.card = card;
-    known.slotVersion = slot.version;
+    known.pulse = pulse;
+    known.version = slot.version;
     known.lastChangeAt = now;
-    if (known.presence === "dead") this.#move(known, "returned");
-    else if (known.presence !== "online") this.#move(known, "online");
-  }
-
-  #judge(_name: string, observed: Observed, now: number): void {
-    if (observed.presence === "dead") return;
-    const silentMs = now - observed.lastChangeAt;
-    if (silentMs >= this.#context.leaseMs || this.#isGone(observed.card))
-      this.#move(observed, "dead");
-    else if (silentMs >= this.#context.suspectAfterMs && observed.presence !== "suspected") {
-      this.#move(observed, "suspected");
+    if (known.presence === "dead") known.presence = "returned";
+    else known.presence = "online";
+    for (const agent of known.agents.values()) {
+      if (agent.presence === "dead") this.#move(agent, "returned");
+      else if (agent.presence !== "online") this.#move(agent, "online");
     }
   }
 
-  #leave(name: string, observed: Observed): void {
-    this.#observed.delete(name);
-    // What has no slot any more is watched as missing: whatever it still owns is offered again.
-    this.#missing.set(name, { since: -Infinity, asked: true });
-    if (observed.presence !== "dead") this.#move(observed, "left");
+  #seeCards(slot: PresenceSlot): void {
+    const { process: id, part } = placeOf(slot.name);
+    const process = this.#processes.get(id);
+    if (part === undefined || !process) return;
+    const known = process.parts.get(part);
+    if (known?.version === slot.version) return;
+    const cards = JSON.parse(slot.value) as readonly AgentPart[];
+    const keys = new Set(cards.map(({ agent, incarnation }) => keyOf(agent, incarnation)));
+    process.parts.set(part, { version: slot.version, keys });
+    for (const key of known?.keys ?? []) if (!keys.has(key)) this.#remove(process, key);
+    for (const card of cards) this.#seeCard(process, card);
   }
 
-  #move(observed: Observed, presence: Presence): void {
-    const before = observed.presence;
+  #seeCard(process: SeenProcess, card: AgentPart): void {
+    const key = keyOf(card.agent, card.incarnation);
+    this.#missing.delete(key);
+    const known = process.agents.get(key);
+    if (known) {
+      this.#index.replace(known, card);
+      this.#tellFollowers(known);
+      return;
+    }
+    const agent: SeenAgent = { process, card, presence: "online" };
+    process.agents.set(key, agent);
+    this.#index.add(agent);
+    this.#tell(agent, undefined);
+  }
+
+  #judge(process: SeenProcess, now: number): void {
+    const { suspectAfterMs, leaseMs } = this.#context;
+    const silentMs = now - process.lastChangeAt;
+    const isGone = process.presence !== "dead" && this.#isGone(process.pulse);
+    if (silentMs < suspectAfterMs && !isGone) return;
+    let allDead = true;
+    for (const agent of process.agents.values()) {
+      // One that sleeps has said how long it will be silent.
+      const { nextActiveAt, state } = agent.card;
+      const sleeps = state === "asleep" && nextActiveAt !== undefined;
+      const allowedMs = sleeps ? Math.max(0, nextActiveAt - process.pulse.beatAt) : 0;
+      const isDead = isGone || silentMs >= leaseMs + allowedMs || agent.presence === "dead";
+      if (isDead) this.#move(agent, "dead");
+      else if (silentMs >= suspectAfterMs + allowedMs) this.#move(agent, "suspected");
+      allDead &&= isDead;
+    }
+    if (allDead && (isGone || silentMs >= leaseMs)) process.presence = "dead";
+    else if (process.presence !== "dead") process.presence = "suspected";
+  }
+
+  #leave(id: string, process: SeenProcess): void {
+    for (const key of process.agents.keys()) this.#remove(process, key);
+    this.#processes.delete(id);
+  }
+
+  /** What has no card any more is watched as missing: whatever it still owns is offered again. */
+  #remove(process: SeenProcess, key: string): void {
+    const agent = process.agents.get(key);
+    if (!agent) return;
+    process.agents.delete(key);
+    this.#index.remove(agent);
+    this.#missing.set(key, { since: -Infinity, asked: true, look: this.#looks });
+    if (agent.presence === "dead") this.#tellFollowers(agent, true);
+    else this.#move(agent, "left");
+  }
+
+  #move(agent: SeenAgent, presence: Presence): void {
+    const before = agent.presence;
     if (before === presence) return;
-    observed.presence = presence;
-    this.#tell(observed, before);
+    agent.presence = presence;
+    this.#tell(agent, before);
   }
 
-  #tell(observed: Observed, before: Presence | undefined): void {
-    const entry = this.#entryOf(observed);
+  #tell(agent: SeenAgent, before: Presence | undefined): void {
+    const entry = this.#entryOf(agent);
     for (const listener of this.#listeners) listener(entry, before);
+    this.#tellFollowers(agent, agent.presence === "left");
   }
 
-  #entryOf(observed: Observed): DirectoryEntry {
+  #tellFollowers(agent: SeenAgent, isOver = false): void {
+    for (const follower of this.#followers) this.#follow(follower, agent, isOver);
+  }
+
+  #follow({ query, listener, members }: Follower, agent: SeenAgent, isOver = false): void {
+    const entry = this.#entryOf(agent);
+    const fits = !isOver && fitsQuery(entry, query);
+    const wasIn = members.has(agent);
+    if (fits) members.add(agent);
+    else members.delete(agent);
+    if (fits) listener({ kind: wasIn ? "changed" : "joined", entry });
+    else if (wasIn) listener({ kind: "left", entry });
+  }
+
+  #entryOf({ card, process, presence }: SeenAgent): DirectoryEntry {
+    const load = this.#leases?.(card.agent, card.incarnation) ?? card.load;
     return {
-      card: observed.card,
-      presence: observed.presence,
-      silentMs: this.#context.clock.monotonic() - observed.lastChangeAt,
+      card: { ...card, ...process.pulse, load, waiting: Math.min(card.waiting, load) },
+      presence,
+      silentMs: this.#context.clock.monotonic() - process.lastChangeAt,
     };
   }
 }

@@ -6,7 +6,8 @@ import { hostname } from "node:os";
 import { monitorEventLoopDelay, type ELDHistogram } from "node:perf_hooks";
 
 import { systemClock, type Clock } from "../core/clock.ts";
-import type { AgentCard } from "./directory.ts";
+import type { AgentCard, ProcessMemory } from "./directory.ts";
+import { processOf } from "./health/beat.ts";
 import type { GoneProbe, PresenceObserver } from "./presence.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
 
@@ -24,12 +25,14 @@ export class ProcessCard {
     this.#lag.enable();
   }
 
-  read(): Pick<AgentCard, "pid" | "host" | "loopLagMs"> {
+  read(): Pick<AgentCard, "pid" | "host" | "loopLagMs" | "memory"> {
     const lagNs = this.#lag?.percentile(99) ?? 0;
     this.#lag?.reset();
     return {
       pid: process.pid,
       host,
+      // On a clock that isn't the machine's, a run must say the same each time.
+      ...(this.#lag === undefined ? {} : { memory: memoryNow() }),
       loopLagMs: Number.isFinite(lagNs) ? Math.round(lagNs / nanosecondsPerMs) : 0,
     };
   }
@@ -37,6 +40,11 @@ export class ProcessCard {
   close(): void {
     this.#lag?.disable();
   }
+}
+
+function memoryNow(): ProcessMemory {
+  const { heapUsed } = process.memoryUsage();
+  return { rssBytes: process.memoryUsage.rss(), heapBytes: heapUsed };
 }
 
 /**
@@ -69,7 +77,7 @@ const edges: Readonly<Record<string, string>> = {
  */
 export function announcePresence(context: TeamContext, presence: PresenceObserver): () => void {
   return presence.watch(({ card, presence: now, silentMs }, before) => {
-    const own = card.incarnation === context.incarnation;
+    const own = processOf(card.incarnation) === context.incarnation;
     // An agent announces itself; others only say what it cannot.
     if (own ? now !== "online" : now === "online" || now === "left") return;
     const type = edges[now]!;

@@ -1,12 +1,13 @@
 /** Who else could take a task, as of one look at the directory. */
 import type { AnyAgent } from "./agent.ts";
-import type { Directory, DirectoryEntry } from "./directory.ts";
+import type { PresenceObserver } from "./presence.ts";
+import { processOf } from "./health/beat.ts";
 import type { TeamContext } from "./team-context.ts";
 
 export interface RivalsPort {
   readonly context: Pick<TeamContext, "incarnation">;
   readonly agent: Pick<AnyAgent, "name" | "capabilities">;
-  readonly directory: Directory;
+  readonly directory: PresenceObserver;
 }
 
 /** Asks the directory once for each capability, however many tasks are looked at. */
@@ -21,9 +22,8 @@ export class Rivals {
   /** Whether another process works on the same capabilities. */
   areThere(): boolean {
     const { agent, context, directory } = this.#port;
-    const isRival = ({ card, presence }: DirectoryEntry): boolean =>
-      card.incarnation !== context.incarnation && presence !== "dead";
-    return agent.capabilities.some((capability) => directory.find({ capability }).some(isRival));
+    const own = processOf(context.incarnation);
+    return agent.capabilities.some((capability) => directory.offeredElsewhere(capability, own));
   }
 
   /** Names of the other agents that have the capability and room for a task. */
@@ -32,8 +32,9 @@ export class Rivals {
     if (!names) {
       const { agent, directory } = this.#port;
       names = directory
-        .find({ capability, free: true })
-        .filter(({ card, presence }) => card.agent !== agent.name && presence !== "dead")
+        .find({ capability, free: true, live: true })
+        .filter(({ card }) => card.agent !== agent.name)
+        .filter(({ card }) => !card.broken?.includes(capability))
         .map(({ card }) => card.agent);
       this.#free.set(capability, names);
     }

@@ -6,11 +6,15 @@ import type { EventRegistry } from "../core/registry.ts";
 import { startRelay, type Relay } from "../outbox/relay.ts";
 import type { EventStore } from "../store/event-store.ts";
 import type { AnyAgent } from "./agent.ts";
-import { AgentListener } from "./agent-listener.ts";
 import { AgentState } from "./agent-state.ts";
 import type { Cadre, CadreStats } from "./cadre.ts";
 import type { Directory } from "./directory.ts";
 import { FeatureDesk } from "./feature-desk.ts";
+import { AgentControl } from "./health/agent-control.ts";
+import type { SharedRateLimits } from "./health/rate-limits.ts";
+import type { HealthOptions } from "./health/health-options.ts";
+import { Workforce } from "./health/workforce.ts";
+import type { OrchestratorSettings } from "./orchestration/orchestrator-options.ts";
 import { startOrchestrator, type Orchestrator } from "./orchestrator.ts";
 import { PresenceObserver } from "./presence.ts";
 import { announcePresence, ProcessCard, processProbe } from "./process-card.ts";
@@ -28,7 +32,6 @@ import { resolveStep, type StepResolution } from "./step-resolution.ts";
 import { TaskBoard } from "./task-board.ts";
 import { TaskDesk } from "./task-desk.ts";
 import { TaskSweeper } from "./task-sweeper.ts";
-import { TaskWorker } from "./task-worker.ts";
 import type { TaskState } from "./task.ts";
 import type { TeamContext } from "./team-context.ts";
 import { strandedWork, type StrandedWork } from "./work-version.ts";
@@ -38,8 +41,10 @@ export interface TeamParts {
   readonly registry: EventRegistry | undefined;
   /** Whether the store's log must be told to the bus. */
   readonly relays: boolean;
-  readonly orchestrates: boolean;
+  readonly orchestrator: OrchestratorSettings | undefined;
   readonly stranded: "warn" | "refuse";
+  readonly health: HealthOptions;
+  readonly limits: SharedRateLimits;
   closeHomes(): Promise<void>;
 }
 
@@ -55,14 +60,14 @@ export class RunningTeam implements Cadre {
   readonly features: FeatureDesk;
   readonly sagas: SagaDesk;
   readonly schedules: ScheduleDesk;
+  readonly agents: AgentControl;
   readonly closed: Promise<void>;
   readonly #context: TeamContext;
   readonly #parts: TeamParts;
   readonly #board: TaskBoard;
   readonly #presence: PresenceObserver;
   readonly #sweeper: TaskSweeper;
-  readonly #workers: readonly TaskWorker[];
-  readonly #listeners: readonly AgentListener[];
+  readonly #workforce: Workforce;
   readonly #process: ProcessCard;
   readonly #desk: TaskDesk;
   readonly #signals: SignalHub;
@@ -83,13 +88,15 @@ export class RunningTeam implements Cadre {
     this.#parts = parts;
     this.#process = new ProcessCard(context.clock);
     this.#board = new TaskBoard(context);
-    this.#presence = new PresenceObserver(context, processProbe);
+    this.#presence = new PresenceObserver(context, processProbe, (agent, incarnation) =>
+      this.#board.leases(agent, incarnation),
+    );
     this.directory = this.#presence;
     this.#desk = new TaskDesk(context, this.#board);
     this.#signals = new SignalHub(context);
     this.tasks = this.#desk;
     this.sagas = new SagaDesk(context, this.#desk);
-    this.features = new FeatureDesk(context, this.#desk);
+    this.features = new FeatureDesk(context, this.#desk, this.#presence);
     this.#poller = new SchedulePoller(context);
     this.schedules = new ScheduleDesk(context, parts.registry, (id, record) =>
       this.#poller.learn(id, record),
@@ -106,41 +113,25 @@ export class RunningTeam implements Cadre {
         new AgentState<unknown>(context.store, agent.name, agent.state, parts.registry),
       ]),
     );
-    const taken = new Set<string>();
-    this.#workers = parts.agents.map((agent) =>
-      this.#makeWorker(agent, states.get(agent.name)!, taken),
-    );
-    for (const worker of this.#workers) this.#desk.addClaimer(worker);
-    this.#listeners = parts.agents.map(
-      (agent) =>
-        new AgentListener({
-          context,
-          registry: parts.registry,
-          agent,
-          state: states.get(agent.name)!,
-          desk: this.#desk,
-        }),
-    );
+    this.#workforce = new Workforce({
+      context,
+      board: this.#board,
+      desk: this.#desk,
+      presence: this.#presence,
+      process: this.#process,
+      health: parts.health,
+      onError: (error, task) => this.#onTaskError(error, task),
+    });
+    for (const agent of parts.agents) {
+      const state = states.get(agent.name)!;
+      this.#workforce.add({ agent, state, registry: parts.registry, signals: this.#signals });
+    }
+    this.#desk.addClaimer(this.#workforce);
+    this.agents = new AgentControl(context, this.#presence, this.#workforce.members);
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
   }
-  #makeWorker(agent: AnyAgent, state: AgentState<unknown>, taken: Set<string>): TaskWorker {
-    return new TaskWorker({
-      context: this.#context,
-      registry: this.#parts.registry,
-      agent,
-      state,
-      desk: this.#desk,
-      signals: this.#signals,
-      board: this.#board,
-      directory: this.#presence,
-      taken,
-      host: () => this.#process.read(),
-      onError: (error, task) => this.#onTaskError(error, task),
-    });
-  }
-
   start(): Promise<void> {
     const starting = this.#start();
     this.#starting = starting.catch(() => undefined);
@@ -152,21 +143,28 @@ export class RunningTeam implements Cadre {
     const { clock, random, logger } = this.#context;
     this.#stopAnnouncing = announcePresence(this.#context, this.#presence);
     const steps: readonly (() => Promise<unknown> | void)[] = [
-      ...this.#listeners.map((listener) => () => listener.declare()),
+      ...this.#workforce.agents.map((agent) => () => agent.declare()),
       () => this.#board.start(),
       () => this.#lookForStranded(),
       () => this.#presence.look(),
-      ...this.#workers.map((worker) => () => worker.start()),
-      ...this.#listeners.map((listener) => () => listener.start()),
+      () => this.agents.begin(),
+      () => this.#workforce.start(),
+      ...this.#workforce.agents.map((agent) => () => agent.listen()),
       () => this.#listenToSystem(),
       async () => {
         if (!this.#parts.relays) return;
         this.#relay = await startRelay({ store: this.store, bus: this.bus, clock, random, logger });
       },
-      () => {
-        if (!this.#parts.orchestrates) return;
-        const parts = { desk: this.#desk, directory: this.#presence };
-        this.#orchestrator = startOrchestrator(this.#context, parts);
+      async () => {
+        const { orchestrator: settings } = this.#parts;
+        if (!settings) return;
+        this.#orchestrator = await startOrchestrator(this.#context, {
+          settings,
+          desk: this.#desk,
+          board: this.#board,
+          directory: this.#presence,
+          subscribes: true,
+        });
       },
       () => this.#sweeper.start(),
       () => this.#poller.start(),
@@ -216,7 +214,7 @@ export class RunningTeam implements Cadre {
     const { completed, failed, cancelled, rejected, expired } = this.#board.counts;
     return {
       tasksOpen: this.#board.size,
-      tasksRunningHere: this.#workers.reduce((sum, worker) => sum + worker.running, 0),
+      tasksRunningHere: this.#workforce.running,
       tasksCompleted: completed,
       tasksFailed: failed,
       tasksCancelled: cancelled,
@@ -254,19 +252,18 @@ export class RunningTeam implements Cadre {
     await this.#within(leftMs(), this.#poller.close());
     await this.#within(leftMs(), this.#orchestrator?.close());
     await this.#within(leftMs(), this.#sweeper.close());
-    const drained = await Promise.all(this.#workers.map((worker) => worker.drain(leftMs())));
-    await Promise.all(this.#listeners.map((listener) => listener.close(leftMs())));
-    const leaving = Promise.all(this.#workers.map((worker) => worker.heartbeat.close()));
-    await this.#within(leftMs() + farewellMs, leaving);
+    const drained = await this.#workforce.drain(leftMs());
+    await this.#within(leftMs() + farewellMs, this.#workforce.leave());
+    this.#parts.limits.close();
     this.#board.close();
     this.features.close();
     this.#stopAnnouncing();
     await this.#within(leftMs() + farewellMs, this.#relay?.close());
     const report = await this.bus.close({ deadlineMs: leftMs() });
-    const released = drained.reduce((sum, worker) => sum + worker.released, 0);
+    const { finished, released } = drained;
     return {
       ...report,
-      finished: report.finished + drained.reduce((sum, worker) => sum + worker.finished, 0),
+      finished: report.finished + finished,
       released: report.released + released,
       clean: report.clean && released === 0,
       elapsedMs: clock.monotonic() - startedAt,
@@ -298,10 +295,13 @@ export class RunningTeam implements Cadre {
         });
       }),
     );
-    for (const worker of this.#workers) {
-      const { agent } = worker.card();
+    for (const agent of this.#workforce.agents) {
+      const { name } = agent;
       this.#subscriptions.push(
-        await bus.respond(`agent.${agent}.query`, { group: `query.${agent}` }, () => worker.card()),
+        await bus.respond(`agent.${name}.query`, { group: `query.${name}` }, () => ({
+          ...agent.card(),
+          ...this.#workforce.pulse(),
+        })),
       );
     }
   }

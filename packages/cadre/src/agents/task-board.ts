@@ -37,6 +37,10 @@ export class TaskBoard {
   readonly #claimable = new Map<string, readonly Map<string, BoardEntry>[]>();
   readonly #listeners = new Set<BoardListener>();
   readonly #waiting = new Map<string, Set<TaskEndListener>>();
+  /** Ids of the tasks that each owner holds, by agent and incarnation. */
+  readonly #leases = new Map<string, Set<string>>();
+  /** Tasks that this process is claiming or running: nobody here looks at them again. */
+  readonly #held = new Set<string>();
   readonly #counts = { completed: 0, failed: 0, cancelled: 0, expired: 0, rejected: 0 };
   #position: LogPosition = 0;
   #reading: Promise<void> | undefined;
@@ -104,6 +108,40 @@ export class TaskBoard {
     const byRank = this.#claimable.get(capability);
     if (!byRank) return;
     for (let rank = priorities.length - 1; rank >= 0; rank -= 1) yield* byRank[rank]!.values();
+  }
+
+  /** Whether anything may be claimed with `capability`, `notBefore` aside. */
+  hasClaimable(capability: string): boolean {
+    return this.#claimable.get(capability)?.some((entries) => entries.size > 0) ?? false;
+  }
+
+  /** How many may be claimed with `capability`, `notBefore` aside. */
+  countClaimable(capability: string): number {
+    const byRank = this.#claimable.get(capability) ?? [];
+    return byRank.reduce((sum, entries) => sum + entries.size, 0);
+  }
+
+  /** Capabilities that open tasks have asked for. */
+  capabilities(): IterableIterator<string> {
+    return this.#claimable.keys();
+  }
+
+  /** Tasks whose lease this run of the agent holds: what the log says, never a count of one's own. */
+  leases(agent: string, incarnation: string): number {
+    return this.#leases.get(`${agent}/${incarnation}`)?.size ?? 0;
+  }
+
+  /** Takes a task from what is claimable, for as long as this process claims or runs it. */
+  hold(id: string): void {
+    this.#held.add(id);
+    const state = this.#open.get(id)?.state;
+    if (state) this.#unclaimable(state);
+  }
+
+  letGo(id: string): void {
+    this.#held.delete(id);
+    const entry = this.#open.get(id);
+    if (entry) this.#put(entry);
   }
 
   /**
@@ -208,20 +246,43 @@ export class TaskBoard {
 
   #put(entry: BoardEntry): void {
     const { id, capability, status, priority } = entry.state;
+    this.#unlease(id);
     this.#open.set(id, entry);
+    this.#lease(entry.state);
     let byRank = this.#claimable.get(capability);
     if (!byRank) this.#claimable.set(capability, (byRank = priorities.map(() => new Map())));
     const same = byRank[priorities.indexOf(priority)]!;
-    if (isOpen(status)) same.set(id, entry);
+    if (isOpen(status) && !this.#held.has(id)) same.set(id, entry);
     else same.delete(id);
+  }
+
+  #lease({ id, owner }: TaskState): void {
+    if (!owner) return;
+    const key = `${owner.agent}/${owner.incarnation}`;
+    const ids = this.#leases.get(key);
+    if (ids) ids.add(id);
+    else this.#leases.set(key, new Set([id]));
+  }
+
+  #unlease(id: string): void {
+    const owner = this.#open.get(id)?.state.owner;
+    if (!owner) return;
+    const key = `${owner.agent}/${owner.incarnation}`;
+    const ids = this.#leases.get(key);
+    ids?.delete(id);
+    if (ids?.size === 0) this.#leases.delete(key);
+  }
+
+  #unclaimable({ id, capability, priority }: TaskState): void {
+    this.#claimable.get(capability)?.[priorities.indexOf(priority)]?.delete(id);
   }
 
   #remove(id: string): void {
     const entry = this.#open.get(id);
     if (!entry) return;
+    this.#unlease(id);
     this.#open.delete(id);
-    const { capability, priority } = entry.state;
-    this.#claimable.get(capability)?.[priorities.indexOf(priority)]?.delete(id);
+    this.#unclaimable(entry.state);
   }
 
   #count(event: AgentEvent): void {

@@ -73,6 +73,8 @@ export class TaskRun {
   #givenUp: CadreError | undefined;
   #entry: TaskEntry | undefined;
   #handler: Promise<unknown> | undefined;
+  /** How the handler took it: nothing, when it was stopped or a person has to decide. */
+  outcome: { readonly error?: unknown } | undefined;
 
   constructor(port: TaskRunPort, work: TaskWork, entry: BoardEntry) {
     this.#port = port;
@@ -116,6 +118,7 @@ export class TaskRun {
       const entry = await this.#enter(false);
       await this.#complete(await this.#handle(entry), entry);
     } catch (error) {
+      this.outcome = outcomeOf(error, this.#abort.signal);
       await this.#failed(error);
     } finally {
       this.#disarm();
@@ -192,10 +195,7 @@ export class TaskRun {
     if (!this.#port.isAlive()) throw leaseLost(this.state.id);
   }
 
-  /**
-   * A handler that does not listen to its signal is left behind; its context can write nothing any
-   * more.
-   */
+  /** A handler that does not listen to its signal is left behind; it can write nothing any more. */
   #untilAborted(run: () => unknown): Promise<unknown> {
     const { signal } = this.#abort;
     return new Promise((resolve, reject) => {
@@ -212,6 +212,7 @@ export class TaskRun {
     if (journal.doubt !== undefined) return this.#failed(undefined);
     const { context, agent } = this.#port;
     await journal.assertAllAsked();
+    this.outcome = {};
     const result = this.#work.definition.checkOutput(output) ?? null;
     const receipts = await journal.finish();
     const { entry } = this.#writer;
@@ -393,6 +394,11 @@ export class TaskRun {
 /** Whether a cancellation or a deadline still ends it: it goes back already, or only forward. */
 function canStop(state: TaskState): boolean {
   return state.undoing === undefined && state.pivot === undefined;
+}
+
+function outcomeOf(error: unknown, { aborted, reason }: AbortSignal): TaskRun["outcome"] {
+  if (!aborted) return { error };
+  return isCadreError(reason, "TIMEOUT") ? { error: reason.message } : undefined;
 }
 
 function stopped(id: string, why: string): CadreError {

@@ -68,6 +68,11 @@ export class SlotHold {
     this.#slots = slots;
   }
 
+  /** Whether its handler waits for something. */
+  get isWaiting(): boolean {
+    return this.#waits > 0;
+  }
+
   /** Runs `wait` without holding the slot. */
   async without<Result>(wait: () => Promise<Result>): Promise<Result> {
     this.#waits += 1;

@@ -10,7 +10,7 @@
  */
 import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
-import { presencePrefix, type PresenceObserver } from "./presence.ts";
+import type { PresenceObserver } from "./presence.ts";
 import { endTask, undoneTask, undoStuck } from "./saga-events.ts";
 import type { BoardEntry, TaskBoard } from "./task-board.ts";
 import type { TaskDesk } from "./task-desk.ts";
@@ -216,17 +216,20 @@ export class TaskSweeper {
     return taskChanged(this.#context, name, entry, { type: "task.offered" });
   }
 
-  /** Cards of the long dead are taken away, so that the directory doesn't grow for ever. */
+  /**
+   * Cards of the long dead are taken away, so that the directory doesn't grow for ever. Any process
+   * does it; that the pulse is still the last one it saw decides whether it may.
+   */
   async #forgetDead(): Promise<void> {
     const limitMs = this.#context.leaseMs * forgetDeadAfterLeases;
-    for (const { card, presence, silentMs } of this.#presence.find({ presence: "dead" })) {
-      if (presence !== "dead" || silentMs < limitMs) continue;
-      const name = `${presencePrefix}${card.agent}/${card.incarnation}`;
-      const slot = await this.#context.store.slot(name);
-      if (!slot || (JSON.parse(slot.value) as { beatAt: number }).beatAt !== card.beatAt) continue;
-      const slots = [{ name, expectedVersion: slot.version, value: undefined }];
+    for (const { process, version } of [...this.#presence.longDead(limitMs)]) {
+      const [pulse = "", ...parts] = this.#presence.slotsOf(process);
+      const slots = [
+        { name: pulse, expectedVersion: version, value: undefined },
+        ...parts.map((name) => ({ name, expectedVersion: "any" as const, value: undefined })),
+      ];
       await this.#context.store.commit({ slots }).catch((error: unknown) => {
-        // It beat again in between.
+        // It beat again in between, or another process was faster.
         if (!isCadreError(error, "VERSION_CONFLICT")) throw error;
       });
     }

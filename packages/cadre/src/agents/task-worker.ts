@@ -1,34 +1,47 @@
 /**
- * The worker: one agent in one process. It claims tasks that fit it while it has free slots, and
- * runs them.
+ * The worker: one run of one agent in one process. It claims tasks that fit it while it has free
+ * slots, and runs them.
  *
  * Who claims is decided by the append's expected version alone. To collide less, workers of one
  * capability in several processes pick by chance among the first few candidates; a worker alone
  * takes the first.
  */
-import { CadreError, isCadreError } from "../core/errors.ts";
+import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
-import type { AgentCard, Directory } from "./directory.ts";
-import { Heartbeat } from "./heartbeat.ts";
+import type { CapabilityBreakers } from "./health/capability-breakers.ts";
+import type { ProgressMark } from "./health/progress-watch.ts";
 import { throughTrouble } from "./passing-trouble.ts";
+import type { PresenceObserver } from "./presence.ts";
 import { Rivals } from "./rivals.ts";
 import type { BoardEntry, TaskBoard } from "./task-board.ts";
 import type { LocalClaimer } from "./task-desk.ts";
-import { leaseExpired, taskClaimed } from "./task-events.ts";
-import { applyTask, isOpen, isOwned } from "./task-fold.ts";
+import { taskClaimed } from "./task-events.ts";
+import { applyTask } from "./task-fold.ts";
 import { TaskRun, type TaskRunPort } from "./task-run.ts";
 import { TaskSlots, type SlotHold } from "./task-slots.ts";
+import type { TaskState } from "./task.ts";
 import { workFor } from "./work-version.ts";
 
 export interface TaskWorkerPort extends Omit<TaskRunPort, "slot" | "isAlive"> {
   readonly board: TaskBoard;
-  readonly directory: Directory;
-  /** Tasks that some worker of this process is claiming or running, by id. */
-  readonly taken: Set<string>;
-  /** What the process says of itself on the card. */
-  readonly host: () => Pick<AgentCard, "pid" | "host" | "loopLagMs">;
+  readonly directory: PresenceObserver;
+  readonly breakers: CapabilityBreakers;
+  /** Workers of this process by the tasks that they are claiming or running. */
+  readonly taken: Map<string, TaskWorker>;
+  /** Whether it may take new work, as far as it was told. */
+  isActive(): boolean;
+  /** Whether the process may count on its leases now. */
+  isAlive(): boolean;
+  /** Follows the progress of a handler. */
+  begin(taskId: string, isWaiting: () => boolean): ProgressMark;
+  /** Candidates are there, and not before this instant. */
+  wakeAt(instant: number): void;
+  /** What it holds has changed. */
+  onChange(): void;
   onError(error: unknown, task: string): void;
 }
+
+type RunOutcome = TaskRun["outcome"];
 
 const claimAgainMs = 500; // after a claim that the store refused
 const candidateWindow = 32; // candidates looked at for a random pick; more collide no less
@@ -36,56 +49,44 @@ const candidateWindow = 32; // candidates looked at for a random pick; more coll
 export class TaskWorker implements LocalClaimer {
   readonly #port: TaskWorkerPort;
   readonly #slots: TaskSlots;
-  readonly #runs = new Map<string, TaskRun>();
+  readonly #limits: readonly string[];
+  readonly #runs = new Map<string, { readonly run: TaskRun; readonly slot: SlotHold }>();
   readonly #ended = new Set<Promise<void>>();
-  readonly heartbeat: Heartbeat;
-  #state: AgentCard["state"] = "running";
-  #stopWatching: () => void = () => {};
+  #draining = false;
   #cancelWake: () => void = () => {};
+  #cancelLimit: () => void = () => {};
   #filling = false;
-  #overdue = false;
+  #overdue: CadreError | undefined;
   /** Monotonic: no claim before. */
   #pausedUntil = -Infinity;
+  /** The same for a capability whose rate limit is used up. */
+  readonly #limitedUntil = new Map<string, number>();
 
   constructor(port: TaskWorkerPort) {
     this.#port = port;
     this.#slots = new TaskSlots(port.agent.capacity, () => this.fill());
-    this.heartbeat = new Heartbeat(port.context, {
-      card: () => this.card(),
-      onFenced: () => this.#abortAll("its lease could not be renewed"),
-      onRenewed: () => {
-        this.#giveBackAbandoned().catch((error: unknown) => this.#warn(error));
-        this.fill();
-      },
-    });
+    const { limits } = port.context;
+    this.#limits = [`agent:${port.agent.name}`].filter((name) => limits.has(name));
   }
 
   get running(): number {
     return this.#runs.size;
   }
 
-  card(): AgentCard {
-    const { agent, context, host } = this.#port;
-    return {
-      agent: agent.name,
-      incarnation: context.incarnation,
-      capabilities: agent.capabilities,
-      specializations: agent.specializations,
-      capacity: agent.capacity,
-      load: this.#slots.used,
-      state: this.#state,
-      beatAt: context.clock.now(),
-      ...host(),
-    };
+  /** Whether it claims or runs anything. */
+  get isBusy(): boolean {
+    return this.#ended.size > 0;
   }
 
-  async start(): Promise<void> {
-    await this.heartbeat.start();
-    this.#stopWatching = this.#port.board.watch((entry, event) => {
-      this.#runs.get(entry.state.id)?.notice(entry);
-      if (isOpen(entry.state.status) || event.type === "task.completed") this.fill();
-    });
-    this.fill();
+  /** Tasks that wait without a slot. */
+  get waiting(): number {
+    let waiting = 0;
+    for (const { slot } of this.#runs.values()) if (slot.isWaiting) waiting += 1;
+    return waiting;
+  }
+
+  get hasRoom(): boolean {
+    return this.#slots.free > 0;
   }
 
   /** Claims what fits until the slots are full. Safe to call at any time. */
@@ -99,17 +100,18 @@ export class TaskWorker implements LocalClaimer {
         const candidate = this.#candidate();
         const slot = candidate && this.#slots.tryTake();
         if (!slot) return;
-        this.#start(candidate.state.id, slot, this.#claim(candidate, slot));
+        this.#start(candidate.state, slot, this.#claim(candidate, slot));
       }
     });
   }
 
   claimNew(entry: BoardEntry): ReturnType<LocalClaimer["claimNew"]> {
-    const { id } = entry.state;
+    const { state } = entry;
     if (!this.#mayClaim() || !this.#fits(entry, new Rivals(this.#port))) return undefined;
+    // A permit has to be asked for first: what is limited is claimed in the usual way.
+    if (this.#limitsOf(state.capability).length > 0) return undefined;
     const slot = this.#slots.tryTake();
     if (!slot) return undefined;
-    this.#port.taken.add(id);
     const events = this.#claimEvents(entry);
     let answer: (claimed?: BoardEntry) => void = () => {};
     const claimed = new Promise<BoardEntry | undefined>((resolve) => {
@@ -117,8 +119,13 @@ export class TaskWorker implements LocalClaimer {
     });
     // Followed from here on: a worker that drains waits for the answer and for the run.
     const running = claimed.then((known) => known && this.#run(known, slot));
-    this.#start(id, slot, running);
+    this.#start(state, slot, running);
     return { events, start: (known) => answer(known), giveUp: () => answer() };
+  }
+
+  /** What happened to a task of its own elsewhere. */
+  notice(entry: BoardEntry): void {
+    this.#runs.get(entry.state.id)?.run.notice(entry);
   }
 
   /**
@@ -127,33 +134,45 @@ export class TaskWorker implements LocalClaimer {
   async drain(
     deadlineMs: number,
   ): Promise<{ readonly finished: number; readonly released: number }> {
-    this.#state = "draining";
+    this.#draining = true;
     this.#cancelWake();
+    this.#cancelLimit();
     const running = this.#runs.size;
     let released = 0;
     const cancel = this.#port.context.clock.after(deadlineMs, () => {
-      this.#overdue = true;
+      this.#overdue = closing();
       released = this.#runs.size;
-      for (const run of this.#runs.values()) run.abort(closing());
+      for (const { run } of this.#runs.values()) run.abort(this.#overdue);
     });
     while (this.#ended.size > 0) await Promise.all(this.#ended);
     cancel();
-    this.#stopWatching();
     return { finished: Math.max(0, running - released), released };
+  }
+
+  /** The lease can no longer be counted on. */
+  abortAll(why: string): void {
+    for (const [id, { run }] of this.#runs) {
+      run.abort(
+        new CadreError("LEASE_LOST", `Task ${id} was stopped: ${why}.`, { what: `task ${id}` }),
+      );
+    }
   }
 
   #mayClaim(): boolean {
     const isPaused = this.#port.context.clock.monotonic() < this.#pausedUntil;
-    return this.#state === "running" && this.heartbeat.alive && !isPaused;
+    return !this.#draining && !isPaused && this.#port.isActive() && this.#port.isAlive();
   }
 
   #candidate(): BoardEntry | undefined {
-    const { agent, board, context } = this.#port;
+    const { agent, board, breakers, context } = this.#port;
     const found: BoardEntry[] = [];
     const rivals = new Rivals(this.#port);
-    const enough = rivals.areThere() ? candidateWindow : 1;
+    let enough = 0;
     let wakeAt = Infinity;
     for (const capability of agent.capabilities) {
+      if (!board.hasClaimable(capability) || !breakers.allows(capability)) continue;
+      if ((this.#limitedUntil.get(capability) ?? 0) > context.clock.monotonic()) continue;
+      enough ||= rivals.areThere() ? candidateWindow : 1;
       for (const entry of board.claimable(capability)) {
         const { notBefore = 0 } = entry.state;
         if (notBefore > context.clock.now()) wakeAt = Math.min(wakeAt, notBefore);
@@ -162,21 +181,24 @@ export class TaskWorker implements LocalClaimer {
       }
       if (found.length >= enough) break;
     }
-    if (found.length === 0 && Number.isFinite(wakeAt)) this.#wakeIn(wakeAt - context.clock.now());
+    if (found.length === 0 && Number.isFinite(wakeAt)) this.#port.wakeAt(wakeAt);
     const urgent = found.filter((entry) => entry.state.priority === found[0]?.state.priority);
     return urgent[urgent.length > 1 ? context.random.integer(urgent.length) : 0];
   }
 
-  #wakeIn(delayMs: number): void {
+  #pauseFor(delayMs: number): void {
+    const { clock } = this.#port.context;
+    this.#pausedUntil = clock.monotonic() + delayMs;
     this.#cancelWake();
-    this.#cancelWake = this.#port.context.clock.after(delayMs, () => this.fill());
+    if (!this.#draining) this.#cancelWake = clock.after(delayMs, () => this.fill());
   }
 
   #fits(entry: BoardEntry, rivals: Rivals): boolean {
     const { state } = entry;
-    const { agent, taken, context } = this.#port;
+    const { agent, breakers, taken, context } = this.#port;
     if (!workFor(agent, state) || taken.has(state.id)) return false;
     const { assignedTo, triedBy, capability } = state;
+    if (!breakers.allows(capability)) return false;
     const waitedMs = context.clock.now() - entry.last.timestamp;
     // The one who was asked comes first, as long as it has room.
     const isOthers = assignedTo !== undefined && assignedTo !== agent.name;
@@ -194,10 +216,38 @@ export class TaskWorker implements LocalClaimer {
     return taskClaimed(context, { agent: agent.name, incarnation: context.incarnation }, entry);
   }
 
-  async #claim(entry: BoardEntry, slot: SlotHold): Promise<void> {
-    const { id } = entry.state;
-    const { board, context, desk, taken } = this.#port;
-    taken.add(id);
+  /** Names of the rate limits that a claim must respect. */
+  #limitsOf(capability: string): readonly string[] {
+    const name = `capability:${capability}`;
+    return this.#port.context.limits.has(name) ? [...this.#limits, name] : this.#limits;
+  }
+
+  /** Takes what every limit asks for. False, when one has no room; then it waits for that. */
+  async #mayBegin(capability: string): Promise<boolean> {
+    const { limits } = this.#port.context;
+    for (const name of this.#limitsOf(capability)) {
+      const waitMs = await limits.tryTake(name);
+      if (waitMs === 0) continue;
+      if (this.#limits.includes(name)) this.#pauseFor(waitMs);
+      else this.#limit(capability, waitMs);
+      return false;
+    }
+    return this.#mayClaim();
+  }
+
+  #limit(capability: string, waitMs: number): void {
+    const { clock } = this.#port.context;
+    this.#limitedUntil.set(capability, clock.monotonic() + waitMs);
+    this.#cancelLimit();
+    this.#cancelLimit = clock.after(waitMs, () => this.fill());
+  }
+
+  async #claim(entry: BoardEntry, slot: SlotHold): Promise<RunOutcome> {
+    const { board, context, desk } = this.#port;
+    const { capability } = entry.state;
+    if (this.#limitsOf(capability).length > 0 && !(await this.#mayBegin(capability))) {
+      return undefined;
+    }
     const events = this.#claimEvents(entry);
     const written = await throughTrouble(
       context.clock,
@@ -206,11 +256,13 @@ export class TaskWorker implements LocalClaimer {
       () => this.#mayClaim(),
     ).catch((error: unknown) => {
       // The same candidate is there at once again: without a pause this would never end.
-      this.#pausedUntil = context.clock.monotonic() + claimAgainMs;
-      if (this.#state === "running") this.#wakeIn(claimAgainMs);
+      this.#pauseFor(claimAgainMs);
       throw error;
     });
-    if (!written) return board.refresh();
+    if (!written) {
+      await board.refresh();
+      return undefined;
+    }
     let { state } = entry;
     for (const event of events) state = applyTask(state, event) ?? state;
     const claimed = {
@@ -222,64 +274,60 @@ export class TaskWorker implements LocalClaimer {
     return this.#run(claimed, slot);
   }
 
-  async #run(entry: BoardEntry, slot: SlotHold): Promise<void> {
+  async #run(entry: BoardEntry, slot: SlotHold): Promise<RunOutcome> {
     const { state } = entry;
+    const { agent, board, begin, isAlive } = this.#port;
     // The answer to the claim may come after the end: who was frozen meanwhile was taken for dead.
-    const known = this.#port.board.get(state.id);
-    if (!known) return;
-    const work = workFor(this.#port.agent, state);
-    if (!work) return;
-    const isAlive = (): boolean => this.heartbeat.alive;
-    const run = new TaskRun({ ...this.#port, slot, isAlive }, work, entry);
-    this.#runs.set(state.id, run);
+    const known = board.get(state.id);
+    const work = workFor(agent, state);
+    if (!known || !work) return undefined;
+    const mark = begin(state.id, () => slot.isWaiting);
+    const run = new TaskRun(
+      {
+        ...this.#port,
+        slot,
+        // It is asked before everything that the handler does: whoever asks makes progress.
+        isAlive: () => {
+          mark.touch();
+          return isAlive();
+        },
+      },
+      work,
+      entry,
+    );
+    this.#runs.set(state.id, { run, slot });
     if (known.version > entry.version) run.notice(known);
-    if (this.#overdue) run.abort(closing());
+    if (this.#overdue) run.abort(this.#overdue);
     try {
       await run.run();
+      return run.outcome;
     } finally {
+      mark.end();
       this.#runs.delete(state.id);
     }
   }
 
   /** Follows one claim or run to its end and frees its slot. */
-  #start(id: string, slot: SlotHold, work: Promise<void>): void {
+  #start({ id, capability }: TaskState, slot: SlotHold, work: Promise<RunOutcome>): void {
+    const { board, breakers, onChange, onError, taken } = this.#port;
+    taken.set(id, this);
+    board.hold(id);
+    breakers.enter(capability);
     const ended = work
-      .catch((error: unknown) => this.#port.onError(error, id))
-      .then(() => {
-        this.#port.taken.delete(id);
+      .catch((error: unknown) => {
+        onError(error, id);
+        return undefined;
+      })
+      .then((outcome) => {
+        breakers.ended(capability, outcome);
+        taken.delete(id);
         this.#ended.delete(ended);
+        board.letGo(id);
+        onChange();
         slot.release();
       });
     this.#ended.add(ended);
-  }
-
-  /**
-   * Tasks that the log says are ours and that nobody runs: the answer of a claim was lost, or the
-   * work was stopped in trouble.
-   */
-  async #giveBackAbandoned(): Promise<void> {
-    const { agent, board, context, desk, taken } = this.#port;
-    for (const entry of [...board.entries()]) {
-      const { owner, status, id } = entry.state;
-      const ours = owner?.agent === agent.name && owner.incarnation === context.incarnation;
-      if (!ours || !isOwned(status) || taken.has(id)) continue;
-      await desk.transition(entry, [leaseExpired(context, agent.name, entry, "abandoned")]);
-    }
-  }
-
-  #abortAll(why: string): void {
-    for (const [id, run] of this.#runs) {
-      run.abort(
-        new CadreError("LEASE_LOST", `Task ${id} was stopped: ${why}.`, { what: `task ${id}` }),
-      );
-    }
-  }
-
-  #warn(error: unknown): void {
-    if (isCadreError(error, "CLOSED")) return;
-    this.#port.context.logger.warn("The worker could not give a task back; it tries again.", {
-      error,
-    });
+    onChange();
   }
 }
 

@@ -3,6 +3,7 @@ import type { Clock } from "../core/clock.ts";
 import { createEvent, type AgentEvent, type EventOptions } from "../core/event.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Random } from "../core/random.ts";
+import type { RateLimits } from "./health/rate-limits.ts";
 import type { EventStore } from "../store/event-store.ts";
 
 /** What all parts of one running team share. */
@@ -20,6 +21,8 @@ export interface TeamContext {
   readonly heartbeatMs: number;
   readonly suspectAfterMs: number;
   readonly leaseMs: number;
+  /** Shared by all processes of the store. */
+  readonly limits: RateLimits;
   /** Strict mode, and who is told of a handler that differs. */
   readonly strict?: (difference: Error) => void;
 }

@@ -114,24 +114,22 @@ test("presence has edges: online, suspected, dead, returned, left", async () => 
   const watcher = await bench.start();
   const edges: string[] = [];
   watcher.directory.watch(({ card, presence }) => void edges.push(`${card.agent} ${presence}`));
+  const expectedVersion = "any";
+  const card = {
+    agent: "other",
+    incarnation: "one",
+    capabilities: [],
+    specializations: [],
+    capacity: 1,
+    load: 0,
+    waiting: 0,
+    state: "running",
+  };
   const slot = (beatAt: number): Promise<unknown> =>
     bench.store.commit({
       slots: [
-        {
-          name: "presence/other/one",
-          expectedVersion: "any",
-          value: JSON.stringify({
-            agent: "other",
-            incarnation: "one",
-            capabilities: [],
-            specializations: [],
-            capacity: 1,
-            load: 0,
-            loopLagMs: 0,
-            state: "running",
-            beatAt,
-          }),
-        },
+        { name: "presence/one", expectedVersion, value: JSON.stringify({ beatAt, loopLagMs: 0 }) },
+        { name: "presence/one/0", expectedVersion, value: JSON.stringify([card]) },
       ],
     });
   await slot(1);
@@ -140,7 +138,11 @@ test("presence has edges: online, suspected, dead, returned, left", async () => 
   await slot(2);
   await bench.clock.advance(3_000);
   await bench.store.commit({
-    slots: [{ name: "presence/other/one", expectedVersion: "any", value: undefined }],
+    slots: ["presence/one", "presence/one/0"].map((name) => ({
+      name,
+      expectedVersion,
+      value: undefined,
+    })),
   });
   await bench.clock.advance(3_000);
   assert.deepEqual(edges, [

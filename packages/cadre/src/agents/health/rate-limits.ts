@@ -152,7 +152,7 @@ export class SharedRateLimits implements RateLimits {
     // All that ask in this turn of the loop are one write.
     await Promise.resolve();
     try {
-      for (let conflicts = 0; bucket.queue.length > 0 && !this.#stop.signal.aborted; ) {
+      for (let conflicts = 0; bucket.queue.length > 0 && !this.#stop.signal.aborted;) {
         const waitMs = await this.#round(bucket, conflicts);
         conflicts = waitMs === undefined ? conflicts + 1 : 0;
         const pauseMs = waitMs ?? this.#random.next() * Math.min(maxConflictMs, 2 ** conflicts);

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 
 import type { AgentCard } from "../../agents/directory.ts";
-import { presencePrefix } from "../../agents/presence.ts";
+import { presencePrefix, readCards } from "../../agents/health/beat.ts";
 import { processProbe } from "../../agents/process-card.ts";
 import type { EventStore, Slot } from "../../store/event-store.ts";
 import { wholeFrom } from "../arguments.ts";
@@ -79,12 +79,10 @@ async function watchAgents(
   watchMs: number,
 ): Promise<AgentRow[]> {
   const { clock, stop } = context;
-  const first = new Map(
-    (await store.slots(presencePrefix)).map((slot) => [slot.name, slot.version]),
-  );
+  const first = new Set(readCards(await store.slots(presencePrefix)).map(({ beat }) => beat));
   const until = clock.monotonic() + watchMs;
   const rowsOf = (slots: readonly NamedSlot[]): AgentRow[] =>
-    slots.map((slot) => rowOf(slot, first.get(slot.name), watchMs));
+    readCards(slots).map(({ card, beat }) => rowOf(card, first.has(beat), watchMs));
   for (;;) {
     const rows = rowsOf(await store.slots(presencePrefix));
     const open = rows.some(({ seen }) => seen === "silent");
@@ -93,12 +91,10 @@ async function watchAgents(
   }
 }
 
-function rowOf(slot: NamedSlot, firstVersion: number | undefined, watchMs: number): AgentRow {
-  // Written by an agent's heartbeat; nothing else writes under this prefix.
-  const card = JSON.parse(slot.value) as AgentCard;
+function rowOf(card: AgentCard, isFirstBeat: boolean, watchMs: number): AgentRow {
   if (processProbe(card)) return { card, seen: "gone" };
   if (watchMs === 0) return { card, seen: "unwatched" };
-  return { card, seen: slot.version === firstVersion ? "silent" : "online" };
+  return { card, seen: isFirstBeat ? "silent" : "online" };
 }
 
 function agentColumns(now: number): readonly Column<AgentRow>[] {

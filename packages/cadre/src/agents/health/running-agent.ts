@@ -1,0 +1,341 @@
+/**
+ * One agent as its process runs it, and restarts it.
+ *
+ *   running ⇄ paused | asleep          claims nothing; what runs goes on
+ *      │ ──drain──▶ draining ──▶ stopped ──resume──▶ running, a new incarnation
+ *      │ ──restart, or found stuck──▶ draining ──backoff──▶ running, a new incarnation
+ *      └──────── restarted too often ────────▶ stopped, with the reason
+ *
+ * Strategy: one for one. What befalls an agent restarts that agent alone; a process that dies is
+ * restarted by whoever runs it. Changes of state are made one after the other.
+ */
+import { CadreError, describeError } from "../../core/errors.ts";
+import type { BreakerOptions } from "../../bus/bus.ts";
+import type { EventRegistry } from "../../core/registry.ts";
+import type { AnyAgent } from "../agent.ts";
+import { AgentListener } from "../agent-listener.ts";
+import type { AgentState } from "../agent-state.ts";
+import type { AgentActivity } from "../directory.ts";
+import type { Beating } from "../heartbeat.ts";
+import type { TaskDesk } from "../task-desk.ts";
+import { TaskWorker, type TaskWorkerPort } from "../task-worker.ts";
+import { teamEvent, type TeamContext } from "../team-context.ts";
+import type { AgentWish } from "./agent-wish.ts";
+import { incarnationOf, type AgentPart } from "./beat.ts";
+import { CapabilityBreakers } from "./capability-breakers.ts";
+import type { ProgressWatch } from "./progress-watch.ts";
+import { RestartPolicy, type RestartOptions } from "./restart-policy.ts";
+
+type Shared = "board" | "directory" | "taken" | "signals" | "desk" | "wakeAt" | "onError";
+
+export interface RunningAgentPort extends Pick<TaskWorkerPort, Shared> {
+  /** Of the process. */
+  readonly context: TeamContext;
+  readonly registry: EventRegistry | undefined;
+  readonly agent: AnyAgent;
+  readonly state: AgentState<unknown>;
+  readonly desk: TaskDesk;
+  readonly progress: ProgressWatch;
+  readonly restarts: RestartOptions | undefined;
+  readonly breaker: BreakerOptions | false;
+  isAlive(): boolean;
+  /** Writes a beat at once: the card is known when it resolves. */
+  beat(): Promise<void>;
+  /** It holds tasks, or no more. */
+  onBusy(agent: RunningAgent): void;
+}
+
+const restartPatienceMs = 1_000; // for the work of an agent that is restarted by hand
+
+export class RunningAgent implements Beating {
+  readonly #port: RunningAgentPort;
+  readonly #policy: RestartPolicy;
+  #restarts = 0;
+  #state: AgentActivity = "running";
+  #reason: string | undefined;
+  #nextActiveAt: number | undefined;
+  #stuck: string | undefined;
+  #revision = 1;
+  #context: TeamContext;
+  #breakers: CapabilityBreakers;
+  #worker: TaskWorker;
+  #listener: AgentListener;
+  #closed = false;
+  #turn: Promise<unknown> = Promise.resolve();
+  #cancelWake: () => void = () => {};
+  readonly #stop = new AbortController();
+
+  constructor(port: RunningAgentPort) {
+    this.#port = port;
+    this.#policy = new RestartPolicy(port.restarts);
+    this.#context = port.context;
+    this.#breakers = this.#makeBreakers();
+    this.#worker = this.#makeWorker();
+    this.#listener = this.#makeListener();
+  }
+
+  get name(): string {
+    return this.#port.agent.name;
+  }
+
+  get definition(): AnyAgent {
+    return this.#port.agent;
+  }
+
+  get incarnation(): string {
+    return this.#context.incarnation;
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get state(): AgentActivity {
+    return this.#state;
+  }
+
+  get worker(): TaskWorker {
+    return this.#worker;
+  }
+
+  card(): AgentPart {
+    const { agent, board } = this.#port;
+    const { broken } = this.#breakers;
+    return {
+      agent: agent.name,
+      incarnation: this.incarnation,
+      ...(agent.version === undefined ? {} : { version: agent.version }),
+      capabilities: agent.capabilities,
+      specializations: agent.specializations,
+      capacity: agent.capacity,
+      load: board.leases(agent.name, this.incarnation),
+      waiting: this.#worker.waiting,
+      state: this.#state,
+      ...(this.#reason === undefined ? {} : { reason: this.#reason }),
+      ...(this.#nextActiveAt === undefined ? {} : { nextActiveAt: this.#nextActiveAt }),
+      ...(this.#stuck === undefined ? {} : { stuck: this.#stuck }),
+      ...(broken.length === 0 ? {} : { broken }),
+    };
+  }
+
+  /** The card says something else now. */
+  changed(): void {
+    this.#revision += 1;
+  }
+
+  declare(): Promise<void> {
+    return this.#listener.declare();
+  }
+
+  /** Begins to hear; the worker claims as soon as the heartbeat is there. */
+  async listen(): Promise<void> {
+    if (this.#state === "stopped") return;
+    await this.#listener.start();
+    if (this.#state !== "running") this.#listener.pause();
+  }
+
+  /** Takes work that is there. */
+  fill(): void {
+    this.#worker.fill();
+  }
+
+  /** What a person wants of it at its start: nothing has to be ended for that. */
+  startAs(wish: AgentWish): void {
+    if (wish.state === "running") return;
+    this.#become(wish.state, wish.reason);
+    if (wish.state === "asleep") this.#sleepUntil(wish.until);
+  }
+
+  /** Obeys; resolves when it has. */
+  obey(wish: AgentWish): Promise<void> {
+    return this.#next(async () => {
+      if (this.#closed) return;
+      this.#policy.reset();
+      if (wish.state === "stopped") await this.#end(wish.deadlineMs ?? Infinity, wish.reason);
+      else if (wish.state === "running") await this.#resume(wish.reason);
+      else this.#pause(wish);
+    });
+  }
+
+  /** By hand, with time for what runs. */
+  restart(reason: string, deadlineMs: number = restartPatienceMs): Promise<void> {
+    return this.#next(async () => {
+      if (this.#closed || this.#state === "stopped") return;
+      this.#policy.reset();
+      await this.#again(deadlineMs, reason);
+    });
+  }
+
+  /** Something is wrong with it: it is restarted with backoff, until that was too often. */
+  recover(reason: string): Promise<void> {
+    return this.#next(() => this.#recover(reason));
+  }
+
+  /** What makes no progress, in words; nothing, when all goes on. */
+  markStuck(stuck: string | undefined): void {
+    if (this.#stuck === stuck) return;
+    this.#stuck = stuck;
+    this.changed();
+  }
+
+  async close(
+    deadlineMs: number,
+  ): Promise<{ readonly finished: number; readonly released: number }> {
+    this.#closed = true;
+    this.#stop.abort();
+    this.#cancelWake();
+    if (this.#state === "running") this.#become("draining", undefined);
+    const [drained] = await Promise.all([
+      this.#worker.drain(deadlineMs),
+      this.#listener.close(deadlineMs),
+    ]);
+    this.#breakers.close();
+    return drained;
+  }
+
+  #next(change: () => Promise<void>): Promise<void> {
+    const next = this.#turn.then(change);
+    this.#turn = next.catch(() => undefined);
+    return next;
+  }
+
+  #pause({ state, reason, until }: AgentWish): void {
+    if (this.#state === "stopped") return;
+    this.#listener.pause();
+    this.#become(state, reason);
+    if (state === "asleep") this.#sleepUntil(until);
+    this.#say("agent.paused", reason);
+  }
+
+  #sleepUntil(until: number | undefined): void {
+    if (until === undefined) return;
+    const { clock } = this.#context;
+    this.#nextActiveAt = until;
+    this.#cancelWake();
+    this.#cancelWake = clock.after(until - clock.now(), () => {
+      if (this.#state !== "asleep" || this.#closed) return;
+      this.#next(() => this.#resume("its time has come")).catch(() => undefined);
+    });
+  }
+
+  async #resume(reason: string | undefined): Promise<void> {
+    if (this.#state === "running") return;
+    if (this.#state === "stopped") return this.#begin(reason);
+    this.#become("running", undefined);
+    this.#listener.resume();
+    this.#worker.fill();
+    this.#say("agent.started", reason);
+  }
+
+  /** Nothing new; what runs ends, or is given back at the deadline. */
+  async #end(deadlineMs: number, reason: string | undefined): Promise<void> {
+    if (this.#state === "stopped") return;
+    this.#become("draining", reason);
+    const boundedMs = Math.min(deadlineMs, 2 ** 31);
+    await Promise.all([this.#worker.drain(boundedMs), this.#listener.close(boundedMs)]);
+    this.#breakers.close();
+    this.#become("stopped", reason);
+    this.#say("agent.stopped", reason);
+  }
+
+  async #again(deadlineMs: number, reason: string): Promise<void> {
+    await this.#end(deadlineMs, reason);
+    if (!this.#closed) await this.#begin(reason);
+  }
+
+  /** A new incarnation: the card is known before it claims or hears anything. */
+  async #begin(reason: string | undefined): Promise<void> {
+    const { context } = this.#port;
+    this.#restarts += 1;
+    this.#context = {
+      ...context,
+      incarnation: incarnationOf(context.incarnation, this.#restarts),
+    };
+    this.#breakers = this.#makeBreakers();
+    this.#stuck = undefined;
+    this.#become("running", undefined);
+    this.#worker = this.#makeWorker();
+    this.#listener = this.#makeListener();
+    try {
+      await this.#port.beat();
+      await this.#listener.start();
+    } catch (error) {
+      return this.#recover(`it could not start: ${describeError(error).message}`);
+    }
+    this.#worker.fill();
+    this.#say("agent.started", reason);
+  }
+
+  async #recover(reason: string): Promise<void> {
+    if (this.#closed || this.#state === "stopped") return;
+    const { clock, logger } = this.#context;
+    const delayMs = this.#policy.next(clock.monotonic());
+    logger.warn("An agent is restarted.", { agent: this.name, reason, delayMs });
+    if (delayMs === undefined) {
+      return this.#end(0, `${this.#policy.limit}; the last one because ${reason}`);
+    }
+    await this.#end(0, reason);
+    await clock.sleep(delayMs, this.#stop.signal).catch(() => undefined);
+    if (!this.#closed) await this.#begin(reason);
+  }
+
+  #become(state: AgentActivity, reason: string | undefined): void {
+    this.#cancelWake();
+    this.#nextActiveAt = undefined;
+    this.#state = state;
+    this.#reason = reason;
+    this.changed();
+  }
+
+  #say(type: string, reason: string | undefined): void {
+    const { name, incarnation } = this;
+    const why = reason === undefined ? {} : { reason };
+    const payload = { agent: name, incarnation, status: this.#state, ...why };
+    const event = teamEvent(this.#context, name, type, payload);
+    const { bus, logger } = this.#context;
+    bus.publishEvent(event).catch((error: unknown) => {
+      logger.warn("A change of an agent could not be published.", { agent: name, error });
+    });
+  }
+
+  #makeBreakers(): CapabilityBreakers {
+    return new CapabilityBreakers({
+      context: this.#context,
+      agent: this.name,
+      options: this.#port.breaker,
+      onChange: () => {
+        this.changed();
+        this.#worker.fill();
+      },
+    });
+  }
+
+  #makeWorker(): TaskWorker {
+    const { progress, agent } = this.#port;
+    return new TaskWorker({
+      ...this.#port,
+      context: this.#context,
+      breakers: this.#breakers,
+      isActive: () => this.#state === "running",
+      begin: (taskId, isWaiting) =>
+        progress.begin({ agent: agent.name, what: `task ${taskId}`, taskId }, isWaiting),
+      onChange: () => {
+        this.changed();
+        this.#port.onBusy(this);
+      },
+    });
+  }
+
+  #makeListener(): AgentListener {
+    const { registry, agent, state, desk, progress } = this.#port;
+    return new AgentListener({ context: this.#context, registry, agent, state, desk, progress });
+  }
+}
+
+/** @throws {CadreError} NOT_FOUND */
+export function noAgent(name: string): never {
+  throw new CadreError("NOT_FOUND", `No agent named "${name}" has a card in this store.`, {
+    what: "agent",
+    id: name,
+  });
+}
