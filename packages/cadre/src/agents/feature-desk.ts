@@ -1,54 +1,63 @@
-/** Where features are asked for and watched. */
+/** Where features are asked for, changed and watched. */
 import { CadreError, isCadreError } from "../core/errors.ts";
-import { toFrozenJson } from "../core/json.ts";
+import type { AgentEvent } from "../core/event.ts";
+import { toFrozenJson, type JsonValue } from "../core/json.ts";
+import type { Directory } from "./directory.ts";
 import {
-  applyFeature,
-  applyPlannedTask,
-  dependentsOf,
-  featureCreated,
   featureState,
   featureStream,
-  plannedTaskId,
+  taskIdOfItem,
   type FeatureProgress,
   type PlanItem,
 } from "./feature-fold.ts";
-import type { FeatureHandle, FeaturePlan, FeatureState, PlannedTask } from "./feature.ts";
-import { checkBudget } from "./models/budget.ts";
+import type { FeatureHandle, FeaturePatch, FeaturePlan, FeatureState } from "./feature.ts";
+import { narrowerBudget } from "./models/budget.ts";
+import { cancelFeature, patchFeature } from "./orchestration/feature-changes.ts";
+import { FeatureEnds, mayEnd } from "./orchestration/feature-ends.ts";
+import { loadFeature } from "./orchestration/feature-log.ts";
+import { invalidPlan, optionProblems, planItem, planProblems } from "./orchestration/plan-items.ts";
 import { throughTrouble } from "./passing-trouble.ts";
 import type { TaskDesk } from "./task-desk.ts";
-import { taskStream } from "./task-fold.ts";
 import type { TaskState } from "./task.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
 
-const maxTasks = 10_000; // of one plan; it bounds the size of its event
+/** The task that asks for a feature: it hands its time, its budget and its tenant on. */
+export interface FeatureOrigin {
+  readonly parent: TaskState;
+  readonly cause: AgentEvent;
+  readonly agent: string;
+}
+
+const defaultPlanRounds = 3;
 
 export class FeatureDesk {
   readonly #context: TeamContext;
   readonly #tasks: TaskDesk;
+  readonly #directory: Pick<Directory, "find">;
+  readonly #ends: FeatureEnds;
   readonly #closing = new AbortController();
 
-  constructor(context: TeamContext, tasks: TaskDesk) {
+  constructor(context: TeamContext, tasks: TaskDesk, directory: Pick<Directory, "find">) {
     this.#context = context;
     this.#tasks = tasks;
+    this.#directory = directory;
+    this.#ends = new FeatureEnds(context);
   }
 
-  async create(plan: FeaturePlan): Promise<FeatureHandle> {
-    if (plan.budget !== undefined) checkBudget(`the feature "${plan.title}"`, plan.budget);
-    const items = plan.tasks.map(planItem);
-    checkPlan(plan.title, items);
-    const { clock, random, name, store } = this.#context;
+  async create(plan: FeaturePlan, origin?: FeatureOrigin): Promise<FeatureHandle> {
+    const { clock, random, store, name } = this.#context;
     const id = plan.id ?? random.id(clock.now());
-    const { tenant, budget } = plan;
-    const payload = {
-      featureId: id,
-      title: plan.title,
-      tasks: items,
-      ...(tenant === undefined ? {} : { tenant }),
-      ...(budget === undefined ? {} : { budget }),
-    };
-    const event = teamEvent(this.#context, name, "feature.created", payload, {
+    // A plan that was made is not made again.
+    if (plan.id !== undefined && typeof plan.planner === "function") {
+      const known = await this.get(id);
+      if (known) return known;
+    }
+    const payload = await this.#checked(id, plan, origin);
+    const source = origin?.agent ?? name;
+    const event = teamEvent(this.#context, source, "feature.created", payload, {
+      ...(origin === undefined ? {} : { cause: origin.cause }),
       ...(plan.priority === undefined ? {} : { priority: plan.priority }),
-      ...(tenant === undefined ? {} : { tenant }),
+      ...(payload.tenant === undefined ? {} : { tenant: payload.tenant }),
     });
     try {
       await store.commit({
@@ -71,158 +80,161 @@ export class FeatureDesk {
   }
 
   async get(id: string): Promise<FeatureHandle | undefined> {
-    return (await this.#load(id)) ? this.#handle(id) : undefined;
+    return (await loadFeature(this.#context.store, id)) ? this.#handle(id) : undefined;
+  }
+
+  /** The plan as data. @throws {CadreError} INVALID_PLAN */
+  async #checked(id: string, plan: FeaturePlan, origin: FeatureOrigin | undefined) {
+    const problems = [...optionProblems(plan)];
+    const goal = toFrozenJson(plan.goal ?? null);
+    const { planner, title } = plan;
+    let { tasks = [] } = plan;
+    if (typeof planner === "function" && problems.length === 0) tasks = await planner(goal);
+    const now = this.#context.clock.now();
+    const own = plan.deadlineMs === undefined ? Infinity : now + plan.deadlineMs;
+    const deadlineAt = Math.min(own, origin?.parent.deadlineAt ?? Infinity);
+    const budget = narrowerBudget(plan.budget, origin?.parent.budget);
+    const tenant = origin?.parent.tenant ?? plan.tenant;
+    const items = tasks.map((task) => planItem(task, problems, deadlineAt - now));
+    const leftMs = Number.isFinite(deadlineAt) ? deadlineAt - now : undefined;
+    problems.push(...planProblems(items, { budget, leftMs }));
+    problems.push(...this.#capabilityProblems(plan, items));
+    if (problems.length > 0) throw invalidPlan(title, problems);
+    return {
+      featureId: id,
+      title,
+      tasks: items,
+      depth: (origin?.parent.depth ?? 0) + 1,
+      ...(plan.goal === undefined ? {} : { goal }),
+      ...(tenant === undefined ? {} : { tenant }),
+      ...(budget === undefined ? {} : { budget }),
+      ...(Number.isFinite(deadlineAt) ? { deadlineAt } : {}),
+      ...(origin === undefined ? {} : { parent: origin.parent.id }),
+      ...(planner === undefined || typeof planner === "function"
+        ? {}
+        : {
+            planner: {
+              task: planner.name,
+              capability: planner.capability,
+              version: planner.version,
+              maxAttempts: planner.maxAttempts,
+              maxRounds: plan.maxPlanRounds ?? defaultPlanRounds,
+            },
+          }),
+    };
+  }
+
+  /** Capabilities that no known agent offers: told, or refused. */
+  #capabilityProblems(plan: FeaturePlan, items: readonly PlanItem[]): readonly string[] {
+    const asked = new Set(items.map(({ capability }) => capability));
+    const { planner } = plan;
+    if (planner && typeof planner !== "function") asked.add(planner.capability);
+    const unknown = [...asked].filter(
+      (capability) => this.#directory.find({ capability }).length === 0,
+    );
+    if (plan.unknownCapabilities === "refuse") {
+      return unknown.map((name) => `no known agent offers "${name}"`);
+    }
+    if (unknown.length > 0) {
+      const message = `Feature "${plan.title}" needs what no known agent offers yet.`;
+      this.#context.logger.warn(message, { capabilities: unknown });
+    }
+    return [];
   }
 
   #handle(id: string): FeatureHandle {
     return {
       id,
-      state: () => this.#state(id),
+      state: async () => featureState(await this.#load(id)),
       tasks: () => this.#tasksOf(id),
+      results: () => this.#results(id),
       finished: ({ signal } = {}) => {
         const closing = this.#closing.signal;
         return this.#finished(id, signal ? AbortSignal.any([signal, closing]) : closing);
       },
+      patch: (change: FeaturePatch) => patchFeature(this.#context, id, change),
+      cancel: (reason) => cancelFeature(this.#context, id, reason),
     };
   }
 
-  async #state(id: string): Promise<FeatureState> {
-    const progress = await this.#load(id);
-    if (progress) return featureState(progress);
+  async #load(id: string): Promise<FeatureProgress> {
+    const progress = await loadFeature(this.#context.store, id);
+    if (progress) return progress;
     throw new CadreError("NOT_FOUND", `There is no feature ${id}.`, { what: "feature", id });
   }
 
   async #tasksOf(id: string): Promise<readonly TaskState[]> {
     const progress = await this.#load(id);
     const states: TaskState[] = [];
-    for (const name of progress?.items.keys() ?? []) {
-      const state = await this.#tasks.get(plannedTaskId(id, name));
+    for (const item of progress.items.values()) {
+      const state = await this.#tasks.get(taskIdOfItem(progress, item));
       if (state) states.push(state);
     }
     return states;
   }
 
-  async #load(id: string): Promise<FeatureProgress | undefined> {
-    const { store } = this.#context;
-    let progress: FeatureProgress | undefined;
-    for await (const { event, version = 1 } of store.read({ stream: featureStream(id) })) {
-      if (progress) applyFeature(progress, event, version);
-      else progress = featureCreated(event);
+  async #results(id: string): Promise<Readonly<Record<string, JsonValue>>> {
+    const progress = await this.#load(id);
+    const results: Record<string, JsonValue> = {};
+    for (const item of progress.items.values()) {
+      const state = await this.#tasks.get(taskIdOfItem(progress, item));
+      if (state?.status === "completed") results[item.name] = state.result ?? null;
     }
-    if (!progress) return undefined;
-    for (const name of progress.items.keys()) {
-      const stream = taskStream(plannedTaskId(id, name));
-      for await (const { event } of store.read({ stream, backward: true })) {
-        // What came after the task's end (a rejected late result) changes nothing.
-        if (applyPlannedTask(progress, name, event)) break;
-      }
-    }
-    return progress;
+    return results;
   }
 
-  /** Watches the feature's own stream; its end is its last event. */
   #finished(id: string, signal: AbortSignal): Promise<FeatureState> {
     const { clock, store } = this.#context;
     return new Promise((resolve, reject) => {
-      let looking = false;
-      let again = false;
-      const look = async (): Promise<void> => {
-        const last = await lastEventType(store, featureStream(id));
-        if (last === "feature.completed" || last === "feature.blocked")
-          end(resolve, await this.#state(id));
-      };
-      const onWake = (): void => {
-        if (looking) {
-          again = true;
-          return;
-        }
-        looking = true;
-        // A store in trouble is no answer: the question is asked again while somebody waits.
-        throughTrouble(clock, Infinity, look, () => !signal.aborted)
-          .catch((error: unknown) => end(reject, error))
-          .finally(() => {
-            looking = false;
-            if (!again) return;
-            again = false;
-            onWake();
-          });
-      };
-      const unwatch = store.watch(onWake);
-      const onAbort = (): void => end(reject, signal.reason);
-      const end = <Value>(settle: (value: Value) => void, value: Value): void => {
+      let unwatch = (): void => {};
+      const onAbort = (): void => end(() => reject(signal.reason));
+      const end = (settle: () => void): void => {
         unwatch();
         signal.removeEventListener("abort", onAbort);
-        settle(value);
+        settle();
+      };
+      const look = (): void => {
+        const load = (): Promise<FeatureProgress> => this.#load(id);
+        throughTrouble(clock, Infinity, load, () => !signal.aborted).then(
+          (progress) => {
+            const state = featureState(progress);
+            if (isOver(state)) end(() => resolve(state));
+          },
+          (error: unknown) => end(() => reject(error)),
+        );
       };
       if (signal.aborted) return onAbort();
       signal.addEventListener("abort", onAbort, { once: true });
-      onWake();
+      const failed = (error: unknown): void => end(() => reject(error));
+      unwatch = this.#ends.watch(id, {
+        look: () => {
+          lastEventType(store, clock, id, signal).then((last) => {
+            if (last === undefined || mayEnd(last)) look();
+          }, failed);
+        },
+        ended: look,
+        failed,
+      });
     });
   }
 }
 
-async function lastEventType(
+/** Whether nothing more comes of it by itself. */
+function isOver({ status, lacks }: FeatureState): boolean {
+  if (status === "blocked") return lacks !== "agent";
+  return status === "completed" || status === "cancelled";
+}
+
+function lastEventType(
   store: TeamContext["store"],
-  stream: string,
+  clock: TeamContext["clock"],
+  id: string,
+  signal: AbortSignal,
 ): Promise<string | undefined> {
-  for await (const { event } of store.read({ stream, backward: true, limit: 1 })) return event.type;
-  return undefined;
-}
-
-function planItem(task: PlannedTask): PlanItem {
-  const { definition } = task;
-  const dependsOn = task.dependsOn ?? [];
-  if (task.budget !== undefined) checkBudget(`the planned task "${task.name}"`, task.budget);
-  // With dependencies the input is not whole yet: its owner checks it.
-  const input = dependsOn.length === 0 ? definition.checkInput(task.input) : task.input;
-  return {
-    name: task.name,
-    task: definition.name,
-    capability: definition.capability,
-    version: definition.version,
-    maxAttempts: definition.maxAttempts,
-    ...(definition.deadlineMs === undefined ? {} : { deadlineMs: definition.deadlineMs }),
-    input: toFrozenJson(input ?? null),
-    dependsOn,
-    ...(task.priority === undefined ? {} : { priority: task.priority }),
-    ...(task.budget === undefined ? {} : { budget: task.budget }),
+  const read = async (): Promise<string | undefined> => {
+    const query = { stream: featureStream(id), backward: true, limit: 1 };
+    for await (const { event } of store.read(query)) return event.type;
+    return undefined;
   };
-}
-
-/** Refuses a plan that could never end. */
-function checkPlan(title: string, items: readonly PlanItem[]): void {
-  const refuse = (value: unknown, why: string): never => {
-    throw new CadreError("INVALID_OPTION", `The plan of feature "${title}" ${why}`, {
-      option: "tasks",
-      value,
-    });
-  };
-  if (items.length === 0 || items.length > maxTasks) {
-    refuse(items.length, `has ${items.length} tasks. Give 1 to ${maxTasks}.`);
-  }
-  const byName = new Map<string, PlanItem>();
-  for (const item of items) {
-    if (item.name === "") refuse(item.name, "has a task without a name.");
-    if (byName.has(item.name)) refuse(item.name, `has two tasks named "${item.name}".`);
-    byName.set(item.name, item);
-  }
-  for (const item of items) {
-    const unknown = item.dependsOn.find((name) => !byName.has(name));
-    if (unknown !== undefined)
-      refuse(unknown, `lets "${item.name}" depend on "${unknown}", which it doesn't contain.`);
-  }
-  const dependents = dependentsOf(items);
-  const missing = new Map(items.map((item) => [item.name, new Set(item.dependsOn).size]));
-  const free = items.filter((item) => item.dependsOn.length === 0).map((item) => item.name);
-  for (const name of free) {
-    missing.delete(name);
-    for (const dependent of dependents.get(name) ?? []) {
-      const left = missing.get(dependent)! - 1;
-      missing.set(dependent, left);
-      if (left === 0) free.push(dependent);
-    }
-  }
-  if (missing.size === 0) return;
-  const stuck = [...missing.keys()];
-  refuse(stuck, `has a cycle among: ${stuck.slice(0, 5).join(", ")}.`);
+  return throughTrouble(clock, Infinity, read, () => !signal.aborted);
 }

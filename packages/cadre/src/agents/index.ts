@@ -32,11 +32,22 @@ export type {
 } from "./directory.ts";
 export type {
   FeatureHandle,
+  FeaturePatch,
   FeaturePlan,
   FeatureState,
   FeatureStatus,
+  ObstacleKind,
+  PlanDraft,
+  PlanFunction,
+  PlannedChange,
   PlannedTask,
+  Planner,
+  PlanRequest,
 } from "./feature.ts";
+export type { PlanItem } from "./feature-fold.ts";
+export type { Assignable, AssignmentPolicy, Candidate } from "./orchestration/assignment.ts";
+export type { OrchestratorOptions } from "./orchestration/orchestrator-options.ts";
+export { draftPlan } from "./orchestration/plan-items.ts";
 export type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";
 export type { LargePayloads } from "./large-payloads.ts";
 export type { Budget } from "./models/budget.ts";
@@ -76,6 +87,7 @@ export type {
   DriftPolicy,
   TaskDefinition,
   TaskHandle,
+  TaskHandoff,
   TaskOptions,
   TaskOwner,
   TaskQuestion,

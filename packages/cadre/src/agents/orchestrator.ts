@@ -3,26 +3,33 @@
  * creates them.
  *
  * Nothing lives in its memory alone. Any number may run: a task's id follows from its feature and
- * name, so that creating it twice creates one; `started`, `completed` and `blocked` are appends
- * with an expected version, and who loses reads on.
+ * name, so that creating it twice creates one; what is written names the version of the feature's
+ * stream that it was decided by, and who loses reads on.
  */
 import { CadreError, isCadreError } from "../core/errors.ts";
-import type { JsonValue } from "../core/json.ts";
 import type { AgentEvent } from "../core/event.ts";
-import type { StoredEvent } from "../store/event-store.ts";
 import type { Directory } from "./directory.ts";
 import {
   applyFeature,
-  applyPlannedTask,
-  featureCreated,
   featureStream,
-  featureStreamPrefix,
+  planningName,
   plannedTaskId,
   readyItems,
+  taskIdOfItem,
   type FeatureProgress,
+  type Obstacle,
   type PlanItem,
 } from "./feature-fold.ts";
-import { taskStreamPrefix } from "./task-fold.ts";
+import { Assignment } from "./orchestration/assignment.ts";
+import { FeatureBoard } from "./orchestration/feature-board.ts";
+import { cancelFeature } from "./orchestration/feature-changes.ts";
+import { isOffered, missingAgent, obstacleOf, standsYet } from "./orchestration/obstacles.ts";
+import { inputOf, plannedRequest } from "./orchestration/planned-request.ts";
+import type { OrchestratorSettings } from "./orchestration/orchestrator-options.ts";
+import { needsPlan, planningTask, takePlan } from "./orchestration/planning.ts";
+import { ReleaseGate } from "./orchestration/release-gate.ts";
+import { isFinal, isOpen } from "./task-fold.ts";
+import type { TaskBoard } from "./task-board.ts";
 import type { TaskDesk, TaskRequest } from "./task-desk.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
 
@@ -32,41 +39,74 @@ export interface Orchestrator {
   close(): Promise<void>;
 }
 
-// then timers run: an orchestrator that reads a long log must not look dead
-const eventsPerTurn = 256;
+export interface OrchestratorPort {
+  readonly desk: TaskDesk;
+  readonly board: TaskBoard;
+  readonly directory: Directory;
+  readonly settings: OrchestratorSettings;
+  /** Whether the bus can be listened to. */
+  readonly subscribes: boolean;
+}
+
+const eventsPerTurn = 256; // then timers run: reading a long log must not look like death
 const createBatch = 64; // tasks in one commit
 const retryMs = 500;
+const pressureBeats = 5; // heartbeats for which a word of backpressure counts
+const lookedAtForAgents = 1_000; // tasks without an agent that one look goes through
 
-export function startOrchestrator(
+export async function startOrchestrator(
   context: TeamContext,
-  parts: { readonly desk: TaskDesk; readonly directory: Directory },
-): Orchestrator {
-  const orchestrator = new FeatureOrchestrator(context, parts.desk, parts.directory);
-  orchestrator.start();
+  port: OrchestratorPort,
+): Promise<Orchestrator> {
+  const orchestrator = new FeatureOrchestrator(context, port);
+  await orchestrator.start();
   return orchestrator;
 }
 
 class FeatureOrchestrator implements Orchestrator {
   readonly #context: TeamContext;
-  readonly #desk: TaskDesk;
-  readonly #directory: Directory;
-  readonly #features = new Map<string, FeatureProgress>();
+  readonly #port: OrchestratorPort;
+  readonly #gate: ReleaseGate;
+  readonly #features = new FeatureBoard();
   readonly #dirty = new Set<FeatureProgress>();
+  /** Features with tasks that are due and were not released yet; the first is served next. */
+  readonly #held = new Set<FeatureProgress>();
+  readonly #orphans = new Map<FeatureProgress, string>();
+  readonly #lacking = new Map<FeatureProgress, Obstacle>();
+  /** Tasks of cancelled features that were told so. */
+  readonly #cancelling = new Map<FeatureProgress, Set<string>>();
   #position = 0;
   #working: Promise<void> | undefined;
   #again = false;
+  #hasRoom = false;
   #closed = false;
-  #unwatch: () => void = () => {};
+  readonly #ends: (() => void)[] = [];
+  #cancelTick: () => void = () => {};
   readonly #stop = new AbortController();
 
-  constructor(context: TeamContext, desk: TaskDesk, directory: Directory) {
+  constructor(context: TeamContext, port: OrchestratorPort) {
     this.#context = context;
-    this.#desk = desk;
-    this.#directory = directory;
+    this.#port = port;
+    const { directory, board, settings } = port;
+    this.#gate = new ReleaseGate({
+      clock: context.clock,
+      directory,
+      waiting: (capability) => board.countClaimable(capability),
+      maxWaiting: settings.maxWaiting,
+      pressureMs: pressureBeats * context.heartbeatMs,
+    });
   }
 
-  start(): void {
-    this.#unwatch = this.#context.store.watch(() => void this.caughtUp());
+  async start(): Promise<void> {
+    const { bus, store } = this.#context;
+    if (this.#port.subscribes) {
+      const heard = await bus.subscribe("agent.backpressure", ({ payload }) => {
+        this.#gate.press((payload as { readonly agent: string }).agent);
+      });
+      this.#ends.push(() => void heard.close().catch(() => undefined));
+    }
+    this.#ends.push(store.watch(() => void this.caughtUp()));
+    this.#arm();
     void this.caughtUp();
   }
 
@@ -87,8 +127,48 @@ class FeatureOrchestrator implements Orchestrator {
     this.#stop.abort(
       new CadreError("CLOSED", "The orchestrator was closed.", { what: "orchestrator" }),
     );
-    this.#unwatch();
+    this.#cancelTick();
+    for (const end of this.#ends.splice(0)) end();
     await this.#working;
+  }
+
+  /** What time brings, and what agents that come and go do. */
+  #arm(): void {
+    if (this.#closed) return;
+    this.#cancelTick = this.#context.clock.after(this.#context.heartbeatMs, () => {
+      this.#tick();
+      void this.caughtUp().then(() => this.#arm());
+    });
+  }
+
+  #tick(): void {
+    const now = this.#context.clock.now();
+    this.#hasRoom = true;
+    this.#lookForAgents();
+    for (const progress of this.#features.all()) {
+      const isLate = progress.deadlineAt !== undefined && now >= progress.deadlineAt;
+      const lacksAgent = progress.blocked?.kind === "agent" || this.#lacking.has(progress);
+      if (isLate || lacksAgent) this.#dirty.add(progress);
+    }
+  }
+
+  /** Which features wait for an agent that is not there. */
+  #lookForAgents(): void {
+    const { board, directory } = this.#port;
+    const { clock, suspectAfterMs } = this.#context;
+    this.#lacking.clear();
+    for (const capability of board.capabilities()) {
+      if (!board.hasClaimable(capability) || isOffered(directory, capability)) continue;
+      let looked = 0;
+      for (const { state, last } of board.claimable(capability)) {
+        looked += 1;
+        if (looked > lookedAtForAgents) break;
+        const progress = this.#features.get(state.feature ?? "");
+        if (!progress || this.#lacking.has(progress)) continue;
+        if (clock.now() - last.timestamp < suspectAfterMs) continue;
+        this.#lacking.set(progress, missingAgent(directory, state));
+      }
+    }
   }
 
   async #work(): Promise<void> {
@@ -96,9 +176,15 @@ class FeatureOrchestrator implements Orchestrator {
       this.#again = false;
       try {
         await this.#read();
+        this.#gate.begin();
+        if (this.#hasRoom) for (const progress of this.#held) this.#dirty.add(progress);
+        this.#hasRoom = false;
         for (const progress of [...this.#dirty]) {
-          await this.#decide(progress);
           this.#dirty.delete(progress);
+          await this.#decide(progress).catch((error: unknown) => {
+            this.#dirty.add(progress);
+            throw error;
+          });
         }
       } catch (error) {
         if (this.#closed || isCadreError(error, "CLOSED")) return;
@@ -113,7 +199,13 @@ class FeatureOrchestrator implements Orchestrator {
     let sinceYield = 0;
     for await (const stored of this.#context.store.read({ after: this.#position })) {
       if (this.#closed) return;
-      this.#apply(stored);
+      const { changed, orphans } = this.#features.apply(stored);
+      for (const progress of changed) {
+        if (progress.feature === "completed") this.#forget(progress);
+        else this.#dirty.add(progress);
+      }
+      for (const [progress, why] of orphans) this.#orphans.set(progress, why);
+      if (stored.event.type === "task.claimed") this.#hasRoom ||= this.#held.size > 0;
       this.#position = stored.position;
       sinceYield += 1;
       if (sinceYield < eventsPerTurn) continue;
@@ -122,110 +214,165 @@ class FeatureOrchestrator implements Orchestrator {
     }
   }
 
-  #apply({ event, stream, version }: StoredEvent): void {
-    if (stream?.startsWith(featureStreamPrefix)) {
-      const id = stream.slice(featureStreamPrefix.length);
-      const known = this.#features.get(id);
-      // What comes after the end that this one wrote itself is of a feature that it has forgotten.
-      if (!known && event.type !== "feature.created") return;
-      const progress = known ?? featureCreated(event);
-      if (known) applyFeature(known, event, version ?? known.version);
-      else this.#features.set(id, progress);
-      if (isDone(progress)) this.#forget(progress);
-      else this.#dirty.add(progress);
-    } else if (stream?.startsWith(taskStreamPrefix)) {
-      const planned = this.#plannedOf(stream.slice(taskStreamPrefix.length));
-      if (!planned) return;
-      if (applyPlannedTask(planned.progress, planned.name, event))
-        this.#dirty.add(planned.progress);
-    }
-  }
-
-  #plannedOf(taskId: string): { progress: FeatureProgress; name: string } | undefined {
-    for (let dot = taskId.indexOf("."); dot > 0; dot = taskId.indexOf(".", dot + 1)) {
-      const progress = this.#features.get(taskId.slice(0, dot));
-      const name = taskId.slice(dot + 1);
-      if (progress?.items.has(name)) return { progress, name };
-    }
-    return undefined;
-  }
-
   #forget(progress: FeatureProgress): void {
-    this.#features.delete(progress.id);
+    this.#features.forget(progress);
     this.#dirty.delete(progress);
+    this.#held.delete(progress);
+    this.#orphans.delete(progress);
+    this.#lacking.delete(progress);
+    this.#cancelling.delete(progress);
   }
 
   async #decide(progress: FeatureProgress): Promise<void> {
-    if (this.#closed || isDone(progress)) return;
-    if (progress.reason !== undefined) {
-      await this.#append(progress, "feature.blocked", { reason: progress.reason });
-      return;
-    }
-    if (progress.completed === progress.items.size) {
+    if (this.#closed || progress.feature === "completed") return;
+    if (progress.feature === "cancelled") return this.#cancelTasks(progress);
+    if (await this.#isOrphan(progress)) return;
+    if (needsPlan(progress) && (await this.#plan(progress))) return;
+    if (progress.items.size > 0 && progress.completed === progress.items.size) {
       await this.#append(progress, "feature.completed", { tasks: progress.items.size });
       return;
     }
-    const ready = readyItems(progress);
-    if (ready.length === 0) return;
+    const obstacle = obstacleOf(progress, this.#context.clock.now());
+    if (obstacle) {
+      if (progress.feature === "blocked" && standsYet(progress, this.#context.clock.now())) return;
+      await this.#append(progress, "feature.blocked", { ...obstacle });
+      return;
+    }
+    if (progress.feature === "blocked" && progress.blocked?.kind !== "agent") {
+      await this.#append(progress, "feature.resumed", { reason: "nothing is in its way any more" });
+    }
+    await this.#lookAtAgents(progress);
+    await this.#release(progress);
+  }
+
+  /** A feature is cancelled with the task that waits for it. */
+  async #isOrphan(progress: FeatureProgress): Promise<boolean> {
+    const { parent, feature, id } = progress;
+    let why = this.#orphans.get(progress);
+    if (why === undefined && parent !== undefined && feature === "created") {
+      // A handler that was left behind may have asked for it after its task had ended.
+      const state = await this.#port.desk.get(parent);
+      if (state && isFinal(state.status) && state.status !== "completed") {
+        why = `the task that waits for it is ${state.status}`;
+      }
+    }
+    if (why === undefined) return false;
+    await cancelFeature(this.#context, id, why);
+    this.#orphans.delete(progress);
+    this.#again = true;
+    return true;
+  }
+
+  async #cancelTasks(progress: FeatureProgress): Promise<void> {
+    const reason = `its feature was cancelled: ${progress.cancelled ?? ""}`;
+    const ids = [...progress.items.values()]
+      .filter(({ name }) => progress.status.get(name) === "created")
+      .map((item) => taskIdOfItem(progress, item));
+    const { asked, answer, failure } = progress.planning;
+    if (asked && answer === undefined && failure === undefined) {
+      ids.push(plannedTaskId(progress.id, planningName, progress.planning.round + 1));
+    }
+    if (ids.length === 0) return this.#forget(progress);
+    // The end of each comes with the log; each is asked for once.
+    const told = this.#cancelling.get(progress) ?? new Set();
+    this.#cancelling.set(progress, told);
+    for (const id of ids) {
+      if (!told.has(id) && (await this.#port.desk.cancel(id, reason))) told.add(id);
+    }
+  }
+
+  /** Asks the planner, or takes its answer. Whether there is nothing else to do for now. */
+  async #plan(progress: FeatureProgress): Promise<boolean> {
+    const { planning } = progress;
+    if (planning.answer !== undefined) {
+      await takePlan(this.#context, progress.id);
+      this.#again = true;
+    } else if (!planning.asked) {
+      await this.#create(progress, [planningTask(progress)]);
+    } else {
+      await this.#lookAtAgents(progress);
+    }
+    return true;
+  }
+
+  async #lookAtAgents(progress: FeatureProgress): Promise<void> {
+    const lacking = this.#lacking.get(progress);
+    const { blocked } = progress;
+    if (lacking && progress.feature !== "blocked" && this.#isMissing(lacking)) {
+      await this.#append(progress, "feature.blocked", { ...lacking });
+    } else if (blocked?.kind === "agent" && !this.#isMissing(blocked)) {
+      const reason = `an agent that offers "${blocked.capability}" is there`;
+      await this.#append(progress, "feature.resumed", { reason });
+    }
+  }
+
+  #isMissing({ capability = "", taskId = "" }: Obstacle): boolean {
+    const task = this.#port.board.get(taskId);
+    const waits = task !== undefined && isOpen(task.state.status);
+    return waits && !isOffered(this.#port.directory, capability);
+  }
+
+  async #release(progress: FeatureProgress): Promise<void> {
+    this.#held.delete(progress);
+    if (progress.ready.size === 0) return;
+    // What one feature releases leaves room for those that wait for it, too.
+    const contenders = this.#held.size + 1;
+    const shares = new Map<string, number>();
+    const due: PlanItem[] = [];
+    for (const item of readyItems(progress)) {
+      const { capability } = item;
+      let share = shares.get(capability);
+      share ??= Math.ceil(Math.max(0, this.#gate.room(capability)) / contenders);
+      shares.set(capability, share - 1);
+      if (share <= 0) continue;
+      this.#gate.release(capability);
+      due.push(item);
+    }
+    if (due.length < progress.ready.size) this.#held.add(progress);
+    if (due.length === 0) return;
     if (progress.feature === "created") await this.#append(progress, "feature.started", {});
-    const requests = this.#requests(progress, ready);
+    const requests = await this.#requests(progress, due);
     for (let start = 0; start < requests.length; start += createBatch) {
-      await this.#desk.createAll(requests.slice(start, start + createBatch));
+      const isDone = await this.#create(progress, requests.slice(start, start + createBatch));
+      if (!isDone) return;
     }
   }
 
-  #requests(progress: FeatureProgress, items: readonly PlanItem[]): readonly TaskRequest[] {
-    const room = new Map<string, { agent: string; free: number }[]>();
-    return items.map((item) => {
-      const assignTo = this.#choose(item.capability, room);
-      const priority = item.priority ?? progress.priority;
-      return {
-        definition: {
-          name: item.task,
-          capability: item.capability,
-          version: item.version,
-          maxAttempts: item.maxAttempts,
-          ...(item.deadlineMs === undefined ? {} : { deadlineMs: item.deadlineMs }),
-          // The plan was checked when it was made; results of other tasks are checked by the task's
-          // owner.
-          checkInput: (input) => input,
-          checkOutput: (output) => output,
-        },
-        input: inputOf(progress, item),
-        options: {
-          id: plannedTaskId(progress.id, item.name),
-          feature: progress.id,
-          cause: progress.created,
-          ...(priority === undefined ? {} : { priority }),
-          ...(item.budget === undefined ? {} : { budget: item.budget }),
-          ...(progress.tenant === undefined ? {} : { tenant: progress.tenant }),
-          ...(progress.budget === undefined ? {} : { parentBudget: progress.budget }),
-          ...(assignTo === undefined ? {} : { assignTo }),
-        },
-      };
-    });
+  /** False when the plan has changed meanwhile. */
+  async #create(progress: FeatureProgress, requests: readonly TaskRequest[]): Promise<boolean> {
+    const guard = { stream: featureStream(progress.id), expectedVersion: progress.version };
+    try {
+      await this.#port.desk.createAll(requests, guard);
+      return true;
+    } catch (error) {
+      const isGuard =
+        isCadreError(error, "VERSION_CONFLICT") && error.details.stream === guard.stream;
+      if (!isGuard) throw error;
+      this.#again = true;
+      this.#dirty.add(progress);
+      return false;
+    }
   }
 
-  /** The agent with the most room left, counting what this decision has given it already. */
-  #choose(
-    capability: string,
-    room: Map<string, { agent: string; free: number }[]>,
-  ): string | undefined {
-    let agents = room.get(capability);
-    if (!agents) {
-      agents = this.#directory
-        .find({ capability, free: true })
-        .filter(({ presence }) => presence === "online" || presence === "returned")
-        .map(({ card }) => ({ agent: card.agent, free: card.capacity - card.load }));
-      room.set(capability, agents);
+  async #requests(
+    progress: FeatureProgress,
+    items: readonly PlanItem[],
+  ): Promise<readonly TaskRequest[]> {
+    const { assignment, score } = this.#port.settings;
+    const choice = new Assignment(this.#port.directory, assignment, score);
+    const requests: TaskRequest[] = [];
+    for (const item of items) {
+      const { tenant, id: feature } = progress;
+      const assignTo = choice.choose({
+        capability: item.capability,
+        task: item.name,
+        feature,
+        ...(tenant === undefined ? {} : { tenant }),
+      });
+      const input = await inputOf(progress, item, (id) => this.#port.desk.get(id));
+      requests.push(plannedRequest(progress, item, input, assignTo));
     }
-    const best = agents.reduce<{ agent: string; free: number } | undefined>(
-      (most, next) => (next.free > (most?.free ?? 0) ? next : most),
-      undefined,
-    );
-    if (!best) return undefined;
-    best.free -= 1;
-    return best.agent;
+    return requests;
   }
 
   async #append(
@@ -243,28 +390,11 @@ class FeatureOrchestrator implements Orchestrator {
         appends: [{ stream, expectedVersion: progress.version, events: [event] }],
       });
       applyFeature(progress, event, progress.version + 1);
-      if (isDone(progress)) this.#forget(progress);
+      if (progress.feature === "completed") this.#forget(progress);
     } catch (error) {
       // A replica was faster; its event comes with the next read.
       if (!isCadreError(error, "VERSION_CONFLICT")) throw error;
       this.#again = true;
     }
   }
-}
-
-function isDone(progress: FeatureProgress): boolean {
-  return progress.feature === "completed" || progress.feature === "blocked";
-}
-
-function inputOf(progress: FeatureProgress, item: PlanItem): JsonValue {
-  if (item.dependsOn.length === 0) return item.input;
-  const results = Object.fromEntries(
-    item.dependsOn.map((name) => [name, progress.results.get(name) ?? null]),
-  );
-  const input = isRecord(item.input) ? item.input : { value: item.input };
-  return { ...input, results };
-}
-
-function isRecord(value: JsonValue): value is Readonly<Record<string, JsonValue>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

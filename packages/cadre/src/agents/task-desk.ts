@@ -36,6 +36,7 @@ const optionRules = {
   parent: someText,
   parentDeadlineAt: anything,
   parentBudget: anything,
+  depth: anything,
   cause: someObject,
 };
 
@@ -44,6 +45,8 @@ export interface CreateOptions extends TaskOptions {
   readonly parent?: string;
   readonly parentDeadlineAt?: number;
   readonly parentBudget?: Budget;
+  /** How many features it is nested in. */
+  readonly depth?: number;
   readonly cause?: AgentEvent;
 }
 
@@ -83,6 +86,7 @@ export class TaskDesk {
     definition: TaskDefinition<Input, Output>,
     input: Input,
     options: CreateOptions = {},
+    guards: readonly Append[] = [],
   ): Promise<TaskHandle<Output>> {
     const request = { definition, input, options } as TaskRequest;
     const prepared = this.#prepare(request);
@@ -91,7 +95,10 @@ export class TaskDesk {
     let written: CommitResult;
     try {
       written = await this.#context.store.commit({
-        appends: [{ stream: taskStream(prepared.entry.state.id), expectedVersion: 0, events }],
+        appends: [
+          ...guards,
+          { stream: taskStream(prepared.entry.state.id), expectedVersion: 0, events },
+        ],
       });
     } catch (error) {
       claim?.giveUp();
@@ -105,9 +112,18 @@ export class TaskDesk {
     return this.#handle(entry.state.id);
   }
 
-  /** Creates all in one commit. Tasks that are there already stay as they are. */
-  async createAll(requests: readonly TaskRequest[]): Promise<readonly TaskHandle[]> {
+  /**
+   * Creates all in one commit. Tasks that are there already stay as they are.
+   *
+   * @param guard a stream that must be at its version for any of them to be created
+   * @throws {CadreError} VERSION_CONFLICT, for the guard's stream
+   */
+  async createAll(
+    requests: readonly TaskRequest[],
+    guard?: { readonly stream: string; readonly expectedVersion: number },
+  ): Promise<readonly TaskHandle[]> {
     const prepared = requests.map((request) => this.#prepare(request));
+    const guards = guard ? [{ ...guard, events: [] }] : [];
     const appends = prepared.map(({ entry, events }): Append => ({
       stream: taskStream(entry.state.id),
       expectedVersion: 0,
@@ -115,14 +131,17 @@ export class TaskDesk {
     }));
     try {
       // The board learns of them from the tail: some may be there already, and even have ended.
-      await this.#context.store.commit({ appends });
+      await this.#context.store.commit({ appends: [...guards, ...appends] });
     } catch (error) {
+      if (guard && isCadreError(error, "VERSION_CONFLICT")) {
+        if (error.details.stream === guard.stream) throw error;
+      }
       if (!isCadreError(error, "VERSION_CONFLICT") && !isCadreError(error, "DUPLICATE_ID"))
         throw error;
       // Some are there already: one by one, then.
       for (const [index, { definition, input, options }] of requests.entries()) {
         const { id } = prepared[index]!.entry.state;
-        await this.create(definition, input, { ...options, id });
+        await this.create(definition, input, { ...options, id }, guards);
       }
     }
     return prepared.map(({ entry }) => this.#handle(entry.state.id));
@@ -197,6 +216,7 @@ export class TaskDesk {
         ? {}
         : { parentDeadlineAt: options.parentDeadlineAt }),
       ...(options.parentBudget === undefined ? {} : { parentBudget: options.parentBudget }),
+      ...(options.depth === undefined ? {} : { depth: options.depth }),
     });
     const entry = fold([created]);
     const events = [created];

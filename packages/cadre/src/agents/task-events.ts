@@ -3,7 +3,7 @@
  * `docs/reference/tasks.md`.
  */
 import { describeError } from "../core/errors.ts";
-import type { AgentEvent } from "../core/event.ts";
+import type { AgentEvent, Priority } from "../core/event.ts";
 import { narrowerBudget, type Budget } from "./models/budget.ts";
 import type { BoardEntry } from "./task-board.ts";
 import { taskStream } from "./task-fold.ts";
@@ -22,6 +22,7 @@ export interface NewTask {
   readonly cause?: AgentEvent;
   readonly parentDeadlineAt?: number;
   readonly parentBudget?: Budget;
+  readonly depth?: number;
 }
 
 /** `task.created`. The deadline is never later than the parent's, the budget never larger. */
@@ -51,6 +52,7 @@ export function taskCreated(context: Making, task: NewTask): AgentEvent {
       ...(Number.isFinite(deadlineAt) ? { deadlineAt } : {}),
       ...(tenant === undefined ? {} : { tenant }),
       ...(budget === undefined ? {} : { budget }),
+      ...(task.depth === undefined ? {} : { depth: task.depth }),
     },
     {
       // The same task created again is the same event: the store takes only one of that id.
@@ -60,6 +62,22 @@ export function taskCreated(context: Making, task: NewTask): AgentEvent {
       ...(tenant === undefined ? {} : { tenant }),
     },
   );
+}
+
+/** Offers an open task again, otherwise urgent or with another end of its time. */
+export function taskReoffered(
+  context: Making,
+  source: string,
+  entry: BoardEntry,
+  change: { readonly priority?: Priority; readonly deadlineAt?: number },
+): AgentEvent {
+  const { id, epoch, capability } = entry.state;
+  return next(context, source, "task.offered", entry.last, {
+    taskId: id,
+    epoch,
+    capability,
+    ...change,
+  });
 }
 
 /** `task.assigned.<agent>`: asks that agent first. */

@@ -37,7 +37,25 @@ type Fields = Readonly<Record<string, JsonValue | undefined>>;
 type Change = (state: TaskState, fields: Fields, event: AgentEvent) => TaskState;
 
 const changes: Readonly<Record<string, Change>> = {
-  "task.offered": (state, fields) => reoffer(state, fields),
+  "task.offered": (state, fields) => ({
+    ...reoffer(state, fields),
+    // A task that waits for others is no more ready for it than before.
+    ...(state.status === "waiting" && fields["priority"] !== undefined
+      ? { status: "waiting" }
+      : {}),
+    ...(fields["priority"] === undefined ? {} : { priority: text(fields["priority"]) as Priority }),
+    ...(fields["deadlineAt"] === undefined ? {} : { deadlineAt: Number(fields["deadlineAt"]) }),
+  }),
+  "task.handed_off": (state, fields) => {
+    const to = fields["to"];
+    const next = { ...reoffer(state, fields), attempt: Math.max(0, state.attempt - 1), lost: 0 };
+    return {
+      ...tried(next, fields),
+      capability: text(fields["capability"] ?? state.capability),
+      handoffs: [...(state.handoffs ?? []), handoffOf(fields)],
+      ...(to === undefined ? {} : { status: "assigned", assignedTo: text(to) }),
+    };
+  },
   "task.assigned": (state, fields) => ({
     ...state,
     status: "assigned",
@@ -173,6 +191,7 @@ function created(fields: Fields, event: AgentEvent): TaskState {
     deadlineAt: fields["deadlineAt"],
     tenant: fields["tenant"],
     budget: fields["budget"],
+    depth: fields["depth"],
     key: event.metadata.key,
     isSaga: fields["saga"] === true ? true : undefined,
   };
@@ -197,8 +216,18 @@ function created(fields: Fields, event: AgentEvent): TaskState {
       Object.entries(optional).filter(([, value]) => value !== undefined),
     ) as Pick<
       TaskState,
-      "feature" | "parent" | "deadlineAt" | "tenant" | "budget" | "key" | "isSaga"
+      "feature" | "parent" | "deadlineAt" | "tenant" | "budget" | "depth" | "key" | "isSaga"
     >),
+  };
+}
+
+function handoffOf(fields: Fields): NonNullable<TaskState["handoffs"]>[number] {
+  const { agent, to, capability, note } = fields;
+  return {
+    from: text(agent),
+    ...(to === undefined ? {} : { to: text(to) }),
+    ...(capability === undefined ? {} : { capability: text(capability) }),
+    ...(note === undefined ? {} : { note: text(note) }),
   };
 }
 

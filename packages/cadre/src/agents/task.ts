@@ -86,6 +86,16 @@ export interface TaskQuestion {
   readonly phase: "step" | "undo";
 }
 
+/** One owner gave the task to another; what was done stays done. */
+export interface TaskHandoff {
+  readonly from: string;
+  /** The agent that was asked. */
+  readonly to?: string;
+  /** The capability that it needs since. */
+  readonly capability?: string;
+  readonly note?: string;
+}
+
 export interface TaskOwner {
   readonly agent: string;
   /** Of the agent's process: two runs of one agent never share it. */
@@ -122,6 +132,10 @@ export interface TaskState {
   /** What it may spend, its children included. */
   readonly budget?: Budget;
   readonly dependsOn: readonly string[];
+  /** How many features it is nested in. */
+  readonly depth?: number;
+  /** Who gave it to whom, the first one first. */
+  readonly handoffs?: readonly TaskHandoff[];
   readonly key?: string;
   /** Unix milliseconds. */
   readonly createdAt: number;

@@ -133,11 +133,11 @@ test("a plan with a cycle, an unknown dependency, or two tasks of one name is re
     { tasks: [task("a", ["b"]), task("b", ["a"])], says: /cycle among: a, b/ },
     { tasks: [task("a", ["z"])], says: /depend on "z"/ },
     { tasks: [task("a"), task("a")], says: /two tasks named "a"/ },
-    { tasks: [], says: /0 tasks/ },
+    { tasks: [], says: /no task, and no planner/ },
   ];
   for (const { tasks, says } of bad) {
     await assert.rejects(team.features.create({ title: "bad", tasks }), (error: unknown) => {
-      assert.ok(isCadreError(error, "INVALID_OPTION"));
+      assert.ok(isCadreError(error, "INVALID_PLAN"));
       assert.match(error.message, says);
       return true;
     });

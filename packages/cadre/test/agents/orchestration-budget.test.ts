@@ -65,7 +65,8 @@ test("a budget of an unknown unit or an impossible amount is refused", async () 
     const options = { budget: budget as { readonly tokens: number } };
     const refusal = { code: "INVALID_OPTION", message };
     await assert.rejects(team.tasks.create(Part, { n: 1 }, options), refusal);
+    const refusedPlan = { code: "INVALID_PLAN", message };
     const tasks = [{ name: "one", definition: Part, input: { n: 1 }, ...options }];
-    await assert.rejects(team.features.create({ title: "x", tasks }), refusal);
+    await assert.rejects(team.features.create({ title: "x", tasks }), refusedPlan);
   }
 });
