@@ -87,6 +87,7 @@ export {
   type WireFormatName,
   type WireMessage,
 } from "./core/codec/wire-format.ts";
+export type { TopicFormat, WireOptions } from "./core/codec/wire-choice.ts";
 
 // Errors
 export { CadreError, RetryableError, TerminalError } from "./core/errors.ts";

@@ -1,4 +1,5 @@
 import type { Intake, Lease } from "../../bus/transport.ts";
+import type { WireChoice } from "../../core/codec/wire-choice.ts";
 import type { LogCursor } from "./log-cursor.ts";
 import { toRecorded } from "./wire.ts";
 
@@ -8,10 +9,12 @@ import { toRecorded } from "./wire.ts";
  */
 export class BroadcastIntake implements Intake {
   readonly #cursor: LogCursor;
+  readonly #wire: WireChoice;
   readonly #onClose: (intake: BroadcastIntake) => void;
 
-  constructor(cursor: LogCursor, onClose: (intake: BroadcastIntake) => void) {
+  constructor(cursor: LogCursor, wire: WireChoice, onClose: (intake: BroadcastIntake) => void) {
     this.#cursor = cursor;
+    this.#wire = wire;
     this.#onClose = onClose;
   }
 
@@ -19,7 +22,7 @@ export class BroadcastIntake implements Intake {
     if (max < 1) return [];
     const entries = await this.#cursor.next(max, signal);
     return entries.map(({ message, info }) => ({
-      recorded: toRecorded(message, info),
+      recorded: toRecorded(message, info, this.#wire),
       attempt: 1,
       settle: answerOk,
       extend: answerOk,

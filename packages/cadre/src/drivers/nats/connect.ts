@@ -1,9 +1,10 @@
 /**
  * Opens the connection of a URL. The client library is loaded when it is needed for the first time.
  */
+import { formatOfUrl } from "../../core/codec/wire-choice.ts";
 import { CadreError, describeError } from "../../core/errors.ts";
 import type { NatsClientLike, NatsHeadersLike } from "./client.ts";
-import type { Settings } from "./nats-options.ts";
+import type { NatsOptions, Settings } from "./nats-options.ts";
 
 /** The part of the client library that is used. */
 interface Library {
@@ -56,6 +57,24 @@ export function parseAddress(text: string): Address {
   }
   const shown = servers.map((server) => `${tls ? "tls" : "nats"}://${server}`).join(",");
   return { shown, options: { servers, ...credentials, ...(tls ? { tls: {} } : {}) } };
+}
+
+/** What a URL says after its `?`. @throws {CadreError} INVALID_OPTION */
+export function optionsOf(text: string): Pick<NatsOptions, "prefix" | "format"> {
+  const options: { prefix?: string; format?: NonNullable<NatsOptions["format"]> } = {};
+  for (const part of text.split(",")) {
+    for (const [name, value] of parseUrl(part.trim()).searchParams) {
+      if (name === "prefix") options.prefix = value;
+      else if (name === "format") Object.assign(options, formatOfUrl(value));
+      else {
+        const message =
+          `"${name}" is no option of a NATS URL. Give prefix or format there, ` +
+          "or use the options of nats().";
+        throw new CadreError("INVALID_OPTION", message, { option: name, value });
+      }
+    }
+  }
+  return options;
 }
 
 function parseUrl(text: string): URL {

@@ -47,7 +47,7 @@ export async function* readHistory(
     : readForward(session, subject, range);
   for await (const page of pages) {
     for (const { message, info } of page) {
-      const recorded = toRecorded(message, info);
+      const recorded = toRecorded(message, info, session.settings.wire);
       if (!matches(recorded)) continue;
       yield recorded;
       left -= 1;

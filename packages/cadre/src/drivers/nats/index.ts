@@ -1,7 +1,7 @@
 /** NATS JetStream as the bus between processes. Public as `cadre/nats`. */
 import type { Transport } from "../../bus/transport.ts";
 import type { NatsClientLike } from "./client.ts";
-import { parseAddress } from "./connect.ts";
+import { optionsOf, parseAddress } from "./connect.ts";
 import { settle, type NatsOptions } from "./nats-options.ts";
 import { NatsTransport } from "./nats-transport.ts";
 
@@ -31,7 +31,7 @@ export type { NatsOptions } from "./nats-options.ts";
  * `connectTimeoutMs`
  */
 export function nats(connection: string | NatsClientLike, options: NatsOptions = {}): Transport {
-  const hasUrl = typeof connection === "string";
-  const settings = settle(options, hasUrl);
-  return new NatsTransport(hasUrl ? parseAddress(connection) : connection, settings);
+  if (typeof connection !== "string") return new NatsTransport(connection, settle(options, false));
+  const settings = settle({ ...optionsOf(connection), ...options }, true);
+  return new NatsTransport(parseAddress(connection), settings);
 }

@@ -57,7 +57,7 @@ export class NatsLease implements Lease {
   constructor(parts: LeaseParts, message: NatsMessageLike, info: DeliveryInfo) {
     this.#parts = parts;
     this.#message = message;
-    this.recorded = toRecorded(message, info);
+    this.recorded = toRecorded(message, info, parts.session.settings.wire);
     this.attempt = attemptOf(message, info);
     this.#heldUntil = this.#now() + parts.ackWaitMs;
     this.#wantedUntil = this.#heldUntil;

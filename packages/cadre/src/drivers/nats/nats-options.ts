@@ -1,10 +1,16 @@
 import { systemClock, type Clock } from "../../core/clock.ts";
+import {
+  wireChoice,
+  wireOptionRules,
+  type WireChoice,
+  type WireOptions,
+} from "../../core/codec/wire-choice.ts";
 import { CadreError } from "../../core/errors.ts";
 import { silentLogger, type Logger } from "../../core/logger.ts";
 import { anything, checkOptions, someObject, someText, wholeNumber } from "../../core/options.ts";
 import { secureRandom, type Random } from "../../core/random.ts";
 
-export interface NatsOptions {
+export interface NatsOptions extends WireOptions {
   /**
    * First words of every subject. Transports with one prefix on one account are one bus. @default
    * "cadre"
@@ -62,6 +68,7 @@ export interface Settings {
   readonly requestTimeoutMs: number;
   readonly apiPrefix: string;
   readonly inboxPrefix: string;
+  readonly wire: WireChoice;
   readonly connection: Readonly<Record<string, unknown>>;
   readonly clock: Clock;
   readonly random: Random;
@@ -91,6 +98,7 @@ export function settle(options: NatsOptions, hasUrl: boolean): Settings {
     requestTimeoutMs: wholeNumber(1),
     apiPrefix: someText,
     connection: someObject,
+    ...wireOptionRules,
     clock: anything,
     random: anything,
     logger: anything,
@@ -117,6 +125,7 @@ export function settle(options: NatsOptions, hasUrl: boolean): Settings {
     requestTimeoutMs: options.requestTimeoutMs ?? 5_000,
     apiPrefix: options.apiPrefix ?? "$JS.API",
     inboxPrefix,
+    wire: wireChoice(options, "nats"),
     connection,
     clock: options.clock ?? systemClock,
     random: options.random ?? secureRandom,

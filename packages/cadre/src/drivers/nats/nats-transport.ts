@@ -162,7 +162,8 @@ export class NatsTransport implements Transport {
     const cursor = await session.patiently(() =>
       LogCursor.open({ session, stream, subject }, start),
     );
-    return new BroadcastIntake(cursor, (intake) => void this.#intakes.delete(intake));
+    const { wire } = session.settings;
+    return new BroadcastIntake(cursor, wire, (intake) => void this.#intakes.delete(intake));
   }
 
   async #with<Result>(operation: (session: Session) => Promise<Result>): Promise<Result> {

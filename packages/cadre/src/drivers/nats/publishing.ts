@@ -6,9 +6,9 @@ import { forCaller, isRefusal, refusals } from "./nats-error.ts";
 import type { Session } from "./session.ts";
 import { directedSubject, eventSubject, idToken } from "./subjects.ts";
 import {
-  contentHeaders,
   directedHeaders,
   encodeMessage,
+  type EncodedMessage,
   reservedBytes,
   toPosition,
 } from "./wire.ts";
@@ -34,11 +34,12 @@ export function publishAll(
 
 async function publishOne(session: Session, { event, to }: Outgoing): Promise<PublishResult> {
   try {
-    const data = encodeMessage(event, maxEventBytes(session));
+    const { prefix, wire } = session.settings;
+    const message = encodeMessage(event, wire, maxEventBytes(session));
     const sequence = to
-      ? await direct(session, event, data, to)
-      : await session.store(eventSubject(session.settings.prefix, event.type), data, {
-          ...contentHeaders,
+      ? await direct(session, event, message, to)
+      : await session.store(eventSubject(prefix, event.type), message.data, {
+          ...message.headers,
           "Nats-Msg-Id": messageId(event),
         });
     return { ok: true, position: toPosition(sequence) };
@@ -56,16 +57,16 @@ function messageId({ id }: AgentEvent): string {
 async function direct(
   session: Session,
   event: AgentEvent,
-  data: Uint8Array,
+  message: EncodedMessage,
   to: NonNullable<Outgoing["to"]>,
 ): Promise<number> {
   const { prefix } = session.settings;
   const group = await findGroup(session, to.group);
   if (!group) {
-    const message =
+    const reason =
       `There is no group "${to.group}" at ${session.url}. ` +
       "Subscribe with it first, or fix its name.";
-    throw new CadreError("NOT_FOUND", message, { what: "group", id: to.group });
+    throw new CadreError("NOT_FOUND", reason, { what: "group", id: to.group });
   }
   const sequence = await findRecent(session, event);
   if (sequence !== undefined) {
@@ -73,7 +74,7 @@ async function direct(
     if (await isAhead(session, group, { subject, sequence })) return sequence;
   }
   const subject = directedSubject(prefix, to.group, idToken(event.id));
-  return session.store(subject, data, directedHeaders(to.attempt ?? 1));
+  return session.store(subject, message.data, directedHeaders(message, to.attempt ?? 1));
 }
 
 /**

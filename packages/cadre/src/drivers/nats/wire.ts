@@ -1,16 +1,10 @@
 /**
  * Events as messages, and back.
  *
- * Written as CloudEvents in structured mode, as headers hold at most 64 KiB; read in both modes, so
- * that others may publish either.
+ * Written as the options say; read in whatever format they came, so that others may publish any.
  */
+import type { WireChoice } from "../../core/codec/wire-choice.ts";
 import type { AgentEvent } from "../../core/event.ts";
-import { decodeBinaryCloudEvent } from "../../core/codec/cloudevents-binary.ts";
-import {
-  cloudEventsContentType,
-  decodeCloudEvent,
-  encodeCloudEvent,
-} from "../../core/codec/cloudevents.ts";
 import { CadreError, describeError } from "../../core/errors.ts";
 import type { Position, Recorded } from "../../bus/transport.ts";
 import type { NatsHeadersLike, NatsMessageLike } from "./client.ts";
@@ -27,14 +21,21 @@ const nameOf = {
  */
 export const reservedBytes = 16_384;
 
-/** @throws {CadreError} TOO_LARGE */
-export function encodeMessage(event: AgentEvent, maxBytes: number): Uint8Array {
-  return encodeCloudEvent(event, { maxBytes });
+/** An event as data, and the headers that say how to read it. */
+export interface EncodedMessage {
+  readonly data: Uint8Array;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
-export const contentHeaders: Readonly<Record<string, string>> = {
-  "Content-Type": cloudEventsContentType,
-};
+/** @throws {CadreError} TOO_LARGE */
+export function encodeMessage(
+  event: AgentEvent,
+  wire: WireChoice,
+  maxBytes: number,
+): EncodedMessage {
+  const { body, contentType, headers } = wire.encode(event, { maxBytes });
+  return { data: body, headers: { ...headers, "Content-Type": contentType } };
+}
 
 /** What the subject says that an ack goes to. */
 export interface DeliveryInfo {
@@ -80,12 +81,16 @@ export function fromPosition(position: Position): number {
 }
 
 /** What a message holds. A copy for one group has the position of the first. */
-export function toRecorded(message: NatsMessageLike, info: DeliveryInfo): Recorded {
+export function toRecorded(
+  message: NatsMessageLike,
+  info: DeliveryInfo,
+  wire: WireChoice,
+): Recorded {
   const { data, headers } = message;
   const recordedAt = Number(valueOf(headers, nameOf.recordedAt) ?? info.storedAt);
   const position = valueOf(headers, nameOf.position) ?? toPosition(info.streamSequence);
   try {
-    return { position, recordedAt, event: decode(data, headers, recordedAt) };
+    return { position, recordedAt, event: decode(message, recordedAt, wire) };
   } catch (error) {
     const reason = describeError(error).message;
     return { position, recordedAt, undecodable: { bytes: data, reason } };
@@ -93,24 +98,20 @@ export function toRecorded(message: NatsMessageLike, info: DeliveryInfo): Record
 }
 
 function decode(
-  data: Uint8Array,
-  headers: NatsHeadersLike | undefined,
+  { data, headers }: NatsMessageLike,
   receivedAt: number,
+  wire: WireChoice,
 ): AgentEvent {
-  const limits = { maxBytes: Infinity, receivedAt }; // the server has its own limit
-  const names = headers?.keys() ?? [];
-  if (!names.some((name) => name.toLowerCase() === "ce-specversion")) {
-    return decodeCloudEvent(data, limits);
-  }
   const values: Record<string, string> = {};
   let contentType: string | undefined;
-  for (const name of names) {
+  for (const name of headers?.keys() ?? []) {
     const value = headers?.get(name) ?? "";
     values[name] = value;
-    if (name.toLowerCase() === "content-type") contentType = value;
+    if (name.toLowerCase() === "content-type" && value !== "") contentType = value;
   }
   const typed = contentType === undefined ? {} : { contentType };
-  return decodeBinaryCloudEvent({ headers: values, data, ...typed }, "nats", limits);
+  const limits = { maxBytes: Infinity, receivedAt }; // the server has its own limit
+  return wire.decode({ headers: values, body: data, ...typed }, limits);
 }
 
 /** The attempt that this delivery is. */
@@ -120,8 +121,11 @@ export function attemptOf(message: NatsMessageLike, info: DeliveryInfo): number 
 }
 
 /** Headers of a copy that begins as attempt `attempt`. */
-export function directedHeaders(attempt: number): Record<string, string> {
-  return { ...contentHeaders, [nameOf.attempt]: String(attempt) };
+export function directedHeaders(
+  { headers }: EncodedMessage,
+  attempt: number,
+): Record<string, string> {
+  return { ...headers, [nameOf.attempt]: String(attempt) };
 }
 
 /** Headers of a copy of `message` as it came, with another count of attempts. */

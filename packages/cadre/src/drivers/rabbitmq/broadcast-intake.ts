@@ -1,7 +1,7 @@
 import type { Intake, Lease } from "../../bus/transport.ts";
-import type { Clock } from "../../core/clock.ts";
 import { compilePattern } from "../../core/pattern.ts";
 import { isMarker, type LogCursor } from "./log-cursor.ts";
+import type { Settings } from "./rabbitmq-options.ts";
 import { offsetOf, toRecorded } from "./wire.ts";
 
 /**
@@ -10,18 +10,18 @@ import { offsetOf, toRecorded } from "./wire.ts";
  */
 export class BroadcastIntake implements Intake {
   readonly #cursor: LogCursor;
-  readonly #clock: Clock;
+  readonly #settings: Pick<Settings, "clock" | "wire">;
   readonly #matchers: readonly ((type: string) => boolean)[];
   readonly #onClose: (intake: BroadcastIntake) => void;
 
   constructor(
     cursor: LogCursor,
-    clock: Clock,
+    settings: Pick<Settings, "clock" | "wire">,
     patterns: readonly string[],
     onClose: (intake: BroadcastIntake) => void,
   ) {
     this.#cursor = cursor;
-    this.#clock = clock;
+    this.#settings = settings;
     this.#matchers = patterns.map((pattern) => compilePattern(pattern));
     this.#onClose = onClose;
   }
@@ -33,7 +33,7 @@ export class BroadcastIntake implements Intake {
       const leases: Lease[] = [];
       for (const message of messages) {
         if (isMarker(message)) continue;
-        const recorded = toRecorded(message, this.#clock.now(), offsetOf(message));
+        const recorded = toRecorded(message, this.#settings, offsetOf(message));
         const { event } = recorded;
         if (event && !this.#matchers.some((matches) => matches(event.type))) continue;
         leases.push({ recorded, attempt: 1, settle: answerOk, extend: answerOk });

@@ -1,9 +1,10 @@
 /**
  * Opens the connection of a URL. The client library is loaded when it is needed for the first time.
  */
+import { formatOfUrl } from "../../core/codec/wire-choice.ts";
 import { CadreError, describeError } from "../../core/errors.ts";
 import type { RabbitClientLike } from "./client.ts";
-import type { Settings } from "./rabbitmq-options.ts";
+import type { RabbitmqOptions, Settings } from "./rabbitmq-options.ts";
 
 const library = "amqplib";
 const firstPauseMs = 100;
@@ -43,7 +44,22 @@ export function parseAddress(text: string): Address {
     const place = port === "" ? (protocol === "amqps:" ? "5671" : "5672") : port;
     return `${protocol}//${hostname}:${place}${pathname === "/" ? "" : pathname}`;
   });
+  for (const url of urls) for (const name of ourOptions) url.searchParams.delete(name);
   return { shown: shown.join(","), urls: urls.map((url) => url.href) };
+}
+
+const ourOptions = ["prefix", "format"];
+
+/** What a URL says to the transport after its `?`; the rest is the client's own. */
+export function optionsOf(text: string): Pick<RabbitmqOptions, "prefix" | "format"> {
+  const options: { prefix?: string; format?: NonNullable<RabbitmqOptions["format"]> } = {};
+  for (const part of text.split(",")) {
+    const { searchParams } = parseUrl(part.trim());
+    const prefix = searchParams.get("prefix");
+    if (prefix !== null) options.prefix = prefix;
+    Object.assign(options, formatOfUrl(searchParams.get("format")));
+  }
+  return options;
 }
 
 function parseUrl(text: string): URL {

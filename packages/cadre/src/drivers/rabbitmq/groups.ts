@@ -98,7 +98,7 @@ async function fill(session: Session, spec: ConsumeSpec, from: StartFrom): Promi
       for (const message of await cursor.next()) {
         if (textHeader(message, headerOf.marker) === marker) isDone = true;
         if (isDone) break;
-        const { event } = toRecorded(message, clock.now());
+        const { event } = toRecorded(message, session.settings);
         if (event && matchers.some((matches) => matches(event.type))) past.push(message);
       }
     }

@@ -31,13 +31,12 @@ export async function* readHistory(
   const first = after === undefined ? 0 : (await offsetOfPosition(session, after)) + 1;
   const last = before === undefined ? Infinity : (await offsetOfPosition(session, before)) - 1;
   const matches = matcherOf(query);
-  const now = session.settings.clock.now();
   const pages = query.backward
     ? readBackward(session, { first, last })
     : readForward(session, { first, last });
   for await (const page of pages) {
     for (const message of page) {
-      const recorded = toRecorded(message, now, offsetOf(message));
+      const recorded = toRecorded(message, session.settings, offsetOf(message));
       if (!matches(recorded)) continue;
       yield recorded;
       left -= 1;

@@ -1,7 +1,7 @@
 /** RabbitMQ as the bus between processes. Public as `cadre/rabbitmq`. */
 import type { Transport } from "../../bus/transport.ts";
 import type { RabbitClientLike } from "./client.ts";
-import { parseAddress } from "./connect.ts";
+import { optionsOf, parseAddress } from "./connect.ts";
 import { settle, type RabbitmqOptions } from "./rabbitmq-options.ts";
 import { RabbitmqTransport } from "./rabbitmq-transport.ts";
 
@@ -34,7 +34,9 @@ export function rabbitmq(
   connection: string | RabbitClientLike,
   options: RabbitmqOptions = {},
 ): Transport {
-  const hasUrl = typeof connection === "string";
-  const settings = settle(options, hasUrl);
-  return new RabbitmqTransport(hasUrl ? parseAddress(connection) : connection, settings);
+  if (typeof connection !== "string") {
+    return new RabbitmqTransport(connection, settle(options, false));
+  }
+  const settings = settle({ ...optionsOf(connection), ...options }, true);
+  return new RabbitmqTransport(parseAddress(connection), settings);
 }

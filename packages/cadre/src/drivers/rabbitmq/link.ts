@@ -20,6 +20,7 @@ export class Link {
   readonly #ender = new AbortController();
   readonly #listeners = new Set<() => void>();
   #client: RabbitClientLike | undefined;
+  #blocked: string | undefined;
   #mending = false;
   #ended = false;
 
@@ -51,7 +52,17 @@ export class Link {
     return this.#ended;
   }
 
-  /** Told when a broken connection is whole again. The returned function ends that. */
+  /** Why the server reads nothing from this connection; nothing while it does. */
+  get blocked(): string | undefined {
+    return this.#blocked;
+  }
+
+  /** Resolves when the server reads again, or the link has changed otherwise, or time is over. */
+  async untilRead(withinMs: number): Promise<void> {
+    if (this.#blocked !== undefined) await this.#change(withinMs);
+  }
+
+  /** Told when a broken connection is whole again, or a blocked one is read. The returned function ends that. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -92,6 +103,15 @@ export class Link {
 
   #take(client: RabbitClientLike): void {
     this.#client = client;
+    client.on("blocked", (reason: unknown) => {
+      this.#blocked = String(reason);
+      const { logger } = this.settings;
+      logger.warn("RabbitMQ takes no publishes for now.", { url: this.url, reason });
+    });
+    client.on("unblocked", () => {
+      this.#blocked = undefined;
+      this.#tell();
+    });
     client.on("error", (error: unknown) =>
       this.settings.logger.warn("The connection to RabbitMQ broke.", { url: this.url, error }),
     );
@@ -107,6 +127,7 @@ export class Link {
   #broke(client: RabbitClientLike): void {
     if (this.#client !== client) return;
     this.#client = undefined;
+    this.#blocked = undefined;
     if (isAddress(this.#target) && !this.#ended) void this.#mend(this.#target);
   }
 

@@ -34,10 +34,9 @@ export async function startOf(session: Session, from: StartFrom): Promise<LogSta
   if (from === "earliest") return { offset: "first" };
   if ("after" in from) return offsetStart((await offsetOfPosition(session, from.after)) + 1);
   const { time } = from;
-  const now = session.settings.clock.now();
   return {
     offset: timeStart(time),
-    skips: (message) => toRecorded(message, now).recordedAt < time,
+    skips: (message) => toRecorded(message, session.settings).recordedAt < time,
   };
 }
 

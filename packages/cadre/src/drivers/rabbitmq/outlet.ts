@@ -2,8 +2,8 @@
  * Publishes with confirms: each resolves when the server has the message in all queues that take
  * it.
  *
- * A server that runs out of memory or disk stops reading: what is published then waits, and fails
- * when its time is over.
+ * A server that runs out of memory or disk says so and stops reading: what is published then waits,
+ * here and not in the socket, and is refused with OVERLOADED when its time is over.
  */
 import type {
   RabbitConfirmChannelLike,
@@ -12,7 +12,7 @@ import type {
 } from "./client.ts";
 import type { Link } from "./link.ts";
 import { CadreError } from "../../core/errors.ts";
-import { forCaller, timeoutError } from "./rabbitmq-error.ts";
+import { blockedError, forCaller, timeoutError } from "./rabbitmq-error.ts";
 
 /** The queue that was meant is not there. */
 export class Unroutable extends Error {
@@ -38,13 +38,14 @@ export class Outlet {
   #room: Promise<void> | undefined;
   #freeRoom: (() => void) | undefined;
   #dispatches = 0;
+  #waiting = 0;
 
   constructor(link: Link) {
     this.#link = link;
   }
 
   /**
-   * @throws {CadreError} TIMEOUT | UNREACHABLE
+   * @throws {CadreError} TIMEOUT | UNREACHABLE | OVERLOADED
    * @throws {Unroutable} for what is `mandatory` and no queue takes
    */
   async send(dispatch: Dispatch): Promise<void> {
@@ -55,6 +56,7 @@ export class Outlet {
       try {
         const channel = await this.#channel();
         await this.#room;
+        await this.#untilRead(end);
         await this.#confirmed(channel, dispatch, Math.max(1, end - clock.monotonic()), what);
         return;
       } catch (error) {
@@ -68,13 +70,32 @@ export class Outlet {
     }
   }
 
+  async #untilRead(end: number): Promise<void> {
+    const { clock } = this.#link.settings;
+    for (let leftMs = end - clock.monotonic(); this.#link.blocked !== undefined;) {
+      this.#waiting += 1;
+      await this.#link.untilRead(leftMs).finally(() => (this.#waiting -= 1));
+      leftMs = end - clock.monotonic();
+      const reason = this.#link.blocked;
+      if (leftMs > 0 || reason === undefined) continue;
+      throw blockedError(this.#link.url, reason, this.#waiting + this.#unanswered.size + 1);
+    }
+  }
+
+  /** Of what the server did not answer: it may have said why. */
+  #late(what: string): CadreError {
+    const { url, settings, blocked } = this.#link;
+    if (blocked !== undefined) return blockedError(url, blocked, this.#unanswered.size);
+    return timeoutError(url, what, settings.requestTimeoutMs);
+  }
+
   #confirmed(
     channel: RabbitConfirmChannelLike,
     { exchange, key, content, options }: Dispatch,
     timeoutMs: number,
     what: string,
   ): Promise<void> {
-    const { url, settings } = this.#link;
+    const { settings } = this.#link;
     return new Promise((resolve, reject) => {
       this.#dispatches += 1;
       const id = String(this.#dispatches);
@@ -86,9 +107,7 @@ export class Outlet {
         else if (error) reject(error);
         else resolve();
       };
-      const cancel = settings.clock.after(timeoutMs, () =>
-        end(timeoutError(url, what, settings.requestTimeoutMs)),
-      );
+      const cancel = settings.clock.after(timeoutMs, () => end(this.#late(what)));
       this.#unanswered.add(end);
       const headers = options.mandatory
         ? { ...options.headers, [dispatchHeader]: id }

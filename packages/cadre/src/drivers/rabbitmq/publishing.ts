@@ -5,7 +5,7 @@ import { Unroutable } from "./outlet.ts";
 import { forCaller } from "./rabbitmq-error.ts";
 import { directedIdHeader } from "./recently-handed.ts";
 import type { Session } from "./session.ts";
-import { encodeMessage, headerOf, publishOptions } from "./wire.ts";
+import { encodeMessage, headerOf, publishOptions, type EncodedMessage } from "./wire.ts";
 
 /** All are sent at once, in their order: the confirms are waited for together. */
 export function publishAll(
@@ -17,17 +17,17 @@ export function publishAll(
 
 async function publishOne(session: Session, { event, to }: Outgoing): Promise<PublishResult> {
   try {
-    const content = encodeMessage(event);
+    const message = encodeMessage(event, session.settings.wire);
     const mark = session.mark();
     if (to) {
-      await direct(session, { event, content, mark }, to);
+      await direct(session, { event, message, mark }, to);
       return { ok: true };
     }
-    const options = publishOptions(event, { [headerOf.mark]: mark });
+    const options = publishOptions(event, message, { [headerOf.mark]: mark });
     await session.outlet.send({
       exchange: session.names.events,
       key: event.type,
-      content,
+      content: message.content,
       options,
     });
     return { ok: true, position: mark };
@@ -39,30 +39,30 @@ async function publishOne(session: Session, { event, to }: Outgoing): Promise<Pu
 /** A copy for one group. */
 async function direct(
   session: Session,
-  item: { readonly event: AgentEvent; readonly content: Buffer; readonly mark: string },
+  item: { readonly event: AgentEvent; readonly message: EncodedMessage; readonly mark: string },
   to: NonNullable<Outgoing["to"]>,
 ): Promise<void> {
-  const { event, content, mark } = item;
+  const { event, message, mark } = item;
   const headers = {
     [headerOf.mark]: mark,
     [headerOf.attempt]: to.attempt ?? 1,
     [headerOf.directedAt]: session.settings.clock.now(),
     [directedIdHeader]: event.id,
   };
-  const options = { ...publishOptions(event, headers), mandatory: true };
+  const options = { ...publishOptions(event, message, headers), mandatory: true };
   try {
     // Not by way of `back`: that would take it for a group that is gone.
     await session.outlet.send({
       exchange: "",
       key: session.names.group(to.group),
-      content,
+      content: message.content,
       options,
     });
   } catch (error) {
     if (!(error instanceof Unroutable)) throw error;
-    const message =
+    const reason =
       `There is no group "${to.group}" at ${session.url}. ` +
       "Subscribe with it first, or fix its name.";
-    throw new CadreError("NOT_FOUND", message, { what: "group", id: to.group });
+    throw new CadreError("NOT_FOUND", reason, { what: "group", id: to.group });
   }
 }

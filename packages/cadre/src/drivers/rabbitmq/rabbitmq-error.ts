@@ -28,3 +28,11 @@ export function forCaller(error: unknown, url: string, what: string): CadreError
   const message = `${what} failed at the RabbitMQ server at ${url}: ${said}.`;
   return new CadreError("UNREACHABLE", message, { url, tried: 1 }, error);
 }
+
+/** The server takes nothing from those that publish; `reason` is what it said. */
+export function blockedError(url: string, reason: string, waiting: number): CadreError {
+  const message =
+    `The RabbitMQ server at ${url} takes no publishes for now: it says "${reason}". ` +
+    "Give it memory or disk, or publish again later.";
+  return new CadreError("OVERLOADED", message, { queue: url, size: waiting });
+}

@@ -57,7 +57,7 @@ export class RabbitmqLease implements Lease {
     this.#held = held;
     this.message = message;
     this.generation = generation;
-    this.recorded = toRecorded(message, parts.session.settings.clock.now());
+    this.recorded = toRecorded(message, parts.session.settings);
     this.attempt = attemptOf(message);
   }
 

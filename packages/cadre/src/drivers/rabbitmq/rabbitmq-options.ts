@@ -1,10 +1,16 @@
 import { systemClock, type Clock } from "../../core/clock.ts";
+import {
+  wireChoice,
+  wireOptionRules,
+  type WireChoice,
+  type WireOptions,
+} from "../../core/codec/wire-choice.ts";
 import { CadreError } from "../../core/errors.ts";
 import { silentLogger, type Logger } from "../../core/logger.ts";
 import { anything, checkOptions, someObject, wholeNumber } from "../../core/options.ts";
 import { secureRandom, type Random } from "../../core/random.ts";
 
-export interface RabbitmqOptions {
+export interface RabbitmqOptions extends WireOptions {
   /**
    * Name of the exchange of events, and the beginning of every other name. Transports with one
    * prefix on one virtual host are one bus. @default "cadre"
@@ -45,7 +51,9 @@ export interface RabbitmqOptions {
 }
 
 /** The options with their defaults. */
-export type Settings = Required<RabbitmqOptions>;
+export type Settings = Required<Omit<RabbitmqOptions, keyof WireOptions>> & {
+  readonly wire: WireChoice;
+};
 
 const nameWords = {
   expected: "at most 60 letters, digits, dots, - and _",
@@ -64,6 +72,7 @@ export function settle(options: RabbitmqOptions, hasUrl: boolean): Settings {
     requestTimeoutMs: wholeNumber(1),
     heartbeatMs: wholeNumber(1_000, 3_600_000),
     connection: someObject,
+    ...wireOptionRules,
     clock: anything,
     random: anything,
     logger: anything,
@@ -82,6 +91,7 @@ export function settle(options: RabbitmqOptions, hasUrl: boolean): Settings {
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 5_000,
     heartbeatMs: options.heartbeatMs ?? 10_000,
+    wire: wireChoice(options, "amqp"),
     connection: options.connection ?? {},
     clock: options.clock ?? systemClock,
     random: options.random ?? secureRandom,

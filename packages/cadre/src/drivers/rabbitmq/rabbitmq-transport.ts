@@ -153,7 +153,7 @@ export class RabbitmqTransport implements Transport {
     );
     return new BroadcastIntake(
       cursor,
-      this.#settings.clock,
+      this.#settings,
       spec.patterns,
       (intake) => void this.#intakes.delete(intake),
     );

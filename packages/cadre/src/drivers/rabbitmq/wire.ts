@@ -1,19 +1,15 @@
 /**
  * Events as messages, and back.
  *
- * Written as CloudEvents in structured mode; read in both modes, so that others may publish either.
+ * Written as the options say; read in whatever format they came, so that others may publish any.
  * Each message has a mark of its own, by which the group's copy of it is found in the log again.
  */
+import type { WireChoice } from "../../core/codec/wire-choice.ts";
 import type { AgentEvent } from "../../core/event.ts";
-import { decodeBinaryCloudEvent } from "../../core/codec/cloudevents-binary.ts";
-import {
-  cloudEventsContentType,
-  decodeCloudEvent,
-  encodeCloudEvent,
-} from "../../core/codec/cloudevents.ts";
 import { CadreError, describeError } from "../../core/errors.ts";
 import type { Position, Recorded } from "../../bus/transport.ts";
 import type { RabbitMessageLike, RabbitPublishOptions } from "./client.ts";
+import type { Settings } from "./rabbitmq-options.ts";
 
 /** Largest encoded event: larger ones hold up all others on a connection. */
 export const maxEventBytes = 16_777_216;
@@ -37,19 +33,30 @@ export const headerOf = {
 const offsetHeader = "x-stream-offset";
 const deliveriesHeader = "x-delivery-count";
 
+/** An event as content, and what says how to read it. */
+export interface EncodedMessage {
+  readonly content: Buffer;
+  readonly contentType: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /** @throws {CadreError} TOO_LARGE */
-export function encodeMessage(event: AgentEvent): Buffer {
-  const bytes = encodeCloudEvent(event, { maxBytes: maxEventBytes });
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+export function encodeMessage(event: AgentEvent, wire: WireChoice): EncodedMessage {
+  const { body, contentType, headers } = wire.encode(event, { maxBytes: maxEventBytes });
+  const content = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  return { content, contentType, headers };
 }
 
 export function publishOptions(
   event: AgentEvent,
-  headers: Readonly<Record<string, unknown>>,
+  message: EncodedMessage,
+  own: Readonly<Record<string, unknown>>,
 ): RabbitPublishOptions {
   // An id that does not fit into a short string stands in the event alone.
   const messageId = Buffer.byteLength(event.id) <= 255 ? { messageId: event.id } : {};
-  return { persistent: true, contentType: cloudEventsContentType, headers, ...messageId };
+  const { contentType } = message;
+  const headers = { ...message.headers, ...own };
+  return { persistent: true, contentType, headers, ...messageId };
 }
 
 /** The same message again, with other headers. */
@@ -113,16 +120,20 @@ export function timeOfMark(mark: string): number {
 }
 
 /** What a message holds. One of a group has its mark as position, one of the log its offset. */
-export function toRecorded(message: RabbitMessageLike, now: number, offset?: number): Recorded {
+export function toRecorded(
+  message: RabbitMessageLike,
+  { clock, wire }: Pick<Settings, "clock" | "wire">,
+  offset?: number,
+): Recorded {
   const { content } = message;
   const mark = textHeader(message, headerOf.mark);
-  const recordedAt = mark === undefined ? (sentAt(message) ?? now) : timeOfMark(mark);
+  const recordedAt = mark === undefined ? (sentAt(message) ?? clock.now()) : timeOfMark(mark);
   const position =
     offset === undefined
       ? (mark ?? `${String(recordedAt).padStart(13, "0")}.foreign.0`)
       : toPosition(offset);
   try {
-    return { position, recordedAt, event: decode(message, recordedAt) };
+    return { position, recordedAt, event: decode(message, recordedAt, wire) };
   } catch (error) {
     const reason = describeError(error).message;
     return { position, recordedAt, undecodable: { bytes: content, reason } };
@@ -134,23 +145,13 @@ function sentAt({ properties }: RabbitMessageLike): number | undefined {
   return typeof properties.timestamp === "number" ? properties.timestamp * 1_000 : undefined;
 }
 
-function decode(message: RabbitMessageLike, receivedAt: number): AgentEvent {
-  const limits = { maxBytes: Infinity, receivedAt }; // the server has its own limit
+function decode(message: RabbitMessageLike, receivedAt: number, wire: WireChoice): AgentEvent {
   const { headers = {}, contentType } = message.properties;
   const values: Record<string, string> = {};
-  let isBinary = false;
   for (const [name, value] of Object.entries(headers)) {
-    if (typeof value !== "string") continue;
-    // The binding knows both spellings; `cloudEvents:` is the older one.
-    const written = name.replace(/^cloudEvents:/i, "cloudEvents_");
-    values[written] = value;
-    isBinary ||= written.toLowerCase() === "cloudevents_specversion";
+    if (typeof value === "string") values[name] = value;
   }
-  if (!isBinary) return decodeCloudEvent(message.content, limits);
   const typed = contentType === undefined ? {} : { contentType };
-  return decodeBinaryCloudEvent(
-    { headers: values, data: message.content, ...typed },
-    "amqp",
-    limits,
-  );
+  const limits = { maxBytes: Infinity, receivedAt }; // the server has its own limit
+  return wire.decode({ headers: values, body: message.content, ...typed }, limits);
 }

@@ -1,3 +1,4 @@
+import { formatOfUrl } from "../../core/codec/wire-choice.ts";
 import { CadreError } from "../../core/errors.ts";
 import type { RedisOptions } from "./redis-options.ts";
 
@@ -35,15 +36,17 @@ export function parseAddress(text: string): Address {
 }
 
 /** What a URL says after its `?`. @throws {CadreError} INVALID_OPTION */
-export function optionsOf(text: string): Pick<RedisOptions, "prefix"> {
+export function optionsOf(text: string): Pick<RedisOptions, "prefix" | "format"> {
   const asked = parseUrl(text).searchParams;
   for (const name of asked.keys()) {
-    if (name === "prefix") continue;
-    const message = `"${name}" is no option of a Redis URL. Give ?prefix=NAME, or use the options.`;
+    if (name === "prefix" || name === "format") continue;
+    const message =
+      `"${name}" is no option of a Redis URL. Give prefix or format there, ` +
+      "or use the options of redis().";
     throw new CadreError("INVALID_OPTION", message, { option: name, value: asked.get(name) });
   }
   const prefix = asked.get("prefix");
-  return prefix === null ? {} : { prefix };
+  return { ...(prefix === null ? {} : { prefix }), ...formatOfUrl(asked.get("format")) };
 }
 
 function parseUrl(text: string): URL {

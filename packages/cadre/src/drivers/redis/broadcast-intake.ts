@@ -88,7 +88,7 @@ export class BroadcastIntake implements Intake {
       this.#after = page.reached;
       const leases: Lease[] = [];
       for (const { id, bytes } of page.entries) {
-        const recorded = toRecorded(id, bytes);
+        const recorded = toRecorded(id, bytes, session.settings.wire);
         if (!this.#hold(recorded)) leases.push(toLease(recorded));
       }
       if (leases.length > 0) return leases;

@@ -43,7 +43,7 @@ export async function claim(
     claimed.push({
       reference: String(reference),
       attempt: Number(attempt),
-      recorded: toRecorded(String(place), event as Buffer),
+      recorded: toRecorded(String(place), event as Buffer, session.settings.wire),
     });
   }
   return { claimed, more: more === 1, ...(nextInMs < 0 ? {} : { nextInMs }) };

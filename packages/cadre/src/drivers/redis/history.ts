@@ -25,7 +25,7 @@ export async function* readHistory(
   for (let more = true; more;) {
     const page = await readPage(session, { wanted, backward, from, to, count: pageSize });
     for (const { id, bytes } of page.entries) {
-      const recorded = toRecorded(id, bytes);
+      const recorded = toRecorded(id, bytes, session.settings.wire);
       if (!matches(recorded)) continue;
       yield recorded;
       left -= 1;

@@ -28,7 +28,8 @@ export class Publishing {
 
   async #publishOne({ event, to }: Outgoing): Promise<PublishResult> {
     try {
-      const data = encodeEvent(event, this.#session.settings.maxBytes);
+      const { wire, maxBytes } = this.#session.settings;
+      const data = encodeEvent(event, wire, maxBytes);
       const id = to
         ? await this.#direct(event, data, to)
         : await this.#desk.ask(this.#argumentsOf(event, data));

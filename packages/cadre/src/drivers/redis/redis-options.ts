@@ -1,4 +1,10 @@
 import { systemClock, type Clock } from "../../core/clock.ts";
+import {
+  wireChoice,
+  wireOptionRules,
+  type WireChoice,
+  type WireOptions,
+} from "../../core/codec/wire-choice.ts";
 import { CadreError } from "../../core/errors.ts";
 import { silentLogger, type Logger } from "../../core/logger.ts";
 import { anything, checkOptions, oneOf, someObject, wholeNumber } from "../../core/options.ts";
@@ -6,7 +12,7 @@ import { secureRandom, type Random } from "../../core/random.ts";
 
 export type Durability = "no" | "process" | "disk";
 
-export interface RedisOptions {
+export interface RedisOptions extends WireOptions {
   /**
    * First word of every key, as the hash tag `{prefix}`. Transports with one prefix on one server
    * are one bus; on a cluster a bus lies in one slot. @default "cadre"
@@ -64,6 +70,7 @@ export interface Settings {
   readonly pollMs: number;
   readonly connectTimeoutMs: number;
   readonly requestTimeoutMs: number;
+  readonly wire: WireChoice;
   readonly connection: Readonly<Record<string, unknown>>;
   readonly clock: Clock;
   readonly random: Random;
@@ -89,6 +96,7 @@ export function settle(options: RedisOptions, hasUrl: boolean): Settings {
     connectTimeoutMs: wholeNumber(1),
     requestTimeoutMs: wholeNumber(1),
     connection: someObject,
+    ...wireOptionRules,
     clock: anything,
     random: anything,
     logger: anything,
@@ -109,6 +117,7 @@ export function settle(options: RedisOptions, hasUrl: boolean): Settings {
     pollMs: options.pollMs ?? 1_000,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 5_000,
+    wire: wireChoice(options),
     connection: options.connection ?? {},
     clock: options.clock ?? systemClock,
     random: options.random ?? secureRandom,

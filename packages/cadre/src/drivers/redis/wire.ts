@@ -1,13 +1,13 @@
-/** Events as entries of a stream, and back: CloudEvents as JSON, in the field `event`. */
+/** Events as entries of a stream, and back: the message lies in the field `event`. */
 import type { Position, Recorded, StartFrom } from "../../bus/transport.ts";
-import { decodeCloudEvent, encodeCloudEvent } from "../../core/codec/cloudevents.ts";
+import type { WireChoice } from "../../core/codec/wire-choice.ts";
 import { CadreError, describeError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 
 /** @throws {CadreError} TOO_LARGE */
-export function encodeEvent(event: AgentEvent, maxBytes: number): Buffer {
-  const bytes = encodeCloudEvent(event, { maxBytes });
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+export function encodeEvent(event: AgentEvent, wire: WireChoice, maxBytes: number): Buffer {
+  const { body } = wire.encode(event, { maxBytes });
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength);
 }
 
 /** Arguments of a script for one event: key and due time, empty where there is none. */
@@ -47,12 +47,12 @@ export function startId(from: StartFrom): string | undefined {
   return time < 0 ? "0-0" : `${time}-${lastOfTime}`;
 }
 
-export function toRecorded(id: string, bytes: Buffer): Recorded {
+export function toRecorded(id: string, bytes: Buffer, wire: WireChoice): Recorded {
   const position = toPosition(id);
   const recordedAt = Number(id.split("-", 1)[0]);
   try {
     const limits = { maxBytes: Infinity, receivedAt: recordedAt };
-    return { position, recordedAt, event: decodeCloudEvent(bytes, limits) };
+    return { position, recordedAt, event: wire.decode({ body: bytes }, limits) };
   } catch (error) {
     return { position, recordedAt, undecodable: { bytes, reason: describeError(error).message } };
   }
