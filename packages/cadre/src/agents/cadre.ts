@@ -14,9 +14,13 @@ import type { FeatureHandle, FeaturePlan } from "./feature.ts";
 import type { AgentOrders } from "./health/agent-control.ts";
 import type { HealthOptions, PresencePreset } from "./health/health-options.ts";
 import type { RateLimit } from "./health/rate-limit-rules.ts";
+import type { TenantShares } from "./orchestration/fair-queue.ts";
 import type { OrchestratorOptions } from "./orchestration/orchestrator-options.ts";
 import type { LargePayloads } from "./large-payloads.ts";
 import type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";
+import type { Person } from "./proposals/people.ts";
+import type { Weigh } from "./proposals/proposal.ts";
+import type { Proposals } from "./proposals/team-proposals.ts";
 import type { Reconstructable, Reconstructed, ReconstructOptions } from "./reconstruct.ts";
 import type { Schedules } from "./schedule.ts";
 import type { SagaQuery, SagaState, StartSagaOptions } from "./saga-desk.ts";
@@ -46,6 +50,11 @@ export interface CadreOptions<Own extends object = EventMap> {
   /** How it assigns and releases tasks. */
   readonly orchestration?: OrchestratorOptions;
   /**
+   * How many tasks of a tenant are begun for each of a tenant whose share is 1, while both wait and
+   * neither is more urgent. All processes should say the same. @default 1 for each tenant
+   */
+  readonly shares?: TenantShares;
+  /**
    * Tells the store's log to the bus from this process, where they are two systems. One process
    * does at a time; at least one must be able to. @default true
    */
@@ -61,6 +70,10 @@ export interface CadreOptions<Own extends object = EventMap> {
    * and expensive takeovers, 30, 90 and 120. @default "standard"
    */
   readonly presence?: PresencePreset;
+  /** People and their roles, written into the store at the start: they may vote by them. */
+  readonly people?: readonly Person[];
+  /** What a vote on a proposal weighs, such as by trust. @default 1 */
+  readonly weigh?: Weigh;
   /** @default 2_000 */
   readonly heartbeatMs?: number;
   /** Silence after which an agent is suspected. @default 10_000 */
@@ -174,6 +187,8 @@ export interface Cadre<Events extends object = EventMap> {
   };
   /** Orders to agents, in whichever process they run. */
   readonly agents: AgentOrders;
+  /** What happens only if its voters agree. */
+  readonly proposals: Proposals;
   /** What fires at an instant, every so often, or by a cron expression. */
   readonly schedules: Schedules;
   /**

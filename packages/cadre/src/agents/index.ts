@@ -24,12 +24,25 @@ export {
 } from "./define-saga.ts";
 export { defineTask, type TaskOptionsOf, type TaskSchema } from "./define-task.ts";
 export type {
+  AgentActivity,
   AgentCard,
   Directory,
+  DirectoryChange,
   DirectoryEntry,
   DirectoryQuery,
   Presence,
+  ProcessMemory,
 } from "./directory.ts";
+export type { AgentOrder, AgentOrders } from "./health/agent-control.ts";
+export {
+  presencePresets,
+  type HealthOptions,
+  type PresencePreset,
+  type PresenceTiming,
+} from "./health/health-options.ts";
+export type { RateLimit } from "./health/rate-limit-rules.ts";
+export type { RateLimits, TakeOptions } from "./health/rate-limits.ts";
+export type { RestartOptions } from "./health/restart-policy.ts";
 export type {
   FeatureHandle,
   FeaturePatch,
@@ -46,6 +59,7 @@ export type {
 } from "./feature.ts";
 export type { PlanItem } from "./feature-fold.ts";
 export type { Assignable, AssignmentPolicy, Candidate } from "./orchestration/assignment.ts";
+export type { TenantShares } from "./orchestration/fair-queue.ts";
 export type { OrchestratorOptions } from "./orchestration/orchestrator-options.ts";
 export { draftPlan } from "./orchestration/plan-items.ts";
 export type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";

@@ -13,11 +13,15 @@ import { FeatureDesk } from "./feature-desk.ts";
 import { AgentControl } from "./health/agent-control.ts";
 import type { SharedRateLimits } from "./health/rate-limits.ts";
 import type { HealthOptions } from "./health/health-options.ts";
+import { NobodyWatch } from "./health/nobody-watch.ts";
 import { Workforce } from "./health/workforce.ts";
+import type { TenantShares } from "./orchestration/fair-queue.ts";
 import type { OrchestratorSettings } from "./orchestration/orchestrator-options.ts";
 import { startOrchestrator, type Orchestrator } from "./orchestrator.ts";
 import { PresenceObserver } from "./presence.ts";
 import { announcePresence, ProcessCard, processProbe } from "./process-card.ts";
+import type { Person } from "./proposals/people.ts";
+import { TeamProposals } from "./proposals/team-proposals.ts";
 import { SagaDesk } from "./saga-desk.ts";
 import { ScheduleDesk } from "./schedule-desk.ts";
 import { SchedulePoller } from "./schedule-poller.ts";
@@ -42,7 +46,9 @@ export interface TeamParts {
   /** Whether the store's log must be told to the bus. */
   readonly relays: boolean;
   readonly orchestrator: OrchestratorSettings | undefined;
+  readonly shares: TenantShares;
   readonly stranded: "warn" | "refuse";
+  readonly people: readonly Person[];
   readonly health: HealthOptions;
   readonly limits: SharedRateLimits;
   closeHomes(): Promise<void>;
@@ -59,6 +65,7 @@ export class RunningTeam implements Cadre {
   readonly tasks: Cadre["tasks"];
   readonly features: FeatureDesk;
   readonly sagas: SagaDesk;
+  readonly proposals: TeamProposals;
   readonly schedules: ScheduleDesk;
   readonly agents: AgentControl;
   readonly closed: Promise<void>;
@@ -68,6 +75,7 @@ export class RunningTeam implements Cadre {
   readonly #presence: PresenceObserver;
   readonly #sweeper: TaskSweeper;
   readonly #workforce: Workforce;
+  readonly #nobody: NobodyWatch;
   readonly #process: ProcessCard;
   readonly #desk: TaskDesk;
   readonly #signals: SignalHub;
@@ -87,7 +95,7 @@ export class RunningTeam implements Cadre {
     this.#context = context;
     this.#parts = parts;
     this.#process = new ProcessCard(context.clock);
-    this.#board = new TaskBoard(context);
+    this.#board = new TaskBoard(context, parts.shares);
     this.#presence = new PresenceObserver(context, processProbe, (agent, incarnation) =>
       this.#board.leases(agent, incarnation),
     );
@@ -97,6 +105,14 @@ export class RunningTeam implements Cadre {
     this.tasks = this.#desk;
     this.sagas = new SagaDesk(context, this.#desk);
     this.features = new FeatureDesk(context, this.#desk, this.#presence);
+    this.proposals = new TeamProposals({
+      context,
+      board: this.#board,
+      directory: this.#presence,
+      tasks: this.#desk,
+      agents: parts.agents,
+      people: parts.people,
+    });
     this.#poller = new SchedulePoller(context);
     this.schedules = new ScheduleDesk(context, parts.registry, (id, record) =>
       this.#poller.learn(id, record),
@@ -124,9 +140,17 @@ export class RunningTeam implements Cadre {
     });
     for (const agent of parts.agents) {
       const state = states.get(agent.name)!;
-      this.#workforce.add({ agent, state, registry: parts.registry, signals: this.#signals });
+      this.#workforce.add({
+        agent,
+        state,
+        registry: parts.registry,
+        signals: this.#signals,
+        proposals: this.proposals,
+      });
     }
     this.#desk.addClaimer(this.#workforce);
+    this.#nobody = new NobodyWatch(context, this.#presence);
+    this.#desk.tellOfUnclaimed(this.#nobody);
     this.agents = new AgentControl(context, this.#presence, this.#workforce.members);
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
@@ -142,6 +166,7 @@ export class RunningTeam implements Cadre {
   async #start(): Promise<void> {
     const { clock, random, logger } = this.#context;
     this.#stopAnnouncing = announcePresence(this.#context, this.#presence);
+    this.#nobody.start();
     const steps: readonly (() => Promise<unknown> | void)[] = [
       ...this.#workforce.agents.map((agent) => () => agent.declare()),
       () => this.#board.start(),
@@ -168,6 +193,7 @@ export class RunningTeam implements Cadre {
       },
       () => this.#sweeper.start(),
       () => this.#poller.start(),
+      () => this.proposals.start(),
     ];
     for (const step of steps) {
       if (this.#closing) throw new CadreError("CLOSED", "The team was closed.", { what: "team" });
@@ -250,6 +276,7 @@ export class RunningTeam implements Cadre {
     if (!this.#board.isReady) this.#board.close();
     await this.#within(leftMs(), this.#starting);
     await this.#within(leftMs(), this.#poller.close());
+    await this.#within(leftMs(), this.proposals.close());
     await this.#within(leftMs(), this.#orchestrator?.close());
     await this.#within(leftMs(), this.#sweeper.close());
     const drained = await this.#workforce.drain(leftMs());
@@ -258,6 +285,7 @@ export class RunningTeam implements Cadre {
     this.#board.close();
     this.features.close();
     this.#stopAnnouncing();
+    this.#nobody.close();
     await this.#within(leftMs() + farewellMs, this.#relay?.close());
     const report = await this.bus.close({ deadlineMs: leftMs() });
     const { finished, released } = drained;

@@ -110,15 +110,18 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
     logger,
     ...timing,
     limits,
+    ...(options.weigh === undefined ? {} : { weigh: options.weigh }),
     ...(options.strict === undefined ? {} : { strict: options.strict }),
   };
   const team = new RunningTeam(context, {
     agents: options.agents ?? [],
     registry: events,
     relays: !sameLog && (options.relay ?? true),
+    shares: options.shares ?? {},
     orchestrator:
       options.orchestrator === false ? undefined : orchestratorSettings(options.orchestration),
     stranded: options.stranded ?? "warn",
+    people: options.people ?? [],
     health: options.health ?? {},
     limits,
     closeHomes: async () => {
@@ -181,11 +184,20 @@ function checkCadreOptions(options: CadreOptions): void {
     events: anything,
     orchestrator: trueOrFalse,
     orchestration: someObject,
+    shares: {
+      expected: "an object of numbers of at least 1 by tenant",
+      accepts: (value) =>
+        typeof value === "object" &&
+        value !== null &&
+        Object.values(value).every((share) => Number.isInteger(share) && Number(share) >= 1),
+    },
     relay: trueOrFalse,
     audit: anything,
     retention: anything,
     largePayloads: someObject,
     stranded: oneOf("warn", "refuse"),
+    people: { expected: "a list of people", accepts: Array.isArray },
+    weigh: anything,
     presence: oneOf("fast", "standard", "relaxed"),
     health: someObject,
     limits: someObject,

@@ -6,9 +6,18 @@
  * waits for it is told.
  */
 import { CadreError } from "../core/errors.ts";
-import { priorities, type AgentEvent } from "../core/event.ts";
+import type { AgentEvent } from "../core/event.ts";
 import type { EventStore, LogPosition, StoredEvent } from "../store/event-store.ts";
-import { applyTask, isFinal, isOpen, taskIdOf, taskStream, taskStreamPrefix } from "./task-fold.ts";
+import { FairQueue, type TenantShares } from "./orchestration/fair-queue.ts";
+import {
+  applyTask,
+  isFinal,
+  isOpen,
+  isOwned,
+  taskIdOf,
+  taskStream,
+  taskStreamPrefix,
+} from "./task-fold.ts";
 import type { TaskState } from "./task.ts";
 import type { TeamContext } from "./team-context.ts";
 
@@ -34,7 +43,8 @@ const eventsPerTurn = 256;
 export class TaskBoard {
   readonly #context: Pick<TeamContext, "store" | "clock" | "logger">;
   readonly #open = new Map<string, BoardEntry>();
-  readonly #claimable = new Map<string, readonly Map<string, BoardEntry>[]>();
+  readonly #claimable = new Map<string, FairQueue>();
+  readonly #shares: TenantShares;
   readonly #listeners = new Set<BoardListener>();
   readonly #waiting = new Map<string, Set<TaskEndListener>>();
   /** Ids of the tasks that each owner holds, by agent and incarnation. */
@@ -49,8 +59,9 @@ export class TaskBoard {
   #closed = false;
   #unwatch: (() => void) | undefined;
 
-  constructor(context: Pick<TeamContext, "store" | "clock" | "logger">) {
+  constructor(context: Pick<TeamContext, "store" | "clock" | "logger">, shares: TenantShares = {}) {
     this.#context = context;
+    this.#shares = shares;
   }
 
   /** Reads the log to its end, then follows it. */
@@ -102,23 +113,20 @@ export class TaskBoard {
 
   /**
    * Tasks that may be claimed with `capability`: the most urgent first, then in the order in which
-   * they became claimable.
+   * they became claimable, fair between tenants and features.
    */
-  *claimable(capability: string): Generator<BoardEntry> {
-    const byRank = this.#claimable.get(capability);
-    if (!byRank) return;
-    for (let rank = priorities.length - 1; rank >= 0; rank -= 1) yield* byRank[rank]!.values();
+  claimable(capability: string): Iterable<BoardEntry> {
+    return this.#claimable.get(capability) ?? [];
   }
 
   /** Whether anything may be claimed with `capability`, `notBefore` aside. */
   hasClaimable(capability: string): boolean {
-    return this.#claimable.get(capability)?.some((entries) => entries.size > 0) ?? false;
+    return this.countClaimable(capability) > 0;
   }
 
   /** How many may be claimed with `capability`, `notBefore` aside. */
   countClaimable(capability: string): number {
-    const byRank = this.#claimable.get(capability) ?? [];
-    return byRank.reduce((sum, entries) => sum + entries.size, 0);
+    return this.#claimable.get(capability)?.size ?? 0;
   }
 
   /** Capabilities that open tasks have asked for. */
@@ -134,8 +142,8 @@ export class TaskBoard {
   /** Takes a task from what is claimable, for as long as this process claims or runs it. */
   hold(id: string): void {
     this.#held.add(id);
-    const state = this.#open.get(id)?.state;
-    if (state) this.#unclaimable(state);
+    const entry = this.#open.get(id);
+    if (entry) this.#unclaimable(entry, true);
   }
 
   letGo(id: string): void {
@@ -246,14 +254,17 @@ export class TaskBoard {
 
   #put(entry: BoardEntry): void {
     const { id, capability, status, priority } = entry.state;
+    const before = this.#open.get(id);
     this.#unlease(id);
     this.#open.set(id, entry);
     this.#lease(entry.state);
-    let byRank = this.#claimable.get(capability);
-    if (!byRank) this.#claimable.set(capability, (byRank = priorities.map(() => new Map())));
-    const same = byRank[priorities.indexOf(priority)]!;
-    if (isOpen(status) && !this.#held.has(id)) same.set(id, entry);
-    else same.delete(id);
+    const isClaimable = isOpen(status) && !this.#held.has(id);
+    const moves = before?.state.capability !== capability || before.state.priority !== priority;
+    if (before && (moves || !isClaimable)) this.#unclaimable(before, isOwned(status));
+    if (!isClaimable) return;
+    let queue = this.#claimable.get(capability);
+    if (!queue) this.#claimable.set(capability, (queue = new FairQueue(this.#shares)));
+    queue.put(entry);
   }
 
   #lease({ id, owner }: TaskState): void {
@@ -273,8 +284,9 @@ export class TaskBoard {
     if (ids?.size === 0) this.#leases.delete(key);
   }
 
-  #unclaimable({ id, capability, priority }: TaskState): void {
-    this.#claimable.get(capability)?.[priorities.indexOf(priority)]?.delete(id);
+  /** @param isTaken whether somebody does it now */
+  #unclaimable(entry: BoardEntry, isTaken: boolean): void {
+    this.#claimable.get(entry.state.capability)?.remove(entry, isTaken);
   }
 
   #remove(id: string): void {
@@ -282,7 +294,7 @@ export class TaskBoard {
     if (!entry) return;
     this.#unlease(id);
     this.#open.delete(id);
-    this.#unclaimable(entry.state);
+    this.#unclaimable(entry, false);
   }
 
   #count(event: AgentEvent): void {
