@@ -204,6 +204,6 @@ test("a policy of one's own assigns, with the trust that it is told", async () =
     asked.push((event.payload as { agent: string }).agent);
   }
   assert.deepEqual(asked, ["bob", "bob", "bob"]);
-  assert.deepEqual([...new Set(seen)].sort(), [0.2, 0.9]);
+  assert.deepEqual([...new Set(seen)].toSorted((a, b) => a - b), [0.2, 0.9]);
   await bench.close();
 });
