@@ -1,16 +1,28 @@
 /**
  * Runs the tests, each file in a process of its own, on the built packages.
  *
- *   node scripts/run-tests.ts [--faults] [PART-OF-A-PATH ...]
+ *   node scripts/run-tests.ts [--brokers] [--faults] [--write] [PART-OF-A-PATH ...]
  *
  * Prints a line for each file, the errors of what failed, and node's own summary at the end.
+ * `--brokers` are the suites of the transports, one after the other and with nothing beside them:
+ * they measure time. With `--faults` they are those that break things, too; `--write` keeps what
+ * they found in docs/reference/conformance.json.
  */
-import { existsSync, globSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { run } from "node:test";
 import { fileURLToPath } from "node:url";
 import { inspect, parseArgs } from "node:util";
+import { brokerSuites } from "./broker-suites.ts";
+import {
+  differences,
+  printTable,
+  readCommitted,
+  readReports,
+  writeCommitted,
+} from "./conformance-report.ts";
 import { aptInstaller, ensureServer, testServers } from "./servers.ts";
 
 /** What became of the tests of a file, or of all files. */
@@ -33,37 +45,64 @@ interface FileResult {
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const concurrency = 2;
-const fileTimeoutMs = 180_000; // a conformance suite on a real server takes a minute
+const fileTimeoutMs = 300_000; // a conformance suite on a real server takes a minute or two
 const faultsTimeoutMs = 1_800_000; // hundreds of rounds of kill and restart
 
-/** The test files, as paths relative to the root, sorted. */
-export function findTests(faults: boolean, parts: readonly string[], folder: string): string[] {
+interface Selection {
+  readonly faults: boolean;
+  readonly brokers: boolean;
+  readonly parts: readonly string[];
+}
+
+/** The test files, as paths relative to the root: sorted, but for the suites of the transports. */
+export function findTests({ faults, brokers, parts }: Selection, folder: string): string[] {
+  const fits = (path: string): boolean =>
+    parts.length === 0 || parts.some((part) => path.includes(part));
+  if (brokers) {
+    const suites = brokerSuites.flatMap((suite) => [
+      ...suite.basic,
+      ...(faults ? suite.faults : []),
+    ]);
+    return suites.filter(fits);
+  }
   const patterns = faults
     ? ["packages/*/test/faults/**/*.test.ts"]
     : ["packages/*/test/**/*.test.ts", "test/*.test.ts"];
+  // A suite that is asked for by its name runs with the other tests, too.
+  const apart = new Set(parts.length > 0 ? [] : brokerSuites.flatMap(({ basic }) => basic));
   return globSync(patterns, { cwd: folder })
-    .filter((path) => faults || !path.includes("/faults/"))
-    .filter((path) => parts.length === 0 || parts.some((part) => path.includes(part)))
+    .filter((path) => (faults || !path.includes("/faults/")) && !apart.has(path))
+    .filter(fits)
     .sort();
 }
 
 /**
- * Finds or installs the servers; `env` learns where they are. False when a required one is missing
- * in CI.
+ * Finds or installs the servers; `env` learns where they are. Returns those that cannot be had,
+ * each with the reason; one that the user runs is not looked for.
  */
-function prepareServers(env: NodeJS.ProcessEnv): boolean {
+function prepareServers(env: NodeJS.ProcessEnv): ReadonlyMap<string, string> {
   const installer = aptInstaller();
-  let complete = true;
+  const missing = new Map<string, string>();
   for (const server of testServers) {
+    const suite = brokerSuites.find((item) => item.server === server.name);
     const available = ensureServer(server, env, installer);
     if (available.path !== undefined) {
       env[server.variable] = available.path;
-      continue;
+    } else if (suite?.urlVariable === undefined || !env[suite.urlVariable]) {
+      missing.set(server.name, available.why);
     }
-    console.log(`${server.name}: not available, its tests don't run: ${available.why}`);
-    if (server.required && env["CI"] === "true") complete = false;
   }
-  return complete;
+  return missing;
+}
+
+/** Says which are missing; false when a required one is, in CI. */
+function reportMissing(missing: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv): boolean {
+  for (const [name, why] of missing) console.log(`${name}: not run, because ${why}`);
+  const required = testServers.filter(({ name, required }) => required && missing.has(name));
+  if (required.length === 0 || env["CI"] !== "true") return true;
+  const names = required.map(({ name }) => name).join(", ");
+  console.error(`Required and not here: ${names}. CI=true does not let their tests stay out.`);
+  return false;
 }
 
 function noCounts(): Counts {
@@ -117,8 +156,11 @@ function indented(text: string): string {
   return text.replaceAll(/^/gm, "    ");
 }
 
-/** Runs the files, two at a time; returns the sum. */
-async function runAll(paths: readonly string[], timeoutMs: number): Promise<Counts> {
+/** Runs the files, some at a time; returns the sum. */
+async function runAll(
+  paths: readonly string[],
+  { timeoutMs, atOnce }: { readonly timeoutMs: number; readonly atOnce: number },
+): Promise<Counts> {
   const total = noCounts();
   const waiting = [...paths];
   const worker = async (): Promise<void> => {
@@ -131,7 +173,7 @@ async function runAll(paths: readonly string[], timeoutMs: number): Promise<Coun
       if (lines.length > 0) console.log(indented(lines.join("\n")));
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, worker));
+  await Promise.all(Array.from({ length: atOnce }, worker));
   return total;
 }
 
@@ -146,28 +188,61 @@ function printSummary(total: Counts, durationMs: number): void {
   console.log(`ℹ duration_ms ${durationMs.toFixed(0)}`);
 }
 
+/**
+ * Runs the suites of the transports, prints what they found, and compares it with what is kept.
+ * Returns whether both are the same.
+ */
+async function runBrokers(
+  run: () => Promise<Counts>,
+  { write }: { readonly write: boolean },
+): Promise<{ readonly total: Counts; readonly isAsKept: boolean }> {
+  const folder = mkdtempSync(join(tmpdir(), "cadre-conformance-"));
+  process.env["CADRE_CONFORMANCE_FOLDER"] = folder;
+  try {
+    const total = await run();
+    const found = readReports(folder);
+    printTable(found);
+    if (write && total.failed === 0) writeCommitted(found);
+    const lines = differences(found, readCommitted());
+    for (const line of lines) console.log(line);
+    if (lines.length > 0) console.log("docs/reference/conformance.json: npm run conformance");
+    return { total, isAsKept: lines.length === 0 };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    options: { faults: { type: "boolean", default: false } },
+  const { values, positionals: parts } = parseArgs({
+    options: {
+      faults: { type: "boolean", default: false },
+      brokers: { type: "boolean", default: false },
+      write: { type: "boolean", default: false },
+    },
     allowPositionals: true,
   });
   if (!existsSync(join(root, "packages", "cadre", "dist"))) {
     console.error("Nothing is built; run `npm run build` first.");
     return 1;
   }
-  if (!prepareServers(process.env)) {
-    console.error("A required server is missing, and CI=true does not let its tests stay out.");
-    return 1;
-  }
-  const paths = findTests(values.faults, positionals, root);
+  const missing = prepareServers(process.env);
+  if (!reportMissing(missing, process.env)) return 1;
+  const { faults, brokers, write } = values;
+  const paths = findTests({ faults, brokers, parts }, root);
   if (paths.length === 0) {
     console.error("No test file fits.");
     return 1;
   }
   const begun = performance.now();
-  const total = await runAll(paths, values.faults ? faultsTimeoutMs : fileTimeoutMs);
+  const timeoutMs = faults ? faultsTimeoutMs : fileTimeoutMs;
+  const run = (): Promise<Counts> =>
+    runAll(paths, { timeoutMs, atOnce: brokers ? 1 : concurrency });
+  const { total, isAsKept } = brokers
+    ? await runBrokers(run, { write })
+    : { total: await run(), isAsKept: true };
   printSummary(total, performance.now() - begun);
-  return total.failed + total.cancelled === 0 ? 0 : 1;
+  reportMissing(missing, {});
+  return total.failed + total.cancelled === 0 && isAsKept ? 0 : 1;
 }
 
 if (import.meta.main) process.exitCode = await main();

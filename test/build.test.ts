@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { brokerSuites } from "../scripts/broker-suites.ts";
 import { inDependencyOrder, outputsOf, readPackages } from "../scripts/build.ts";
 import { findTests } from "../scripts/run-tests.ts";
-import { type TestServer, ensureServer, findServer } from "../scripts/servers.ts";
+import { type TestServer, ensureServer, findServer, testServers } from "../scripts/servers.ts";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
 function withFiles(files: Record<string, string>, use: (folder: string) => void): void {
   const folder = mkdtempSync(join(tmpdir(), "cadre-test-"));
@@ -64,10 +68,30 @@ test("faults run only when they are asked for", () => {
   };
   withFiles(files, (folder) => {
     const [b, c, d] = Object.keys(files).filter((path) => path.endsWith(".test.ts"));
-    assert.deepEqual(findTests(false, [], folder), [b, d]);
-    assert.deepEqual(findTests(false, ["d.test"], folder), [d]);
-    assert.deepEqual(findTests(true, [], folder), [c]);
+    const find = (faults: boolean, ...parts: readonly string[]): string[] =>
+      findTests({ faults, brokers: false, parts }, folder);
+    assert.deepEqual(find(false), [b, d]);
+    assert.deepEqual(find(false, "d.test"), [d]);
+    assert.deepEqual(find(true), [c]);
   });
+});
+
+test("the suites of the transports run apart, and are there", () => {
+  const all = brokerSuites.flatMap(({ basic, faults }) => [...basic, ...faults]);
+  for (const path of all) assert.ok(existsSync(join(root, path)), path);
+  const apart = findTests({ faults: false, brokers: true, parts: [] }, root);
+  assert.deepEqual(
+    apart,
+    brokerSuites.flatMap(({ basic }) => basic),
+  );
+  const others = findTests({ faults: false, brokers: false, parts: [] }, root);
+  assert.ok(others.length > 100);
+  assert.ok(apart.every((path) => !others.includes(path)));
+  const named = findTests({ faults: true, brokers: true, parts: ["/sqlite"] }, root);
+  assert.deepEqual(named.length, 2);
+  for (const { server: name } of brokerSuites) {
+    assert.ok(name === undefined || testServers.some((item) => item.name === name), name);
+  }
 });
 
 test("a server is found by its variable first, then on PATH", () => {

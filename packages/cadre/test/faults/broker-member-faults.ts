@@ -1,14 +1,11 @@
 /** Members that are killed, frozen, or come and go, and a broker whose disk is full. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { systemClock, type Lease } from "cadre";
 import type { FaultCarrier, FaultServer } from "./fault-carriers.ts";
 import { startFaultMember } from "./fault-member.ts";
 import { FaultTally, newEvent, specOf, until } from "./fault-tally.ts";
+import { fillDisk, mountDisk, onDisk, type SmallDisk } from "./small-disk.ts";
 
 const timeout = 300_000;
 
@@ -128,77 +125,55 @@ async function rebalance(t: TestContext, carrier: FaultCarrier): Promise<void> {
   });
 }
 
-/** A small disk of the test's own; undefined where it cannot be mounted. */
-function mountDisk(megabytes: number): { readonly path: string; unmount(): void } | undefined {
-  const path = mkdtempSync(join(tmpdir(), "cadre-disk-"));
-  try {
-    const options = ["-t", "tmpfs", "-o", `size=${megabytes}m`, "tmpfs", path];
-    execFileSync("mount", options, { stdio: "ignore" });
-  } catch {
-    rmdirSync(path);
-    return undefined;
-  }
-  const unmount = (): void => {
-    execFileSync("umount", ["-l", path], { stdio: "ignore" });
-    rmdirSync(path);
-  };
-  return { path, unmount };
-}
-
-/** Fills a disk to its last byte; the returned function makes room again. */
-function fill(path: string): () => void {
-  const file = join(path, "filler");
-  for (const bytes of [1_048_576, 4_096, 512]) {
-    try {
-      for (;;) writeFileSync(file, Buffer.alloc(bytes), { flag: "a" });
-    } catch {
-      // Smaller pieces still fit.
-    }
-  }
-  assert.equal(statfsSync(path).bavail, 0, "the disk is full");
-  return () => rmSync(file);
-}
-
 async function fullDisk(t: TestContext, carrier: FaultCarrier): Promise<void> {
   const disk = mountDisk(carrier.diskMb);
   if (disk === undefined) {
     t.skip("no file system can be mounted here");
     return;
   }
-  const home = process.env["TMPDIR"];
-  process.env["TMPDIR"] = disk.path; // where the server's folder is made
   try {
-    await withServer(carrier, async (server, tally) => {
-      const transport = carrier.connect(server.port);
-      const done = new AbortController();
-      await (await transport.open(specOf())).close();
-      await tally.publishAll([transport], { count: 100, publishers: 5 });
-      const empty = fill(disk.path);
-      const end = systemClock.monotonic() + 60_000;
-      // Until a refusal: what the server has set aside may take some more.
-      while (tally.refused < 20 && systemClock.monotonic() < end) {
-        tally.published += 10;
-        const events = Array.from({ length: 10 }, (_, n) => newEvent(n));
-        await Promise.all(events.map((event) => tally.attempt(transport, event)));
-      }
-      const { refused } = tally;
-      empty();
-      tally.broken();
-      await server.restart();
-      const consuming = tally.consume(transport, specOf(), done.signal);
-      await tally.publishAll([transport], { count: 100, publishers: 5 });
-      await tally.untilDelivered();
-      tally.report(t, { carrier: carrier.name, fault: "disk full" }, { refusedWhileFull: refused });
-      assert.ok(refused >= 20, "a full disk takes no more");
-      done.abort();
-      await consuming;
-      await transport.close();
-    });
+    const server = await onDisk(disk, () => carrier.start());
+    try {
+      await fillAndEmpty(t, carrier, server, disk);
+    } finally {
+      await server.stop();
+    }
   } finally {
-    if (home === undefined) delete process.env["TMPDIR"];
-    else process.env["TMPDIR"] = home;
     disk.unmount();
   }
+}
+
+async function fillAndEmpty(
+  t: TestContext,
+  carrier: FaultCarrier,
+  server: FaultServer,
+  disk: SmallDisk,
+): Promise<void> {
+  const tally = new FaultTally();
+  const transport = carrier.connect(server.port);
+  const done = new AbortController();
+  await (await transport.open(specOf())).close();
+  await tally.publishAll([transport], { count: 100, publishers: 5 });
+  const empty = fillDisk(disk);
+  const end = systemClock.monotonic() + 60_000;
+  // Until it refuses: what the server has set aside takes some more.
+  while (tally.refused < 20 && systemClock.monotonic() < end) {
+    tally.published += 10;
+    const events = Array.from({ length: 10 }, (_, n) => newEvent(n, "x".repeat(20_000)));
+    await Promise.all(events.map((event) => tally.attempt(transport, event)));
+  }
+  const { refused } = tally;
+  empty();
+  tally.broken();
+  await server.restart();
+  const consuming = tally.consume(transport, specOf(), done.signal);
+  await tally.publishAll([transport], { count: 100, publishers: 5 });
+  await tally.untilDelivered();
+  tally.report(t, { carrier: carrier.name, fault: "disk full" }, { refusedWhileFull: refused });
+  assert.ok(refused >= 20, "a full disk takes no more");
+  done.abort();
+  await consuming;
+  await transport.close();
 }
 
 /** Registers the runs in which members or the disk fail. */

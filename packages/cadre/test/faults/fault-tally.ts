@@ -168,7 +168,7 @@ export class FaultTally {
   }
 }
 
-export function newEvent(n: number): AgentEvent {
+export function newEvent(n: number, padding: string = ""): AgentEvent {
   const context = { clock: systemClock, random: secureRandom, source: "publisher" };
-  return createEvent(context, faultType, { n });
+  return createEvent(context, faultType, { n, padding });
 }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
-import { memoryCarrier } from "#src/bus/memory-transport.ts";
+import { memory, memoryCarrier } from "#src/bus/memory-transport.ts";
 import type { Transport } from "#src/bus/transport.ts";
 import { isCadreError } from "#src/core/errors.ts";
 import {
@@ -11,6 +13,7 @@ import {
   type ConformanceReport,
   type TransportConformanceOptions,
 } from "#src/testing/transport-conformance.ts";
+import { limited } from "../bus/set-up.ts";
 import * as brokenTransports from "./broken-transports.ts";
 
 interface Outcome {
@@ -124,6 +127,57 @@ test("a sound transport passes, and the report says what did not apply and why",
   assert.equal(outcome.report.results.length, outcome.names.length, "nothing is left out silently");
   assert.ok(conformanceReport().includes(outcome.report));
   assert.equal(outcome.report.transport, "memory");
+});
+
+test("what is not declared is checked to be refused, what the bus does instead is said", async () => {
+  const poor = { keyOrder: [], delayedPublish: false, reportsUnroutable: false } as const;
+  const make = (): Transport => {
+    const transport = memory();
+    const capabilities = { ...transport.capabilities, ...poor };
+    return limited(transport, capabilities);
+  };
+  const only = ["T-27", "T-34b", "T-61", "T-1"];
+  const { report, names } = await run(make, { only, level: "all", boundMs: 5_000 });
+  const found = report.results.toSorted((left, right) => compare(left.id, right.id));
+  assert.deepEqual(
+    found.map(({ id, outcome, reason }) => [id, outcome, reason]),
+    [
+      ["T-1", "passed", undefined],
+      ["T-27", "refused", "the carrier declares no block order"],
+      ["T-34b", "refused", "the carrier delays no events"],
+      ["T-61", "emulated", "the request fails at its deadline"],
+    ],
+  );
+  assert.ok(names.some((name) => name.endsWith("— refused: the carrier delays no events")));
+});
+
+test("a bus that takes what its carrier does not declare is caught", async () => {
+  const carrier = memoryCarrier();
+  let probes = 0;
+  // The suite asks the first for its capabilities; the bus of the check is told of more.
+  const make = (): Transport => {
+    const transport = carrier.connect();
+    probes += 1;
+    return probes > 1 ? transport : limited(transport, { keyOrder: [], delayedPublish: false });
+  };
+  const { failed } = await run(make, { only: ["T-27", "T-34b"] });
+  assert.deepEqual([...failed].toSorted(compare), ["T-27", "T-34b"]);
+});
+
+test("where a folder is named, each suite leaves its report there", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "cadre-test-"));
+  process.env["CADRE_CONFORMANCE_FOLDER"] = folder;
+  t.after(() => {
+    delete process.env["CADRE_CONFORMANCE_FOLDER"];
+    rmSync(folder, { recursive: true });
+  });
+  const { report } = await run(() => memory(), { only: ["T-1", "T-9"] });
+  const [file, ...others] = readdirSync(folder);
+  assert.deepEqual(others, []);
+  assert.deepEqual(JSON.parse(readFileSync(join(folder, file!), "utf8")), {
+    ...report,
+    results: [...report.results],
+  });
 });
 
 test("a failing check says the seed that repeats it", async () => {

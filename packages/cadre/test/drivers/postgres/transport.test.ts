@@ -1,16 +1,18 @@
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { postgres } from "cadre/postgres";
 import { transportConformance } from "cadre/testing";
 import { postgresServerPath, startPostgresServer } from "../../servers/postgres-server.ts";
+import { suiteServer, suiteSkip } from "../../servers/suite-server.ts";
 
-if (postgresServerPath() === undefined) {
-  test("the suite on a real server", { skip: "there is no postgres here" }, () => {});
+const variable = "CADRE_TEST_POSTGRES_URL";
+const skip = suiteSkip(variable, postgresServerPath());
+if (skip !== undefined) {
+  test("the suite on a real server", { skip }, () => {});
 } else {
-  const server = await startPostgresServer();
-  after(() => server.stop());
+  const server = await suiteServer(variable, startPostgresServer);
   await transportConformance({
     test,
     createTransport: () => postgres(server.url),
-    restart: () => server.restart(),
+    ...(server.restart && { restart: server.restart }),
   });
 }

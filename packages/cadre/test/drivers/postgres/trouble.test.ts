@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test, type TestContext } from "node:test";
 import { isCadreError, systemClock, type EventStore } from "cadre";
 import { openPostgres, type PostgresLog, type PostgresOptions } from "cadre/postgres";
-import { SeededRandom } from "#src/core/random.ts";
-import { startLosingProxy } from "./losing-proxy.ts";
+import { SeededRandom, startFaultProxy } from "cadre/testing";
 import { noted } from "./noted.ts";
 import {
   postgresServerPath,
@@ -97,8 +96,10 @@ test(
     const url = await server.createDatabase();
     const seed = Number(process.env["CADRE_SEED"] ?? 7);
     const random = new SeededRandom(seed);
-    const proxy = await startLosingProxy(server.port, { random, oneIn: 6 });
+    const proxy = await startFaultProxy({ target: { port: server.port }, random });
     t.after(() => proxy.close());
+    // The server has done what was asked, and its answer is lost.
+    proxy.cutNext({ direction: "toClient", oneIn: 6, times: 10_000 });
     const log = await open(t, url.replace(`:${server.port}`, `:${proxy.port}`));
     const events = Array.from({ length: 60 }, () => noted());
     for (const [version, event] of events.entries()) {
@@ -109,7 +110,7 @@ test(
       const mark = { subscription: "group", eventId: event.id };
       await log.store.commit({ inbox: [mark] });
     }
-    assert.ok(proxy.lost > 20);
+    assert.ok(proxy.counts.cut > 20);
     assert.equal((await log.store.slot("beat"))?.version, 60, `CADRE_SEED=${seed}`);
     assert.equal(await log.store.version("s"), 60);
     const marks = events.map(({ id }) => ({ subscription: "group", eventId: id }));

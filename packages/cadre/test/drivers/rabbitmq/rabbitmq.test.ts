@@ -1,16 +1,18 @@
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { rabbitmq } from "cadre/rabbitmq";
 import { transportConformance } from "cadre/testing";
 import { rabbitmqServerPath, startRabbitmqServer } from "../../servers/rabbitmq-server.ts";
+import { suiteServer, suiteSkip } from "../../servers/suite-server.ts";
 
-if (rabbitmqServerPath() === undefined) {
-  test("the suite on a real server", { skip: "there is no rabbitmq-server here" }, () => {});
+const variable = "CADRE_TEST_RABBITMQ_URL";
+const skip = suiteSkip(variable, rabbitmqServerPath());
+if (skip !== undefined) {
+  test("the suite on a real server", { skip }, () => {});
 } else {
-  const server = await startRabbitmqServer();
-  after(() => server.stop());
+  const server = await suiteServer(variable, startRabbitmqServer);
   await transportConformance({
     test,
     createTransport: () => rabbitmq(server.url),
-    restart: () => server.restart(),
+    ...(server.restart && { restart: server.restart }),
   });
 }

@@ -1,16 +1,18 @@
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { redis } from "cadre/redis";
 import { transportConformance } from "cadre/testing";
 import { redisServerPath, startRedisServer } from "../../servers/redis-server.ts";
+import { suiteServer, suiteSkip } from "../../servers/suite-server.ts";
 
-if (redisServerPath() === undefined) {
-  test("the suite on a real server", { skip: "there is no redis-server here" }, () => {});
+const variable = "CADRE_TEST_REDIS_URL";
+const skip = suiteSkip(variable, redisServerPath());
+if (skip !== undefined) {
+  test("the suite on a real server", { skip }, () => {});
 } else {
-  const server = await startRedisServer();
-  after(() => server.stop());
+  const server = await suiteServer(variable, startRedisServer);
   await transportConformance({
     test,
     createTransport: () => redis(server.url, { durable: "disk" }),
-    restart: () => server.restart(),
+    ...(server.restart && { restart: server.restart }),
   });
 }
