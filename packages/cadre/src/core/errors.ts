@@ -115,6 +115,32 @@ export interface ErrorDetails {
   STEP_DRIFT: { readonly step: string; readonly expected: string; readonly actual: string };
   /** A step's effect may or may not have happened, and its policy is to ask a person. */
   STEP_IN_DOUBT: { readonly step: string };
+  /** Somebody's vote, edit or word on a proposal is not allowed, and was not counted. */
+  VOTE_REFUSED: {
+    readonly proposal: string;
+    readonly voter: string;
+    readonly reason:
+      | "lineage"
+      | "not_a_voter"
+      | "stale"
+      | "no_veto_right"
+      | "not_the_author"
+      | "not_amendable"
+      | "last_voter"
+      | "not_debated"
+      | "debated"
+      | "no_evidence"
+      | "position"
+      | "twice"
+      | "not_now";
+  };
+  /** A result was not released: rules or other agents found it wrong, or nobody answered. */
+  VALIDATION_FAILED: {
+    readonly proposal: string;
+    readonly reasons: readonly { readonly validator: string; readonly reason: string }[];
+    /** Whether nobody has decided in time. */
+    readonly expired: boolean;
+  };
   /** A projection's fold threw at one event. */
   PROJECTION_FAILED: { readonly projection: string; readonly position: string };
   /** The configuration file or the environment holds a value that cannot be used. */
