@@ -18,6 +18,13 @@ import type { EventRegistry } from "../core/registry.ts";
 import type { RetryOptions } from "../bus/bus.ts";
 import type { SnapshotPolicy } from "../store/snapshot-policy.ts";
 import type { SagaDefinition } from "./define-saga.ts";
+import type { Ballot, BallotAnswer } from "./proposals/ballots.ts";
+import type { DebateResult } from "./proposals/debate.ts";
+import type { DebatePart } from "./proposals/debate-tasks.ts";
+import type { Proposed } from "./proposals/proposal.ts";
+import type { Decision, TaskProposeOptions, ValidateOptions } from "./proposals/proposer.ts";
+import type { TaskDebateOptions } from "./proposals/proposer.ts";
+import type { TaskValidation, ValidationReason } from "./proposals/validation.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 
 /**
@@ -162,6 +169,30 @@ export interface TaskContext<
 > extends AgentContext<State, Events> {
   readonly task: TaskState;
   readonly epoch: number;
+  /** With `validate`: which try of a result it is, from 1. */
+  readonly round: number;
+  /** With `validate`: why the validators refused the last one; nothing in the first round. */
+  readonly feedback: readonly ValidationReason[];
+  /**
+   * Proposes something and waits until its voters have decided; gives the slot back meanwhile. It
+   * is durable: a second attempt finds the proposal of the first, and never opens another.
+   *
+   * @throws {CadreError} INVALID_OPTION | NOT_JSON
+   * @throws {CadreError} STEP_DRIFT, when something else was proposed by this name
+   */
+  propose(what: Proposed | string, options: TaskProposeOptions): Promise<Decision>;
+  /**
+   * Gives a result to validators, rules first, and returns it when they have passed it. A later
+   * attempt is given what was passed, whatever it has made itself.
+   *
+   * @throws {CadreError} VALIDATION_FAILED, with the validators' reasons: the task fails
+   */
+  validated<Result>(result: Result, options: ValidateOptions): Promise<Result>;
+  /**
+   * Lets debaters argue about a question, and returns what was decided; gives the slot back
+   * meanwhile. Durable, as a proposal is.
+   */
+  debate(question: string, options: TaskDebateOptions): Promise<DebateResult>;
   /**
    * Waits for an event of the bus, and gives the slot back meanwhile. None that is published after
    * the task was created is missed, also over restarts; each is taken once by this task. Resolves
@@ -250,6 +281,8 @@ export type AnyAgent = AgentDefinition<any, any>;
 export interface TaskWork<State = unknown> {
   readonly definition: TaskDefinition;
   readonly run: (input: unknown, context: TaskContext<State>) => unknown;
+  /** Who must pass its results. */
+  readonly validate?: TaskValidation;
 }
 
 /** What the events of a pattern are to a saga: its beginning, or expected by an instance. */
@@ -285,6 +318,24 @@ export interface AgentDefinition<State = undefined, Events extends object = Even
     definition: TaskDefinition<Input, Output>,
     run: (input: Input, context: TaskContext<State, Events>) => Promise<Output> | Output,
   ): AgentDefinition<State, Events>;
+  /** A task whose results are released only when others have passed them. */
+  does<Input, Output>(
+    definition: TaskDefinition<Input, Output>,
+    options: { readonly validate: TaskValidation },
+    run: (input: Input, context: TaskContext<State, Events>) => Promise<Output> | Output,
+  ): AgentDefinition<State, Events>;
+  /**
+   * Votes on proposals whose voters it is among, by its name or by a capability. It is asked by a
+   * task that only it can do.
+   */
+  votes(
+    run: (
+      ballot: Ballot,
+      context: TaskContext<State, Events>,
+    ) => Promise<BallotAnswer> | BallotAnswer,
+  ): AgentDefinition<State, Events>;
+  /** Takes part in debates in which it is named. */
+  debates(part: DebatePart<TaskContext<State, Events>>): AgentDefinition<State, Events>;
   /** A saga, and the events that begin it. */
   does<Input, Output>(saga: SagaDefinition<Input, Output>): AgentDefinition<State, Events>;
   /** A fact: all who listen hear it; the agents of one name share one durable group. */

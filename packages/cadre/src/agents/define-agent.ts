@@ -11,6 +11,9 @@ import {
 } from "../core/options.ts";
 import { assertPattern } from "../core/pattern.ts";
 import type { SagaDefinition } from "./define-saga.ts";
+import { ballotTask } from "./proposals/ballots.ts";
+import { debateWork, type DebatePart } from "./proposals/debate-tasks.ts";
+import { checkValidation, type TaskValidation } from "./proposals/validation.ts";
 import type { TaskDefinition } from "./task.ts";
 import type { AgentDefinition, AgentOptions, EventWork, OnOptions, TaskWork } from "./agent.ts";
 
@@ -126,14 +129,28 @@ function build<State>(
     ...(options.stuckAfterMs === undefined ? {} : { stuckAfterMs: options.stuckAfterMs }),
     ...(options.events === undefined ? {} : { registry: options.events }),
     ...(options.state === undefined ? {} : { state: options.state }),
-    does(task: TaskDefinition, given?: unknown) {
+    does(task: TaskDefinition, second?: unknown, third?: unknown) {
+      const { validate } = (third === undefined ? {} : second) as { validate?: TaskValidation };
+      if (validate) checkValidation(task.name, validate);
+      const given = third ?? second;
       assertNewTask(options.name, task, tasks);
       const saga = "runSteps" in task ? (task as SagaDefinition<unknown, unknown>) : undefined;
       const run = given ?? saga?.runSteps;
       // The handler's types belong to the definition beside it, which checks what goes in and out.
-      const work = { definition: task, run } as unknown as TaskWork<State>;
+      const checked = validate ? { validate } : {};
+      const work = { definition: task, run, ...checked } as unknown as TaskWork<State>;
       const heard = saga && !given ? sagaEvents<State>(saga) : [];
       return build(options, capacity, [...tasks, work], [...events, ...heard]);
+    },
+    votes(run: unknown) {
+      assertNewTask(options.name, ballotTask(options.name), tasks);
+      const work = { definition: ballotTask(options.name), run } as unknown as TaskWork<State>;
+      return build(options, capacity, [...tasks, work], events);
+    },
+    debates(part: DebatePart<never>) {
+      const parts = debateWork(options.name, part) as unknown as readonly TaskWork<State>[];
+      for (const { definition } of parts) assertNewTask(options.name, definition, tasks);
+      return build(options, capacity, [...tasks, ...parts], events);
     },
     on(
       pattern: string,

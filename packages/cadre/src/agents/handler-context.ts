@@ -48,6 +48,12 @@ export class HandlerContext<State> {
     this.#scope = scope;
   }
 
+  /** Nothing of what was held back until now happens. */
+  forget(): void {
+    this.#heldBack.length = 0;
+    this.#records.length = 0;
+  }
+
   /** Events to publish with the handler's success. */
   get heldBack(): readonly AgentEvent[] {
     return this.#heldBack;

@@ -94,6 +94,58 @@ export type {
   ScheduleTrigger,
   TaskToCreate,
 } from "./schedule.ts";
+export type { Ballot, BallotAnswer } from "./proposals/ballots.ts";
+export { actionHash, contentHash } from "./proposals/content-hash.ts";
+export type {
+  Debater,
+  DebaterKind,
+  DebaterState,
+  DebateOpening,
+  DebateOptions,
+  DebatePhase,
+  DebateReply,
+  DebateResult,
+  DebateState,
+  DebateTurn,
+  DebateVerdict,
+  DebateView,
+  Judge,
+  Judgement,
+  JudgeView,
+  TieRule,
+} from "./proposals/debate.ts";
+export type { DebatePart } from "./proposals/debate-tasks.ts";
+export type { Person } from "./proposals/people.ts";
+export type {
+  Electorate,
+  EscalationLevel,
+  ProposalKind,
+  ProposalLevel,
+  ProposalMode,
+  ProposalOutcome,
+  ProposalState,
+  ProposalStatus,
+  Proposed,
+  ProposeOptions,
+  Quorum,
+  Rule,
+  RuleAnswer,
+  Verdict,
+  Vote,
+  VoterKind,
+  VoterSet,
+  Weigh,
+} from "./proposals/proposal.ts";
+export type { ProposalQuery } from "./proposals/proposal-desk.ts";
+export type {
+  Decision,
+  TaskDebateOptions,
+  TaskProposeOptions,
+  ValidateOptions,
+} from "./proposals/proposer.ts";
+export type { OpenOptions, ProposalHandle, Proposals } from "./proposals/team-proposals.ts";
+export type { TaskValidation, ValidationReason } from "./proposals/validation.ts";
+export type { CastVote } from "./proposals/voting.ts";
 export { startCadre } from "./start-cadre.ts";
 export type { StepState, StepStatus } from "./step-fold.ts";
 export type { StepAction, StepResolution } from "./step-resolution.ts";

@@ -18,6 +18,9 @@ import type { TaskDesk } from "./task-desk.ts";
 import { taskProgress } from "./task-events.ts";
 import { taskStream } from "./task-fold.ts";
 import type { SlotHold } from "./task-slots.ts";
+import type { Proposer } from "./proposals/proposer.ts";
+import type { TeamProposals } from "./proposals/team-proposals.ts";
+import { runValidated } from "./proposals/validation.ts";
 import type { TaskWriter } from "./task-writer.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
@@ -30,6 +33,7 @@ export interface TaskEntryPort {
   readonly slot: SlotHold;
   readonly desk: TaskDesk;
   readonly signals: SignalHub;
+  readonly proposals: TeamProposals;
   readonly work: TaskWork;
   readonly writer: TaskWriter;
   /** Of this entry: aborted when its handler may have no effect any more. */
@@ -73,9 +77,12 @@ export class TaskEntry {
 
   /** Runs the handler. @throws {CadreError} INVALID_PAYLOAD, when the input does not fit */
   async run(): Promise<unknown> {
-    const { definition, run } = this.#port.work;
+    const { definition, run, validate } = this.#port.work;
     const input = definition.checkInput(this.#state.input);
-    return run(input, this.#taskContext());
+    const context = this.#taskContext();
+    if (!validate) return run(input, context);
+    const forget = (): void => this.common.forget();
+    return runValidated({ definition, validate, context, run: (ctx) => run(input, ctx), forget });
   }
 
   get #state(): TaskState {
@@ -119,11 +126,17 @@ export class TaskEntry {
 
   #taskContext(): TaskContext {
     const { slot, signal } = this.#port;
+    const proposer = this.#proposer();
     return {
       ...this.common.make(),
       task: this.#state,
       epoch: this.#state.epoch,
       progress: (fraction, note) => this.#progress(fraction, note),
+      round: 1,
+      feedback: [],
+      propose: (what, options) => unheard(proposer.propose(what, options)),
+      validated: (result, options) => unheard(proposer.validated(result, options)),
+      debate: (question, options) => unheard(proposer.debate(question, options)),
       waitFor: (pattern, options) => unheard(this.#waitFor(pattern, options)),
       spawn: (name, definition, input, options) => this.#spawn(name, definition, input, options),
       call: (name, definition, input, options) => {
@@ -131,6 +144,20 @@ export class TaskEntry {
         return unheard(child.then((handle) => slot.without(() => handle.result({ signal }))));
       },
     };
+  }
+
+  #proposer(): Proposer {
+    const { agent, proposals, slot, signal, work, writer } = this.#port;
+    return proposals.proposer({
+      agent: agent.name,
+      journal: this.journal,
+      slot,
+      signal,
+      drift: work.definition.drift ?? "fail",
+      task: () => this.#state,
+      cause: () => writer.entry.last,
+      assertOwned: () => this.#assertOwned(),
+    });
   }
 
   async #spawn<Input, Output>(

@@ -16,6 +16,8 @@ import type { AgentEvent } from "../core/event.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import type { AnyAgent, TaskWork } from "./agent.ts";
 import type { AgentState } from "./agent-state.ts";
+import { outcomeOf, type RunOutcome } from "./health/capability-breakers.ts";
+import type { TeamProposals } from "./proposals/team-proposals.ts";
 import { recordLateResult } from "./late-result.ts";
 import {
   endTask,
@@ -47,20 +49,21 @@ export interface TaskRunPort {
   readonly slot: SlotHold;
   readonly desk: TaskDesk;
   readonly signals: SignalHub;
+  readonly proposals: TeamProposals;
   /** Whether the owner may count on its lease now. */
   isAlive(): boolean;
 }
 
-/** What no other attempt can mend: only a person, or another version of the code. */
+/** What no other attempt can mend. */
 const hopeless: ReadonlySet<ErrorCode> = new Set([
   "TERMINAL",
   "INVALID_PAYLOAD",
   "INVALID_OPTION",
   "STEP_DRIFT",
+  "VALIDATION_FAILED",
   "UNSUPPORTED",
 ]);
-const maxRetryDelayMs = 60_000;
-const minRetryDelayMs = 200;
+const retryDelayMs = { least: 200, most: 60_000 } as const;
 
 export class TaskRun {
   readonly #port: TaskRunPort;
@@ -73,8 +76,7 @@ export class TaskRun {
   #givenUp: CadreError | undefined;
   #entry: TaskEntry | undefined;
   #handler: Promise<unknown> | undefined;
-  /** How the handler took it: nothing, when it was stopped or a person has to decide. */
-  outcome: { readonly error?: unknown } | undefined;
+  outcome: RunOutcome;
 
   constructor(port: TaskRunPort, work: TaskWork, entry: BoardEntry) {
     this.#port = port;
@@ -171,7 +173,7 @@ export class TaskRun {
     replays: boolean,
     afterReceipt?: (step: string) => Promise<void>,
   ): Promise<TaskEntry> {
-    const { context, registry, agent, state, slot, desk, signals } = this.#port;
+    const { context, registry, agent, state, slot, desk, signals, proposals } = this.#port;
     return new TaskEntry({
       context,
       registry,
@@ -179,6 +181,7 @@ export class TaskRun {
       slot,
       desk,
       signals,
+      proposals,
       work: this.#work,
       writer: this.#writer,
       signal: this.#abort.signal,
@@ -308,7 +311,7 @@ export class TaskRun {
     const end = state.pivot === undefined ? this.#lastEnd(error, isStopped, state) : undefined;
     if (end) return endTask(context, agent.name, entry, { ...end, byOwner: true, state });
     const asked = isCadreError(error, "RETRYABLE") ? error.details.retryAfterMs : undefined;
-    const backoff = Math.min(maxRetryDelayMs, minRetryDelayMs * 2 ** (state.attempt - 1));
+    const backoff = Math.min(retryDelayMs.most, retryDelayMs.least * 2 ** (state.attempt - 1));
     const delayMs = asked ?? backoff * (0.5 + context.random.next() / 2);
     return [taskRetry(context, entry, error, Math.ceil(context.clock.now() + delayMs))];
   }
@@ -377,7 +380,7 @@ export class TaskRun {
       return;
     }
     const { entry } = this.#writer;
-    const notBefore = Math.ceil(context.clock.now() + minRetryDelayMs);
+    const notBefore = Math.ceil(context.clock.now() + retryDelayMs.least);
     const next = isCadreError(error, "CLOSED")
       ? leaseExpired(context, agent.name, entry, "released")
       : taskRetry(context, entry, error, notBefore);
@@ -394,11 +397,6 @@ export class TaskRun {
 /** Whether a cancellation or a deadline still ends it: it goes back already, or only forward. */
 function canStop(state: TaskState): boolean {
   return state.undoing === undefined && state.pivot === undefined;
-}
-
-function outcomeOf(error: unknown, { aborted, reason }: AbortSignal): TaskRun["outcome"] {
-  if (!aborted) return { error };
-  return isCadreError(reason, "TIMEOUT") ? { error: reason.message } : undefined;
 }
 
 function stopped(id: string, why: string): CadreError {

@@ -10,6 +10,7 @@ import type { Commit } from "../core/commit.ts";
 import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import { throughTrouble } from "./passing-trouble.ts";
+import { isSealed } from "./proposals/debate-tasks.ts";
 import { loadTask, type BoardEntry } from "./task-board.ts";
 import { applyTask, isOwned, taskStream } from "./task-fold.ts";
 import type { TaskState } from "./task.ts";
@@ -70,7 +71,9 @@ export class TaskWriter {
     this.#assertMine(this.#entry);
     for (;;) {
       const { version } = this.#entry;
-      const appends = [{ stream, expectedVersion: version, events }, ...(rest.appends ?? [])];
+      const own = { stream, expectedVersion: version, events };
+      const sealed = isSealed(this.#entry.state) ? { private: true } : {};
+      const appends = [{ ...own, ...sealed }, ...(rest.appends ?? [])];
       try {
         const { versions } = await this.#context.store.commit({ ...rest, appends });
         let state = this.#entry.state;

@@ -4,6 +4,7 @@ import { createEvent, type AgentEvent, type EventOptions } from "../core/event.t
 import type { Logger } from "../core/logger.ts";
 import type { Random } from "../core/random.ts";
 import type { RateLimits } from "./health/rate-limits.ts";
+import type { Weigh } from "./proposals/proposal.ts";
 import type { EventStore } from "../store/event-store.ts";
 
 /** What all parts of one running team share. */
@@ -23,6 +24,8 @@ export interface TeamContext {
   readonly leaseMs: number;
   /** Shared by all processes of the store. */
   readonly limits: RateLimits;
+  /** Of votes, where nobody says otherwise. */
+  readonly weigh?: Weigh;
   /** Strict mode, and who is told of a handler that differs. */
   readonly strict?: (difference: Error) => void;
 }

@@ -26,7 +26,15 @@ import { CapabilityBreakers } from "./capability-breakers.ts";
 import type { ProgressWatch } from "./progress-watch.ts";
 import { RestartPolicy, type RestartOptions } from "./restart-policy.ts";
 
-type Shared = "board" | "directory" | "taken" | "signals" | "desk" | "wakeAt" | "onError";
+type Shared =
+  | "board"
+  | "directory"
+  | "taken"
+  | "signals"
+  | "proposals"
+  | "desk"
+  | "wakeAt"
+  | "onError";
 
 export interface RunningAgentPort extends Pick<TaskWorkerPort, Shared> {
   /** Of the process. */
@@ -38,7 +46,7 @@ export interface RunningAgentPort extends Pick<TaskWorkerPort, Shared> {
   readonly progress: ProgressWatch;
   readonly restarts: RestartOptions | undefined;
   readonly breaker: BreakerOptions | false;
-  isAlive(): boolean;
+  readonly isAlive: () => boolean;
   /** Writes a beat at once: the card is known when it resolves. */
   beat(): Promise<void>;
   /** It holds tasks, or no more. */

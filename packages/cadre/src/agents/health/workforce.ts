@@ -25,7 +25,7 @@ export interface WorkforcePort {
   readonly presence: PresenceObserver;
   readonly process: ProcessCard;
   readonly health: HealthOptions;
-  onError(error: unknown, task: string): void;
+  readonly onError: (error: unknown, task: string) => void;
 }
 
 const stuckAfterMs = 300_000; // longer than any call that a handler should make without a word
@@ -70,7 +70,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
     return running;
   }
 
-  add(own: Pick<RunningAgentPort, "agent" | "state" | "registry" | "signals">): void {
+  add(own: Pick<RunningAgentPort, "agent" | "state" | "registry" | "signals" | "proposals">): void {
     const { context, board, desk, presence, health, onError } = this.#port;
     const agent = new RunningAgent({
       ...own,
