@@ -108,6 +108,14 @@ export class PresenceObserver implements Directory {
     return false;
   }
 
+  /** Whether a living agent with the capability takes work. */
+  isServed(capability: string): boolean {
+    for (const { card, presence } of this.#index.offering(capability)) {
+      if (presence !== "dead" && card.state === "running") return true;
+    }
+    return false;
+  }
+
   /**
    * Whether the owner of a lease has been silent for a whole lease, as far as this observer could
    * see, or has a successor in its process.

@@ -6,7 +6,7 @@ import { hostname } from "node:os";
 import { monitorEventLoopDelay, type ELDHistogram } from "node:perf_hooks";
 
 import { systemClock, type Clock } from "../core/clock.ts";
-import type { AgentCard, ProcessMemory } from "./directory.ts";
+import type { AgentCard, Presence, ProcessMemory } from "./directory.ts";
 import { processOf } from "./health/beat.ts";
 import type { GoneProbe, PresenceObserver } from "./presence.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
@@ -62,7 +62,7 @@ export const processProbe: GoneProbe = (card) => {
   }
 };
 
-const edges: Readonly<Record<string, string>> = {
+const edges: Readonly<Record<Presence, string>> = {
   online: "agent.online",
   suspected: "agent.suspected_failure",
   dead: "agent.offline",
@@ -80,7 +80,7 @@ export function announcePresence(context: TeamContext, presence: PresenceObserve
     const own = processOf(card.incarnation) === context.incarnation;
     // An agent announces itself; others only say what it cannot.
     if (own ? now !== "online" : now === "online" || now === "left") return;
-    const type = edges[now]!;
+    const type = edges[now];
     const payload = {
       agentId: card.agent,
       agent: card.agent,

@@ -13,12 +13,13 @@ import {
 import type { CommitResult } from "../store/event-store.ts";
 import type { TaskQuery } from "./cadre.ts";
 import { checkBudget, type Budget } from "./models/budget.ts";
+import type { NobodyWatch } from "./health/nobody-watch.ts";
 import { throughTrouble } from "./passing-trouble.ts";
 import { sagaStarted } from "./saga-events.ts";
 import { loadTask, type BoardEntry, type TaskBoard } from "./task-board.ts";
 import { cancelTask } from "./task-cancel.ts";
 import { taskAssigned, taskCreated } from "./task-events.ts";
-import { applyTask, isFinal, taskStream, taskStreamPrefix, taskIdOf } from "./task-fold.ts";
+import { applyTask, isFinal, isOpen, taskStream, taskStreamPrefix, taskIdOf } from "./task-fold.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 import type { TeamContext } from "./team-context.ts";
 
@@ -72,6 +73,7 @@ export class TaskDesk {
   readonly #context: TeamContext;
   readonly #board: TaskBoard;
   readonly #claimers: LocalClaimer[] = [];
+  #nobody: NobodyWatch | undefined;
 
   constructor(context: TeamContext, board: TaskBoard) {
     this.#context = context;
@@ -80,6 +82,11 @@ export class TaskDesk {
 
   addClaimer(claimer: LocalClaimer): void {
     this.#claimers.push(claimer);
+  }
+
+  /** Who is told of tasks that nobody here has taken. */
+  tellOfUnclaimed(nobody: NobodyWatch): void {
+    this.#nobody = nobody;
   }
 
   async create<Input, Output>(
@@ -108,7 +115,8 @@ export class TaskDesk {
     if (written.duplicate && !claim) return this.#known(prepared.entry.state);
     const entry = fold(events);
     if (!written.duplicate) this.#board.applied(entry, written.position);
-    claim?.start(entry);
+    if (claim) claim.start(entry);
+    else this.#nobody?.created(entry.state);
     return this.#handle(entry.state.id);
   }
 
@@ -144,6 +152,7 @@ export class TaskDesk {
         await this.create(definition, input, { ...options, id }, guards);
       }
     }
+    for (const { entry } of prepared) this.#nobody?.created(entry.state);
     return prepared.map(({ entry }) => this.#handle(entry.state.id));
   }
 
@@ -253,6 +262,10 @@ export class TaskDesk {
         throw new CadreError("NOT_FOUND", `There is no task ${id}.`, { what: "task", id });
       },
       cancel: async (reason) => void (await this.cancel(id, reason)),
+      noAgent: async () => {
+        const state = await this.get(id);
+        return state && isOpen(state.status) ? this.#nobody?.why(state.capability) : undefined;
+      },
     };
   }
 

@@ -10,7 +10,10 @@ import { compileFilter } from "../core/filter.ts";
 import { assertPattern } from "../core/pattern.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import type { AnyAgent, SignalOptions, TaskContext, TaskWork } from "./agent.ts";
+import type { FeatureDesk } from "./feature-desk.ts";
 import { HandlerContext } from "./handler-context.ts";
+import { Delegation } from "./orchestration/delegation.ts";
+import { checkHandoff, Handoff, type HandoffTarget } from "./orchestration/handoff.ts";
 import type { SignalHub } from "./signal-hub.ts";
 import type { JournalSink } from "./journal-sink.ts";
 import { StepJournal } from "./step-journal.ts";
@@ -32,6 +35,7 @@ export interface TaskEntryPort {
   readonly agent: AnyAgent;
   readonly slot: SlotHold;
   readonly desk: TaskDesk;
+  readonly features: FeatureDesk;
   readonly signals: SignalHub;
   readonly proposals: TeamProposals;
   readonly work: TaskWork;
@@ -54,6 +58,8 @@ const progressEveryMs = 1_000;
 export class TaskEntry {
   readonly journal: StepJournal;
   readonly common: HandlerContext<unknown>;
+  /** Set when the handler has given the task to another. */
+  handedOff: Handoff | undefined;
   readonly #port: TaskEntryPort;
   #lastProgressAt = -Infinity;
 
@@ -137,6 +143,8 @@ export class TaskEntry {
       propose: (what, options) => unheard(proposer.propose(what, options)),
       validated: (result, options) => unheard(proposer.validated(result, options)),
       debate: (question, options) => unheard(proposer.debate(question, options)),
+      ...this.#delegation(),
+      handoff: (to, note) => this.#handoff(to, note),
       waitFor: (pattern, options) => unheard(this.#waitFor(pattern, options)),
       spawn: (name, definition, input, options) => this.#spawn(name, definition, input, options),
       call: (name, definition, input, options) => {
@@ -160,6 +168,40 @@ export class TaskEntry {
     });
   }
 
+  #delegation(): Pick<TaskContext, "feature" | "scatter" | "map"> {
+    const { context, agent, desk, features, slot, signal, replays, writer } = this.#port;
+    const delegation = new Delegation({
+      context,
+      desk,
+      features,
+      slot,
+      signal,
+      replays,
+      agent: agent.name,
+      journal: this.journal,
+      state: () => this.#state,
+      cause: () => writer.entry.last,
+      assertOwned: () => this.#assertOwned(),
+      spawn: (name, definition, input, options) => this.#spawn(name, definition, input, options),
+    });
+    return {
+      feature: (name, plan) => unheard(delegation.feature(name, plan)),
+      scatter: (name, definition, to, options = {}) =>
+        unheard(delegation.scatter(name, definition, to, options)),
+      // One function behind the overloads.
+      map: ((name: string, definition: TaskDefinition, items: Iterable<unknown>, options = {}) =>
+        unheard(delegation.map(name, definition, items, options))) as TaskContext["map"],
+    };
+  }
+
+  async #handoff(to: HandoffTarget, note: string | undefined): Promise<never> {
+    if (this.#port.replays) return never();
+    this.#assertOwned();
+    checkHandoff(this.#state, to);
+    this.handedOff = new Handoff(to, note);
+    throw this.handedOff;
+  }
+
   async #spawn<Input, Output>(
     name: string,
     definition: TaskDefinition<Input, Output>,
@@ -167,7 +209,7 @@ export class TaskEntry {
     options: TaskOptions = {},
   ): Promise<TaskHandle<Output>> {
     const { desk, replays, writer } = this.#port;
-    const { id, deadlineAt, tenant, budget } = this.#state;
+    const { id, deadlineAt, tenant, budget, depth } = this.#state;
     this.#assertOwned();
     // The child's id follows from the parent and the name: a second attempt finds the child of
     // the first.
@@ -182,6 +224,7 @@ export class TaskEntry {
       ...(deadlineAt === undefined ? {} : { parentDeadlineAt: deadlineAt }),
       ...(tenant === undefined ? {} : { tenant }),
       ...(budget === undefined ? {} : { parentBudget: budget }),
+      ...(depth === undefined ? {} : { depth }),
     });
   }
 
@@ -231,4 +274,9 @@ export class TaskEntry {
 export function leaseLost(id: string): CadreError {
   const message = `The lease on task ${id} could not be renewed in time.`;
   return new CadreError("LEASE_LOST", message, { what: `task ${id}` });
+}
+
+/** An error of an attempt that is over. */
+export function stopped(id: string, why: string): CadreError {
+  return new CadreError("CANCELLED", `Task ${id} ${why}.`, { what: `task ${id}` });
 }

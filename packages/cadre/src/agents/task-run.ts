@@ -18,6 +18,7 @@ import type { AnyAgent, TaskWork } from "./agent.ts";
 import type { AgentState } from "./agent-state.ts";
 import { outcomeOf, type RunOutcome } from "./health/capability-breakers.ts";
 import type { TeamProposals } from "./proposals/team-proposals.ts";
+import type { FeatureDesk } from "./feature-desk.ts";
 import { recordLateResult } from "./late-result.ts";
 import {
   endTask,
@@ -27,12 +28,13 @@ import {
   undoStuck,
   type TaskEnd,
 } from "./saga-events.ts";
+import { taskHandedOff } from "./orchestration/handoff.ts";
 import type { SignalHub } from "./signal-hub.ts";
 import { enterStrictly } from "./strict-entry.ts";
 import type { StepJournal } from "./step-journal.ts";
 import type { BoardEntry } from "./task-board.ts";
 import type { TaskDesk } from "./task-desk.ts";
-import { leaseLost, TaskEntry } from "./task-entry.ts";
+import { leaseLost, stopped, TaskEntry } from "./task-entry.ts";
 import { leaseExpired, taskCompleted, taskRetry } from "./task-events.ts";
 import { applyTask, isFinal, isOwned } from "./task-fold.ts";
 import type { SlotHold } from "./task-slots.ts";
@@ -48,6 +50,7 @@ export interface TaskRunPort {
   readonly state: AgentState<unknown>;
   readonly slot: SlotHold;
   readonly desk: TaskDesk;
+  readonly features: FeatureDesk;
   readonly signals: SignalHub;
   readonly proposals: TeamProposals;
   /** Whether the owner may count on its lease now. */
@@ -62,6 +65,8 @@ const hopeless: ReadonlySet<ErrorCode> = new Set([
   "STEP_DRIFT",
   "VALIDATION_FAILED",
   "UNSUPPORTED",
+  "INVALID_PLAN",
+  "FEATURE_BLOCKED",
 ]);
 const retryDelayMs = { least: 200, most: 60_000 } as const;
 
@@ -120,7 +125,7 @@ export class TaskRun {
       const entry = await this.#enter(false);
       await this.#complete(await this.#handle(entry), entry);
     } catch (error) {
-      this.outcome = outcomeOf(error, this.#abort.signal);
+      if (!this.#entry?.handedOff) this.outcome = outcomeOf(error, this.#abort.signal);
       await this.#failed(error);
     } finally {
       this.#disarm();
@@ -173,13 +178,14 @@ export class TaskRun {
     replays: boolean,
     afterReceipt?: (step: string) => Promise<void>,
   ): Promise<TaskEntry> {
-    const { context, registry, agent, state, slot, desk, signals, proposals } = this.#port;
+    const { context, registry, agent, state, slot, desk, features, signals, proposals } = this.#port;
     return new TaskEntry({
       context,
       registry,
       agent,
       slot,
       desk,
+      features,
       signals,
       proposals,
       work: this.#work,
@@ -210,9 +216,9 @@ export class TaskRun {
     });
   }
 
-  async #complete(output: unknown, { journal, common }: TaskEntry): Promise<void> {
-    // A step in doubt is not settled by a handler that looks away.
-    if (journal.doubt !== undefined) return this.#failed(undefined);
+  async #complete(output: unknown, { journal, common, handedOff }: TaskEntry): Promise<void> {
+    // A step in doubt is not settled by a handler that looks away, nor a task kept that was given.
+    if (journal.doubt !== undefined || handedOff) return this.#failed(handedOff);
     const { context, agent } = this.#port;
     await journal.assertAllAsked();
     this.outcome = {};
@@ -306,6 +312,8 @@ export class TaskRun {
     if (doubt !== undefined && !isStopped) {
       return [stepInDoubt(context, agent.name, entry, doubt)];
     }
+    const { handedOff } = this.#entry ?? {};
+    if (handedOff && !isStopped) return [taskHandedOff(context, agent.name, entry, handedOff)];
     let { state } = entry;
     for (const receipt of receipts) state = applyTask(state, receipt) ?? state;
     const end = state.pivot === undefined ? this.#lastEnd(error, isStopped, state) : undefined;
@@ -397,8 +405,4 @@ export class TaskRun {
 /** Whether a cancellation or a deadline still ends it: it goes back already, or only forward. */
 function canStop(state: TaskState): boolean {
   return state.undoing === undefined && state.pivot === undefined;
-}
-
-function stopped(id: string, why: string): CadreError {
-  return new CadreError("CANCELLED", `Task ${id} ${why}.`, { what: `task ${id}` });
 }

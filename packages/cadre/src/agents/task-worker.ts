@@ -8,7 +8,7 @@
  */
 import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
-import type { CapabilityBreakers } from "./health/capability-breakers.ts";
+import type { CapabilityBreakers, RunOutcome } from "./health/capability-breakers.ts";
 import type { ProgressMark } from "./health/progress-watch.ts";
 import { throughTrouble } from "./passing-trouble.ts";
 import type { PresenceObserver } from "./presence.ts";
@@ -29,19 +29,17 @@ export interface TaskWorkerPort extends Omit<TaskRunPort, "slot" | "isAlive"> {
   /** Workers of this process by the tasks that they are claiming or running. */
   readonly taken: Map<string, TaskWorker>;
   /** Whether it may take new work, as far as it was told. */
-  isActive(): boolean;
+  readonly isActive: () => boolean;
   /** Whether the process may count on its leases now. */
-  isAlive(): boolean;
+  readonly isAlive: () => boolean;
   /** Follows the progress of a handler. */
-  begin(taskId: string, isWaiting: () => boolean): ProgressMark;
+  readonly begin: (taskId: string, isWaiting: () => boolean) => ProgressMark;
   /** Candidates are there, and not before this instant. */
-  wakeAt(instant: number): void;
+  readonly wakeAt: (instant: number) => void;
   /** What it holds has changed. */
-  onChange(): void;
-  onError(error: unknown, task: string): void;
+  readonly onChange: () => void;
+  readonly onError: (error: unknown, task: string) => void;
 }
-
-type RunOutcome = TaskRun["outcome"];
 
 const claimAgainMs = 500; // after a claim that the store refused
 const candidateWindow = 32; // candidates looked at for a random pick; more collide no less

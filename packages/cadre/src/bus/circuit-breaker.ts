@@ -20,7 +20,7 @@ const defaults = {
   openMs: 30_000,
 } as const;
 
-const rules: OptionRules<BreakerOptions> = {
+export const breakerRules: OptionRules<BreakerOptions> = {
   failures: wholeNumber(1, 10_000),
   windowMs: wholeNumber(1),
   openMs: wholeNumber(1),
@@ -55,7 +55,7 @@ export class CircuitBreaker {
     clock: Clock,
     onChange: (change: BreakerChange) => void,
   ) {
-    checkOptions("breaker", options, rules);
+    checkOptions("breaker", options, breakerRules);
     this.name = name;
     this.#clock = clock;
     this.#failures = options.failures ?? defaults.failures;

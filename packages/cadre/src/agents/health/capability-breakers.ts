@@ -14,7 +14,7 @@ export interface BreakersPort {
   readonly agent: string;
   readonly options: BreakerOptions | false;
   /** A breaker has opened or closed: the card changes, and claims may go on. */
-  onChange(): void;
+  readonly onChange: () => void;
 }
 
 const types = {
@@ -22,6 +22,14 @@ const types = {
   "half-open": "circuit_breaker.half_opened",
   closed: "circuit_breaker.closed",
 } as const;
+
+/** How a handler took it; nothing, when it was stopped or a person has to decide. */
+export type RunOutcome = { readonly error?: unknown } | undefined;
+
+export function outcomeOf(error: unknown, { aborted, reason }: AbortSignal): RunOutcome {
+  if (!aborted) return { error };
+  return isCadreError(reason, "TIMEOUT") ? { error: reason.message } : undefined;
+}
 
 /** What is the task's fault, or nobody's: it says nothing about the agent. */
 const others: ReadonlySet<ErrorCode> = new Set([
@@ -57,7 +65,7 @@ export class CapabilityBreakers {
   }
 
   /** How the run ended: `undefined` is well; nothing is known where it was stopped. */
-  ended(capability: string, outcome: { readonly error?: unknown } | undefined): void {
+  ended(capability: string, outcome: RunOutcome): void {
     const breaker = this.#breakers.get(capability);
     if (!outcome) return breaker?.giveUp();
     const { error } = outcome;

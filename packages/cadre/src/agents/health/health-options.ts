@@ -1,7 +1,6 @@
 /** How soon silence, standstill and failure have consequences. */
 import type { BreakerOptions } from "../../bus/bus.ts";
-import { CircuitBreaker } from "../../bus/circuit-breaker.ts";
-import { systemClock } from "../../core/clock.ts";
+import { breakerRules } from "../../bus/circuit-breaker.ts";
 import { anything, checkOptions, oneOf, someObject, wholeNumber } from "../../core/options.ts";
 import { checkRestartOptions, type RestartOptions } from "./restart-policy.ts";
 
@@ -62,6 +61,5 @@ export function checkHealth(options: HealthOptions): void {
     breaker: anything,
   });
   checkRestartOptions(options.restarts ?? {});
-  // A breaker checks its own options.
-  if (options.breaker) new CircuitBreaker("health.breaker", options.breaker, systemClock, () => {});
+  if (options.breaker) checkOptions("health.breaker", options.breaker, breakerRules);
 }
