@@ -73,7 +73,7 @@ export interface ErrorDetails {
   /** A handler said that trying again is of no use. */
   TERMINAL: { readonly reason?: string };
   /** A handler asks for another try. */
-  RETRYABLE: { readonly retryAfterMs?: number };
+  RETRYABLE: { readonly retryAfterMs?: number; readonly lapsed?: boolean };
   /** A stream or slot was not at the version that the writer expected. */
   VERSION_CONFLICT: { readonly stream: string; readonly expected: number; readonly actual: number };
   /** An event with this id is in the log already, with other content or in another stream. */
@@ -197,9 +197,19 @@ export class TerminalError extends CadreError<"TERMINAL"> {
 export class RetryableError extends CadreError<"RETRYABLE"> {
   override readonly name: string = "RetryableError";
 
-  constructor(message: string, options: { retryAfterMs?: number; cause?: unknown } = {}) {
-    const details =
-      options.retryAfterMs === undefined ? {} : { retryAfterMs: options.retryAfterMs };
+  /**
+   * @param options.lapsed thrown by the handler of a task: whoever does the work in truth has
+   *   fallen silent. The lease ends as if it had run out, and no attempt is counted
+   */
+  constructor(
+    message: string,
+    options: { retryAfterMs?: number; lapsed?: boolean; cause?: unknown } = {},
+  ) {
+    const { retryAfterMs, lapsed } = options;
+    const details = {
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+      ...(lapsed === undefined ? {} : { lapsed }),
+    };
     super("RETRYABLE", message, details, options.cause);
   }
 }
