@@ -96,12 +96,18 @@ export class QueueTap {
   #work(): void {
     this.#working ??= this.#change().finally(() => {
       this.#working = undefined;
+      // It may have been asked for while a failure was dealt with; nobody would ask again.
+      if (this.#isWanted && !this.#session.ended) this.#work();
     });
+  }
+
+  get #isWanted(): boolean {
+    return !this.#ended && (this.#mustShut || this.#goal > this.#size);
   }
 
   async #change(): Promise<void> {
     try {
-      while (!this.#ended && (this.#mustShut || this.#goal > this.#size)) {
+      while (this.#isWanted) {
         if (this.#mustShut) await this.#stop();
         else await this.#start(Math.min(this.#goal - this.#size, mostPrefetch));
       }
