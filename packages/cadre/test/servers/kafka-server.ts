@@ -96,6 +96,7 @@ function propertiesOf(
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
+    "group.coordinator.append.linger.ms": "0", // a commit waits 5 ms for others otherwise
     "group.min.session.timeout.ms": "500",
     // After a SIGKILL the broker's old registration has to end before the new one is taken.
     "broker.session.timeout.ms": "1500",

@@ -1,0 +1,368 @@
+/**
+ * All that one transport has of a group: one member on the cluster, its partitions, what is out.
+ *
+ *   pulls ─▶ member joins ─▶ partitions ─▶ lanes ◀─ fetch loop
+ *                                            └─▶ first ready ─▶ lease ─▶ settled ─▶ commit
+ *
+ * A member that is not pulled for a while keeps only what it has out, as long as others pull. A
+ * partition of which something is out stays, so that a handler may take as long as it likes; when
+ * others have too few, nothing new goes out of it until it is free to go.
+ */
+import type { ConsumeSpec, Lease } from "../../bus/transport.ts";
+import { compilePattern } from "../../core/pattern.ts";
+import { CommitDesk } from "./commit-desk.ts";
+import { directedPartition, sendCopy } from "./copies.ts";
+import { FetchLoop } from "./fetch-loop.ts";
+import { committedOffsets } from "./group-offsets.ts";
+import type { MemberShare } from "./group-protocol.ts";
+import type { GroupRecord } from "./group-records.ts";
+import { KafkaLease, type LeaseParts } from "./kafka-lease.ts";
+import { firstReady, Lane, type Entry } from "./lane.ts";
+import { nameOf, partitionsOf, type Fetched, type Partition, type Wanted } from "./log-access.ts";
+import { Membership } from "./membership.ts";
+import type { Session } from "./session.ts";
+import { knownTopics } from "./start-offsets.ts";
+import { internalTopic, planTopics, type TopicPlan } from "./topics.ts";
+import { headerOf, type Read } from "./wire.ts";
+
+export interface HubParts {
+  readonly session: Session;
+  readonly groupId: string;
+  readonly record: GroupRecord;
+  readonly spec: ConsumeSpec;
+  /** The group was deleted, or the hub has nothing more to do. */
+  readonly onEnd: (hub: GroupHub, wasDeleted: boolean) => void;
+}
+
+export class GroupHub {
+  readonly record: GroupRecord;
+  readonly #parts: HubParts;
+  readonly #plan: TopicPlan;
+  readonly #matchers: readonly ((type: string) => boolean)[];
+  readonly #membership: Membership;
+  readonly #desk: CommitDesk;
+  readonly #loop: FetchLoop;
+  readonly #leaseParts: LeaseParts;
+  readonly #lanes = new Map<string, Lane>();
+  readonly #leases = new Set<KafkaLease>();
+  readonly #wakers = new Set<() => void>();
+  readonly #endListening: () => void;
+  /** Open intakes. */
+  members = 0;
+  #pulls = 0;
+  #pulledAt = -Infinity;
+  #saidWants = false;
+  #others = 0;
+  #cancelIdle: (() => void) | undefined;
+  #isEnded = false;
+  #ending: Promise<void> | undefined;
+
+  constructor(parts: HubParts) {
+    const { session, groupId, record, spec } = parts;
+    this.#parts = parts;
+    this.record = record;
+    this.#plan = planTopics(session.settings, record.patterns);
+    this.#matchers = spec.patterns.map((pattern) => compilePattern(pattern));
+    this.#membership = new Membership({
+      session,
+      groupId,
+      wish: () => this.#wish(),
+      partitions: () => this.#partitions(),
+      onShare: (share) => this.#onShare(share),
+      onLost: () => this.#dropLanes([...this.#lanes.values()]),
+      isWanted: async () =>
+        (await session.groups.find(record.name))?.incarnation === record.incarnation,
+      onGone: () => void this.end(true),
+    });
+    const lanes = (): Iterable<Lane> => this.#lanes.values();
+    this.#desk = new CommitDesk({ session, groupId, membership: this.#membership, lanes });
+    this.#loop = new FetchLoop(session.cluster, {
+      purpose: `group ${groupId}`,
+      wanted: () => this.#wanted(),
+      take: (fetched) => this.#take(fetched),
+      moved: (wanted, offset) => this.#lanes.get(nameOf(wanted))?.moved(offset),
+    });
+    this.#leaseParts = {
+      session,
+      desk: this.#desk,
+      isOrdered: spec.ordered !== undefined,
+      copy: (entry, attempt, delayMs) =>
+        sendCopy(session, record.name, entry.read, { attempt, delayMs }),
+      onEnd: (lease) => this.#onEnd(lease),
+    };
+    this.#endListening = session.cluster.onTopics(() => this.#lookForTopics());
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  /** Deliveries; none when nothing came until `signal` is aborted or the hub ended. */
+  async pull(max: number, leaseMs: number, signal: AbortSignal): Promise<readonly Lease[]> {
+    this.#beginPull();
+    try {
+      while (!this.#isEnded && !signal.aborted) {
+        const leases = this.#handOut(max, leaseMs);
+        if (leases.length > 0) return leases;
+        await this.#next(signal);
+      }
+      return [];
+    } finally {
+      this.#endPull();
+    }
+  }
+
+  /** An intake has closed: the last one ends the hub, when what is out is settled. */
+  left(): void {
+    this.members -= 1;
+    this.#endIfDone();
+  }
+
+  /** Gives everything up at once. */
+  end(wasDeleted: boolean = false): Promise<void> {
+    this.#ending ??= this.#end(wasDeleted);
+    return this.#ending;
+  }
+
+  async #end(wasDeleted: boolean): Promise<void> {
+    this.#isEnded = true;
+    await Promise.resolve(); // `#ending` is set before anybody is told
+    this.#endListening();
+    this.#cancelIdle?.();
+    this.#dropLanes([...this.#lanes.values()]);
+    this.#parts.onEnd(this, wasDeleted);
+    this.#wakeAll();
+    await Promise.all([this.#loop.end(), this.#membership.end()]);
+  }
+
+  #endIfDone(): void {
+    if (this.members <= 0 && this.#leases.size === 0) void this.end();
+  }
+
+  #beginPull(): void {
+    this.#pulls += 1;
+    this.#cancelIdle?.();
+    this.#membership.start();
+    if (!this.#saidWants && this.#membership.joined) this.#membership.again();
+  }
+
+  #endPull(): void {
+    this.#pulls -= 1;
+    const { clock, idleMs } = this.#parts.session.settings;
+    this.#pulledAt = clock.monotonic();
+    if (this.#pulls > 0 || this.#isEnded) return;
+    this.#cancelIdle?.();
+    this.#cancelIdle = clock.after(idleMs, () => this.#onIdle(), { background: true });
+  }
+
+  /** Others may have what waits here. */
+  #onIdle(): void {
+    if (this.#isEnded || this.#others === 0 || !this.#saidWants) return;
+    this.#membership.again();
+  }
+
+  #handOut(max: number, leaseMs: number): KafkaLease[] {
+    const { settings } = this.#parts.session;
+    const leases: KafkaLease[] = [];
+    while (leases.length < max && this.#leases.size < settings.workers) {
+      // A backlog comes by time, over all partitions.
+      if (this.#lanes.values().some((lane) => lane.isBehind)) break;
+      const entry = firstReady(this.#lanes.values());
+      if (!entry) break;
+      entry.lane.handOut(entry);
+      this.#dropSuperfluous(entry);
+      const lease = new KafkaLease(this.#leaseParts, entry, leaseMs);
+      this.#leases.add(lease);
+      leases.push(lease);
+    }
+    if (leases.length > 0) {
+      this.#desk.wakeSoon(); // that they were handed out is kept too
+      this.#loop.wake();
+    }
+    return leases;
+  }
+
+  /** An event that waited here needed no copy. */
+  #dropSuperfluous({ read }: Entry): void {
+    const id = read.recorded.event?.id;
+    if (id === undefined) return;
+    const copies = this.#lanes.get(nameOf(this.#directed));
+    if (!copies) return;
+    for (const entry of copies.redriven(id)) copies.settle(entry);
+  }
+
+  get #directed(): Partition {
+    const { session, record } = this.#parts;
+    return directedPartition(session, record.name);
+  }
+
+  #onEnd(lease: KafkaLease): void {
+    if (!this.#leases.delete(lease)) return;
+    const { lane } = lease.entry;
+    lane.held -= 1;
+    if (lane.held === 0 && !lane.isEnded && (lane.isStill || this.#isIdle)) {
+      if (this.#others > 0) this.#membership.again();
+    }
+    this.#wakeAll(); // there is room, or it waits again
+    this.#endIfDone();
+  }
+
+  get #isIdle(): boolean {
+    const { clock, idleMs } = this.#parts.session.settings;
+    return this.#pulls === 0 && clock.monotonic() - this.#pulledAt >= idleMs;
+  }
+
+  #wish(): ReturnType<ConstructorParameters<typeof Membership>[0]["wish"]> {
+    const { cluster } = this.#parts.session;
+    this.#saidWants = this.members > 0 && !this.#isIdle;
+    const held: string[] = [];
+    for (const [name, lane] of this.#lanes) {
+      if (lane.held > 0) held.push(name);
+      else lane.isStill = true; // it may go to another
+    }
+    const topics = cluster.topics.filter((topic) => this.#plan.takes(topic));
+    return {
+      topics: [...topics, internalTopic(this.#parts.session.settings, "copies")],
+      wants: this.#saidWants,
+      held,
+      owned: [...this.#lanes.keys()],
+    };
+  }
+
+  async #partitions(): Promise<readonly Partition[]> {
+    const { session } = this.#parts;
+    const topics = await knownTopics(session, this.#plan);
+    return [...partitionsOf(session.cluster, topics), this.#directed];
+  }
+
+  async #onShare({ partitions, finish, members }: MemberShare): Promise<void> {
+    const { session, groupId } = this.#parts;
+    this.#others = members - 1;
+    const names = new Set(partitions.map((partition) => nameOf(partition)));
+    this.#dropLanes([...this.#lanes].filter(([name]) => !names.has(name)).map(([, lane]) => lane));
+    const fresh = partitions.filter((partition) => !this.#lanes.has(nameOf(partition)));
+    const topics = [...new Set(fresh.map(({ topic }) => topic))];
+    const unknown = topics.filter((topic) => session.cluster.partitionsOf(topic) === 0);
+    if (unknown.length > 0) await session.cluster.refresh(unknown);
+    const committed = await committedOffsets(session, groupId, fresh);
+    if (this.#isEnded) return;
+    for (const partition of fresh) {
+      const name = nameOf(partition);
+      const { offset, marks } = committed.get(name) ?? {
+        offset: this.record.starts[name] ?? 0,
+        marks: null,
+      };
+      this.#lanes.set(name, this.#makeLane(partition, offset, marks));
+    }
+    for (const [name, lane] of this.#lanes) lane.isStill = finish.includes(name);
+    // Settled since the wish was said.
+    const isFree = finish.some((name) => this.#lanes.get(name)?.held === 0);
+    if (isFree || (this.#pulls > 0 && !this.#saidWants)) this.#membership.again();
+    this.#loop.wake();
+    this.#wakeAll();
+  }
+
+  #makeLane(partition: Partition, base: number, marks: string | null | undefined): Lane {
+    const { session, spec } = this.#parts;
+    const { clock, format } = session.settings;
+    return new Lane({
+      ...partition,
+      base,
+      marks,
+      format,
+      ordered: spec.ordered,
+      isOurs: (read) => this.#isOurs(read),
+      dueIn: ({ record }) =>
+        record.timestamp + Number(record.headers[headerOf.delay] ?? 0) - clock.now(),
+      after: (delayMs, action) => clock.after(delayMs, action, { background: true }),
+      onWaiting: () => this.#wakeAll(),
+    });
+  }
+
+  #isOurs({ record, recorded: { event } }: Read): boolean {
+    const group = record.headers[headerOf.group];
+    if (record.topic === internalTopic(this.#parts.session.settings, "copies")) {
+      return group === this.record.name;
+    }
+    return !event || this.#matchers.some((matches) => matches(event.type));
+  }
+
+  #dropLanes(lanes: readonly Lane[]): void {
+    for (const lane of lanes) {
+      lane.stop();
+      this.#lanes.delete(nameOf(lane));
+    }
+    for (const lease of [...this.#leases]) if (lease.entry.lane.isEnded) lease.lose();
+    this.#desk.tell();
+  }
+
+  *#wanted(): Generator<Wanted, void, undefined> {
+    for (const lane of this.#lanes.values()) if (lane.wanted) yield lane.wanted;
+  }
+
+  #take(fetched: Fetched): void {
+    const lane = this.#lanes.get(nameOf(fetched.wanted));
+    if (!lane) return;
+    lane.take(fetched);
+    if (lane.stuck) void this.#moveOn(lane.stuck);
+    if (lane.isDirty) this.#desk.wakeSoon();
+    this.#wakeAll();
+  }
+
+  /** A copy that waits for its time holds up a whole window: it goes to the end. */
+  async #moveOn(entry: Entry): Promise<void> {
+    const { session, record } = this.#parts;
+    const { timestamp, headers } = entry.read.record;
+    const left = timestamp + Number(headers[headerOf.delay] ?? 0) - session.settings.clock.now();
+    const attempt = entry.first + entry.handed;
+    try {
+      await sendCopy(session, record.name, entry.read, { attempt, delayMs: Math.max(0, left) });
+      if (entry.lane.isEnded || entry.state !== "delayed") return;
+      entry.lane.settle(entry);
+      this.#desk.wake();
+      this.#loop.wake();
+    } catch (error) {
+      session.settings.logger.warn("A delayed event could not be moved on; it is tried again.", {
+        group: record.name,
+        error,
+      });
+    }
+  }
+
+  /** Topics that the patterns lie on have come, or have more partitions. */
+  #lookForTopics(): void {
+    const { cluster } = this.#parts.session;
+    const isNew = cluster.topics.some(
+      (topic) =>
+        this.#plan.takes(topic) && !this.#seen.has(`${topic}/${cluster.partitionsOf(topic)}`),
+    );
+    if (!isNew) return;
+    this.#noteTopics();
+    if (this.#membership.joined) this.#membership.again();
+  }
+
+  readonly #seen = new Set<string>();
+
+  #noteTopics(): void {
+    const { cluster } = this.#parts.session;
+    for (const topic of cluster.topics) {
+      if (this.#plan.takes(topic)) this.#seen.add(`${topic}/${cluster.partitionsOf(topic)}`);
+    }
+  }
+
+  #next(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        signal.removeEventListener("abort", wake);
+        this.#wakers.delete(wake);
+        resolve();
+      };
+      this.#wakers.add(wake);
+      signal.addEventListener("abort", wake, { once: true });
+    });
+  }
+
+  #wakeAll(): void {
+    for (const wake of [...this.#wakers]) wake();
+  }
+}

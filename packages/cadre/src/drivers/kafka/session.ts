@@ -1,0 +1,105 @@
+/** What all parts of one transport share: the cluster, the producer, the driver's own topics. */
+import type { Cluster } from "./cluster.ts";
+import { GroupRecords } from "./group-records.ts";
+import type { Settings } from "./kafka-options.ts";
+import { Producer } from "./producer.ts";
+import { internalTopic, topicOf } from "./topics.ts";
+import { reservedBytes } from "./wire.ts";
+
+const copiesKeptMs = 30 * 24 * 3_600_000; // longer than any delay
+
+export const defaultMaxBytes = 1_048_588; // the broker's own, until it has said another
+
+export class Session {
+  readonly cluster: Cluster;
+  readonly settings: Settings;
+  readonly producer: Producer;
+  readonly groups: GroupRecords;
+  #messageBytes: number;
+
+  private constructor(cluster: Cluster, messageBytes: number) {
+    this.cluster = cluster;
+    this.settings = cluster.settings;
+    this.#messageBytes = messageBytes;
+    this.producer = new Producer(cluster, () => this.#messageBytes);
+    this.groups = new GroupRecords(this);
+  }
+
+  static async open(cluster: Cluster): Promise<Session> {
+    const session = new Session(cluster, await maxMessageBytes(cluster));
+    const { partitions } = cluster.settings;
+    await Promise.all([
+      session.#make("groups", 1, compacted),
+      session.#make("letters", 1, compacted),
+      session.#make("copies", partitions, {
+        "retention.ms": String(copiesKeptMs),
+        "message.timestamp.type": "LogAppendTime",
+      }),
+    ]);
+    return session;
+  }
+
+  get url(): string {
+    return this.cluster.url;
+  }
+
+  /** Largest encoded event. */
+  get maxEventBytes(): number {
+    return this.#messageBytes - reservedBytes;
+  }
+
+  /** The topic of events of `type`, where it is known to be there. */
+  knownTopicFor(type: string): string | undefined {
+    const topic = topicOf(this.settings, type);
+    return this.cluster.partitionsOf(topic) > 0 ? topic : undefined;
+  }
+
+  /** The topic of events of `type`, made if it is missing. */
+  async topicFor(type: string): Promise<string> {
+    const { partitions, maxAgeMs } = this.settings;
+    const topic = topicOf(this.settings, type);
+    const config = {
+      "retention.ms": String(maxAgeMs === 0 ? -1 : maxAgeMs),
+      "message.timestamp.type": "LogAppendTime", // one clock for a topic, not one a publisher
+    };
+    await this.cluster.ensureTopic(topic, { partitions, config });
+    return topic;
+  }
+
+  async end(): Promise<void> {
+    await this.producer.close();
+    await this.cluster.end();
+  }
+
+  #make(
+    kind: "groups" | "copies" | "letters",
+    partitions: number,
+    config: Readonly<Record<string, string>>,
+  ): Promise<void> {
+    return this.cluster.ensureTopic(internalTopic(this.settings, kind), { partitions, config });
+  }
+}
+
+const compacted = { "cleanup.policy": "compact" };
+
+/** What the broker takes. One that does not tell is taken for as it comes. */
+async function maxMessageBytes(cluster: Cluster): Promise<number> {
+  try {
+    const [node] = cluster.nodes;
+    if (node === undefined) return defaultMaxBytes;
+    const broker = { resourceType: 4, resourceName: String(node) } as const;
+    const name = "message.max.bytes";
+    const answer = await cluster.ask({ node }, "its limits", (connection) =>
+      cluster.protocol.describeConfigs(
+        connection,
+        [{ ...broker, configurationKeys: [name] }],
+        false,
+        false,
+      ),
+    );
+    const value = Number(answer.results[0]?.configs.find((config) => config.name === name)?.value);
+    return Number.isSafeInteger(value) && value > reservedBytes ? value : defaultMaxBytes;
+  } catch {
+    return defaultMaxBytes; // reading a broker's settings may not be allowed
+  }
+}
