@@ -314,6 +314,9 @@ export class TaskRun {
     }
     const { handedOff } = this.#entry ?? {};
     if (handedOff && !isStopped) return [taskHandedOff(context, agent.name, entry, handedOff)];
+    if (!isStopped && isCadreError(error, "RETRYABLE") && error.details.lapsed) {
+      return [leaseExpired(context, agent.name, entry, "silent")];
+    }
     let { state } = entry;
     for (const receipt of receipts) state = applyTask(state, receipt) ?? state;
     const end = state.pivot === undefined ? this.#lastEnd(error, isStopped, state) : undefined;
