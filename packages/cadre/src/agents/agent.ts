@@ -25,6 +25,15 @@ import type { Proposed } from "./proposals/proposal.ts";
 import type { Decision, TaskProposeOptions, ValidateOptions } from "./proposals/proposer.ts";
 import type { TaskDebateOptions } from "./proposals/proposer.ts";
 import type { TaskValidation, ValidationReason } from "./proposals/validation.ts";
+import type { FeaturePlan } from "./feature.ts";
+import type {
+  Gathered,
+  MapOptions,
+  MapOutcome,
+  ScatterOptions,
+  ScatterTo,
+} from "./orchestration/delegated.ts";
+import type { HandoffTarget } from "./orchestration/handoff.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 
 /**
@@ -214,6 +223,59 @@ export interface TaskContext<
     input: Input,
     options?: TaskOptions,
   ): Promise<Output>;
+  /**
+   * Asks for a feature (at most one for each name) and gives the slot back until it has ended. Its
+   * time, its budget and its tenant are this task's, or less; it is cancelled when this task fails
+   * or is cancelled. Resolves with the results of its tasks, by their names in the plan.
+   *
+   * @throws {CadreError} FEATURE_BLOCKED, when it is blocked or was cancelled: the task fails
+   * @throws {CadreError} INVALID_PLAN
+   */
+  feature(name: string, plan: FeaturePlan): Promise<Readonly<Record<string, JsonValue>>>;
+  /**
+   * Gives the task to another agent and ends this handler. What it has done stays done: the other
+   * finds its steps in the journal. No attempt is used up.
+   */
+  handoff(to: HandoffTarget, note?: string): Promise<never>;
+  /**
+   * One child for each input, or for each agent; resolves with the first results, as many as the
+   * quorum says, and tells the rest to stop. The choice is a step of the journal.
+   *
+   * @throws {CadreError} TERMINAL, when too many have failed, or the time is over
+   */
+  scatter<Input, Output>(
+    name: string,
+    definition: TaskDefinition<Input, Output>,
+    to: ScatterTo<Input>,
+    options?: ScatterOptions,
+  ): Promise<readonly Gathered<Output>[]>;
+  /**
+   * One child for each item, so many at once, each once over all attempts; results in the order of
+   * the items, folded by `reduce` if there are more than memory should hold.
+   *
+   * @throws {CadreError} TERMINAL, when one has failed, unless failures are collected
+   */
+  map<Input, Output, Sum>(
+    name: string,
+    definition: TaskDefinition<Input, Output>,
+    items: Iterable<Input>,
+    options: MapOptions<Output, Sum> & {
+      readonly reduce: (sum: Sum, result: Output, index: number) => Sum;
+      readonly initial: Sum;
+    },
+  ): Promise<Sum>;
+  map<Input, Output>(
+    name: string,
+    definition: TaskDefinition<Input, Output>,
+    items: Iterable<Input>,
+    options: MapOptions<Output> & { readonly onFailure: "collect" },
+  ): Promise<readonly MapOutcome<Output>[]>;
+  map<Input, Output>(
+    name: string,
+    definition: TaskDefinition<Input, Output>,
+    items: Iterable<Input>,
+    options?: MapOptions<Output>,
+  ): Promise<readonly Output[]>;
   /** Creates a child task without waiting for it. */
   spawn<Input, Output>(
     name: string,

@@ -44,15 +44,22 @@ export class FeatureDesk {
     this.#ends = new FeatureEnds(context);
   }
 
-  async create(plan: FeaturePlan, origin?: FeatureOrigin): Promise<FeatureHandle> {
+  /**
+   * @param planned what a function has planned, when that is on record elsewhere
+   */
+  async create(
+    plan: FeaturePlan,
+    origin?: FeatureOrigin,
+    planned?: readonly PlanItem[],
+  ): Promise<FeatureHandle> {
     const { clock, random, store, name } = this.#context;
     const id = plan.id ?? random.id(clock.now());
     // A plan that was made is not made again.
-    if (plan.id !== undefined && typeof plan.planner === "function") {
+    if (!planned && plan.id !== undefined && typeof plan.planner === "function") {
       const known = await this.get(id);
       if (known) return known;
     }
-    const payload = await this.#checked(id, plan, origin);
+    const payload = await this.#checked({ id, plan, origin, planned });
     const source = origin?.agent ?? name;
     const event = teamEvent(this.#context, source, "feature.created", payload, {
       ...(origin === undefined ? {} : { cause: origin.cause }),
@@ -84,18 +91,25 @@ export class FeatureDesk {
   }
 
   /** The plan as data. @throws {CadreError} INVALID_PLAN */
-  async #checked(id: string, plan: FeaturePlan, origin: FeatureOrigin | undefined) {
+  async #checked(asked: {
+    readonly id: string;
+    readonly plan: FeaturePlan;
+    readonly origin: FeatureOrigin | undefined;
+    readonly planned: readonly PlanItem[] | undefined;
+  }) {
+    const { id, plan, origin, planned } = asked;
     const problems = [...optionProblems(plan)];
     const goal = toFrozenJson(plan.goal ?? null);
     const { planner, title } = plan;
     let { tasks = [] } = plan;
-    if (typeof planner === "function" && problems.length === 0) tasks = await planner(goal);
+    const plansHere = typeof planner === "function" && !planned && problems.length === 0;
+    if (plansHere) tasks = await planner(goal);
     const now = this.#context.clock.now();
     const own = plan.deadlineMs === undefined ? Infinity : now + plan.deadlineMs;
     const deadlineAt = Math.min(own, origin?.parent.deadlineAt ?? Infinity);
     const budget = narrowerBudget(plan.budget, origin?.parent.budget);
     const tenant = origin?.parent.tenant ?? plan.tenant;
-    const items = tasks.map((task) => planItem(task, problems, deadlineAt - now));
+    const items = planned ?? tasks.map((task) => planItem(task, problems, deadlineAt - now));
     const leftMs = Number.isFinite(deadlineAt) ? deadlineAt - now : undefined;
     problems.push(...planProblems(items, { budget, leftMs }));
     problems.push(...this.#capabilityProblems(plan, items));

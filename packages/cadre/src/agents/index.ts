@@ -59,6 +59,14 @@ export type {
 } from "./feature.ts";
 export type { PlanItem } from "./feature-fold.ts";
 export type { Assignable, AssignmentPolicy, Candidate } from "./orchestration/assignment.ts";
+export type {
+  Gathered,
+  MapOptions,
+  MapOutcome,
+  ScatterOptions,
+  ScatterTo,
+} from "./orchestration/delegated.ts";
+export type { HandoffTarget } from "./orchestration/handoff.ts";
 export type { TenantShares } from "./orchestration/fair-queue.ts";
 export type { OrchestratorOptions } from "./orchestration/orchestrator-options.ts";
 export { draftPlan } from "./orchestration/plan-items.ts";

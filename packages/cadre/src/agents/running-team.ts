@@ -136,6 +136,7 @@ export class RunningTeam implements Cadre {
       presence: this.#presence,
       process: this.#process,
       health: parts.health,
+      onBeat: () => void this.agents.look(),
       onError: (error, task) => this.#onTaskError(error, task),
     });
     for (const agent of parts.agents) {
@@ -146,6 +147,7 @@ export class RunningTeam implements Cadre {
         registry: parts.registry,
         signals: this.#signals,
         proposals: this.proposals,
+        features: this.features,
       });
     }
     this.#desk.addClaimer(this.#workforce);

@@ -12,6 +12,7 @@ import type { EventRegistry } from "../core/registry.ts";
 import type { AnyAgent, SignalOptions, TaskContext, TaskWork } from "./agent.ts";
 import type { FeatureDesk } from "./feature-desk.ts";
 import { HandlerContext } from "./handler-context.ts";
+import type { MapOptions } from "./orchestration/delegated.ts";
 import { Delegation } from "./orchestration/delegation.ts";
 import { checkHandoff, Handoff, type HandoffTarget } from "./orchestration/handoff.ts";
 import type { SignalHub } from "./signal-hub.ts";
@@ -51,6 +52,13 @@ export interface TaskEntryPort {
   /** Throws when the owner's lease may have ended. */
   assertOwned(): void;
 }
+
+type MapArguments = readonly [
+  name: string,
+  definition: TaskDefinition,
+  items: Iterable<unknown>,
+  options?: MapOptions,
+];
 
 // reports in between are merged: a loop that reports each item must not fill the log
 const progressEveryMs = 1_000;
@@ -189,8 +197,8 @@ export class TaskEntry {
       scatter: (name, definition, to, options = {}) =>
         unheard(delegation.scatter(name, definition, to, options)),
       // One function behind the overloads.
-      map: ((name: string, definition: TaskDefinition, items: Iterable<unknown>, options = {}) =>
-        unheard(delegation.map(name, definition, items, options))) as TaskContext["map"],
+      map: ((...[name, definition, items, options]: MapArguments) =>
+        unheard(delegation.map(name, definition, items, options ?? {}))) as TaskContext["map"],
     };
   }
 

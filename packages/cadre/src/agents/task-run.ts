@@ -11,7 +11,7 @@
  * The way back runs the undos of what was done (`undo-run.ts`), and ends failed, cancelled or
  * stuck.
  */
-import { CadreError, isCadreError, type ErrorCode } from "../core/errors.ts";
+import { CadreError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import type { AnyAgent, TaskWork } from "./agent.ts";
@@ -19,6 +19,7 @@ import type { AgentState } from "./agent-state.ts";
 import { outcomeOf, type RunOutcome } from "./health/capability-breakers.ts";
 import type { TeamProposals } from "./proposals/team-proposals.ts";
 import type { FeatureDesk } from "./feature-desk.ts";
+import { hopeless } from "./hopeless.ts";
 import { recordLateResult } from "./late-result.ts";
 import {
   endTask,
@@ -57,17 +58,6 @@ export interface TaskRunPort {
   isAlive(): boolean;
 }
 
-/** What no other attempt can mend. */
-const hopeless: ReadonlySet<ErrorCode> = new Set([
-  "TERMINAL",
-  "INVALID_PAYLOAD",
-  "INVALID_OPTION",
-  "STEP_DRIFT",
-  "VALIDATION_FAILED",
-  "UNSUPPORTED",
-  "INVALID_PLAN",
-  "FEATURE_BLOCKED",
-]);
 const retryDelayMs = { least: 200, most: 60_000 } as const;
 
 export class TaskRun {
@@ -178,7 +168,8 @@ export class TaskRun {
     replays: boolean,
     afterReceipt?: (step: string) => Promise<void>,
   ): Promise<TaskEntry> {
-    const { context, registry, agent, state, slot, desk, features, signals, proposals } = this.#port;
+    const { context, registry, agent, state, slot, desk, features, signals, proposals } =
+      this.#port;
     return new TaskEntry({
       context,
       registry,

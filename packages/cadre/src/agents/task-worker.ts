@@ -12,6 +12,7 @@ import type { CapabilityBreakers, RunOutcome } from "./health/capability-breaker
 import type { ProgressMark } from "./health/progress-watch.ts";
 import { throughTrouble } from "./passing-trouble.ts";
 import type { PresenceObserver } from "./presence.ts";
+import { mayTakeOver } from "./orchestration/handoff.ts";
 import { Rivals } from "./rivals.ts";
 import type { BoardEntry, TaskBoard } from "./task-board.ts";
 import type { LocalClaimer } from "./task-desk.ts";
@@ -198,6 +199,8 @@ export class TaskWorker implements LocalClaimer {
     const { assignedTo, triedBy, capability } = state;
     if (!breakers.allows(capability)) return false;
     const waitedMs = context.clock.now() - entry.last.timestamp;
+    const patienceMs = context.suspectAfterMs;
+    if (!mayTakeOver(state, agent.name, { waitedMs, patienceMs })) return false;
     // The one who was asked comes first, as long as it has room.
     const isOthers = assignedTo !== undefined && assignedTo !== agent.name;
     if (isOthers && waitedMs < context.heartbeatMs && rivals.hasRoom(capability, assignedTo)) {

@@ -26,27 +26,15 @@ import { CapabilityBreakers } from "./capability-breakers.ts";
 import type { ProgressWatch } from "./progress-watch.ts";
 import { RestartPolicy, type RestartOptions } from "./restart-policy.ts";
 
-type Shared =
-  | "board"
-  | "directory"
-  | "taken"
-  | "signals"
-  | "proposals"
-  | "desk"
-  | "wakeAt"
-  | "onError";
+/** Each run of the agent has its own. */
+type OfRun = "breakers" | "isActive" | "begin" | "onChange";
 
-export interface RunningAgentPort extends Pick<TaskWorkerPort, Shared> {
+export interface RunningAgentPort extends Omit<TaskWorkerPort, OfRun> {
   /** Of the process. */
   readonly context: TeamContext;
-  readonly registry: EventRegistry | undefined;
-  readonly agent: AnyAgent;
-  readonly state: AgentState<unknown>;
-  readonly desk: TaskDesk;
   readonly progress: ProgressWatch;
   readonly restarts: RestartOptions | undefined;
   readonly breaker: BreakerOptions | false;
-  readonly isAlive: () => boolean;
   /** Writes a beat at once: the card is known when it resolves. */
   beat(): Promise<void>;
   /** It holds tasks, or no more. */

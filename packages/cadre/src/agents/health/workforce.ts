@@ -18,6 +18,25 @@ import { processOf, type Pulse } from "./beat.ts";
 import { ProgressWatch, type StuckWork } from "./progress-watch.ts";
 import { RunningAgent, type RunningAgentPort } from "./running-agent.ts";
 
+/** What the process gives to each agent alike. */
+type OfProcess =
+  | "context"
+  | "board"
+  | "desk"
+  | "directory"
+  | "taken"
+  | "progress"
+  | "restarts"
+  | "breaker"
+  | "isAlive"
+  | "beat"
+  | "wakeAt"
+  | "onBusy"
+  | "onError";
+
+/** What an agent runs with. */
+type AgentParts = Omit<RunningAgentPort, OfProcess>;
+
 export interface WorkforcePort {
   readonly context: TeamContext;
   readonly board: TaskBoard;
@@ -25,6 +44,8 @@ export interface WorkforcePort {
   readonly presence: PresenceObserver;
   readonly process: ProcessCard;
   readonly health: HealthOptions;
+  /** The process can count on the store again, or still: once a beat. */
+  readonly onBeat: () => void;
   readonly onError: (error: unknown, task: string) => void;
 }
 
@@ -70,7 +91,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
     return running;
   }
 
-  add(own: Pick<RunningAgentPort, "agent" | "state" | "registry" | "signals" | "proposals">): void {
+  add(own: AgentParts): void {
     const { context, board, desk, presence, health, onError } = this.#port;
     const agent = new RunningAgent({
       ...own,
@@ -150,6 +171,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
 
   onRenewed(): void {
     this.#giveBackAbandoned().catch((error: unknown) => this.#warn(error));
+    this.#port.onBeat();
     this.#fillAll();
   }
 
