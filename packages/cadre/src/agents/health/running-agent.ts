@@ -11,13 +11,10 @@
  */
 import { CadreError, describeError } from "../../core/errors.ts";
 import type { BreakerOptions } from "../../bus/bus.ts";
-import type { EventRegistry } from "../../core/registry.ts";
 import type { AnyAgent } from "../agent.ts";
 import { AgentListener } from "../agent-listener.ts";
-import type { AgentState } from "../agent-state.ts";
 import type { AgentActivity } from "../directory.ts";
 import type { Beating } from "../heartbeat.ts";
-import type { TaskDesk } from "../task-desk.ts";
 import { TaskWorker, type TaskWorkerPort } from "../task-worker.ts";
 import { teamEvent, type TeamContext } from "../team-context.ts";
 import type { AgentWish } from "./agent-wish.ts";
@@ -150,6 +147,8 @@ export class RunningAgent implements Beating {
       if (wish.state === "stopped") await this.#end(wish.deadlineMs ?? Infinity, wish.reason);
       else if (wish.state === "running") await this.#resume(wish.reason);
       else this.#pause(wish);
+      // Others needn't wait for the next regular beat; if this one fails, they do.
+      this.#port.beat().catch(() => undefined);
     });
   }
 
