@@ -3,52 +3,73 @@
 Usage: python moto_server.py PORT
 
 moto changes a queue's list of messages without a lock, so that under load a message can be lost or
-handed to two receivers at once; it looks at a waiting receiver once a second; it hands messages to
-receivers that have hung up; and it reads the same JSON paths anew for each delivery. AWS does none
-of this. Nothing else of it is changed.
+handed to two receivers at once. It looks at a waiting receiver once a second, and hands messages to
+receivers that have hung up. Its work for each event grows with all rules and all messages that
+there are. AWS does none of this. What a rule lets through, what is visible when, and what a receipt
+is good for is decided by moto.
 """
 
-import functools
+import json
 import select
 import socket
 import sys
 import time
+from copy import deepcopy
+from datetime import datetime, timezone
 
 import flask
-import jsonpath_ng.ext
+from moto.core.utils import unix_time
+from moto.events.models import UNDEFINED, EventPattern, EventsBackend
+from moto.moto_api._internal import mock_random
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
     create_backend_app,
 )
-from moto.sqs import models
+from moto.sqs import sqs_backends
+from moto.sqs.models import Message, Queue, SQSBackend
 from werkzeug.serving import make_server
-
-jsonpath_ng.ext.parse = functools.lru_cache(maxsize=None)(jsonpath_ng.ext.parse)
 
 LOOK_SECONDS = 0.02  # between two looks at a queue that somebody waits for
 
+# --- SQS ---
 
-def locked(method):
-    @functools.wraps(method)
-    def run(queue, *args, **kwargs):
-        with queue._messages_lock:
-            return method(queue, *args, **kwargs)
-
-    return run
+delete_message = Queue.delete_message
+change_visibility = SQSBackend.change_message_visibility
 
 
-models.Queue.delete_message = locked(models.Queue.delete_message)
+def locked_delete(queue, receipt_handle):
+    with queue._messages_lock:
+        return delete_message(queue, receipt_handle)
 
-change_visibility = models.SQSBackend.change_message_visibility
 
-
-def change_message_visibility(backend, queue_name, receipt_handle, visibility_timeout):
+def locked_change(backend, queue_name, receipt_handle, visibility_timeout):
     with backend.get_queue(queue_name)._messages_lock:
         return change_visibility(backend, queue_name, receipt_handle, visibility_timeout)
 
 
-models.SQSBackend.change_message_visibility = change_message_visibility
+def send_message(
+    backend, queue_name, message_body, message_attributes=None, delay_seconds=None, **_others
+):
+    queue = backend.get_queue(queue_name)
+    if len(message_body) > queue.maximum_message_size:
+        backend._validate_message(queue, message_body, int(delay_seconds or 0))
+    message = Message(str(mock_random.uuid4()), message_body, None)
+    message.message_attributes = message_attributes or {}
+    message.mark_sent(delay_seconds=int(delay_seconds or queue.delay_seconds))
+    queue.add_message(message)
+    return message
+
+
+def take(queue, count, visibility_timeout):
+    taken = []
+    for message in queue._messages:
+        if len(taken) == count:
+            break
+        if message.visible and not message.delayed:
+            message.mark_received(visibility_timeout=visibility_timeout)
+            taken.append(deepcopy(message))
+    return taken
 
 
 def has_hung_up():
@@ -62,11 +83,8 @@ def has_hung_up():
         return True
 
 
-receive_now = models.SQSBackend.receive_message
-
-
 def receive_message(
-    backend, queue_name, count, wait_seconds_timeout, visibility_timeout, message_attribute_names=None
+    backend, queue_name, count, wait_seconds_timeout, visibility_timeout, _attribute_names=None
 ):
     end = time.monotonic() + wait_seconds_timeout
     while True:
@@ -74,15 +92,75 @@ def receive_message(
         if has_hung_up():
             return []
         with queue._messages_lock:
-            taken = receive_now(
-                backend, queue_name, count, 0, visibility_timeout, message_attribute_names
-            )
+            taken = take(queue, count, visibility_timeout)
             if taken or time.monotonic() >= end:
                 return taken
             queue._messages_lock.wait(LOOK_SECONDS)
 
 
-models.SQSBackend.receive_message = receive_message
+Queue.delete_message = locked_delete
+SQSBackend.change_message_visibility = locked_change
+SQSBackend.send_message = send_message
+SQSBackend.receive_message = receive_message
+
+# --- EventBridge ---
+
+put_events_of_moto = EventsBackend.put_events
+matches_of_moto = EventPattern.matches_event
+
+
+def matches_event(pattern, event):
+    conditions = pattern.get_pattern()
+    if all(isinstance(condition, list) for condition in conditions.values()):
+        return all(
+            pattern._does_item_match_filters(event.get(name, UNDEFINED), condition)
+            for name, condition in conditions.items()
+        )
+    return matches_of_moto(pattern, event)
+
+
+def put_events(backend, events):
+    if len(events) > 10:
+        return put_events_of_moto(backend, events)  # which says what is wrong
+    return [entry for event in events for entry in put_event(backend, event)]
+
+
+def put_event(backend, event):
+    try:
+        detail = json.loads(event.get("Detail") or "")
+    except ValueError:
+        return put_events_of_moto(backend, [event])
+    if not event.get("Source") or not event.get("DetailType"):
+        return put_events_of_moto(backend, [event])
+    name = backend._normalize_event_bus_arn(event.get("EventBusName"))
+    event_id = str(mock_random.uuid4())
+    at = datetime.fromtimestamp(float(event.get("Time", unix_time())), timezone.utc)
+    message = {
+        "version": "0",
+        "id": event_id,
+        "detail-type": event["DetailType"],
+        "source": event["Source"],
+        "account": backend.account_id,
+        "time": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": backend.region_name,
+        "resources": event.get("Resources", []),
+        "detail": detail,
+    }
+    body = None
+    queues = sqs_backends[backend.account_id][backend.region_name]
+    for rule in list(backend.describe_event_bus(name).rules.values()):
+        if rule.state != "ENABLED" or not rule.event_pattern.matches_event(message):
+            continue
+        body = body or json.dumps(message)
+        for target in list(rule.targets):
+            queue_name = target["Arn"].split(":")[-1]
+            if queue_name in queues.queues:
+                queues.send_message(queue_name, body)
+    return [{"EventId": event_id}]
+
+
+EventPattern.matches_event = matches_event
+EventsBackend.put_events = put_events
 
 
 class KeepAlive(MotoRequestHandler):

@@ -14,9 +14,10 @@ import { closedError, forCaller } from "./eventbridge-error.ts";
 import type { Settings } from "./eventbridge-options.ts";
 import { GroupIntake } from "./group-intake.ts";
 import { joinGroup, listGroups, removeAll } from "./groups.ts";
-import { publishAll } from "./publishing.ts";
+import { Publishing } from "./publishing.ts";
 import { maxInvisibleMs } from "./receipts.ts";
 import { Session, type Target } from "./session.ts";
+import type { SqsLease } from "./sqs-lease.ts";
 import { sweep } from "./sweep.ts";
 import { maxEventBytes } from "./wire.ts";
 
@@ -45,8 +46,10 @@ export class EventbridgeTransport implements Transport {
   readonly #settings: Settings;
   readonly #intakes = new Set<GroupIntake | BroadcastIntake>();
   readonly #publishing = new Set<Promise<unknown>>();
+  readonly #held = new Set<SqsLease>();
   readonly #closer = new AbortController();
   #sweeping: Promise<void> | undefined;
+  #outgoing: Publishing | undefined;
   #opening: Promise<Session> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -56,7 +59,7 @@ export class EventbridgeTransport implements Transport {
   }
 
   async publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
-    const publishing = this.#open().then((session) => publishAll(session, batch));
+    const publishing = this.#open().then((session) => this.#outlet(session).publish(batch));
     this.#publishing.add(publishing);
     try {
       return await publishing;
@@ -122,6 +125,7 @@ export class EventbridgeTransport implements Transport {
     if (!session) return;
     await Promise.allSettled([...this.#publishing]);
     await Promise.allSettled([...this.#intakes].map((intake) => intake.close()));
+    await Promise.allSettled([...this.#held].map((lease) => lease.abandon()));
     session.end();
     await this.#sweeping;
   }
@@ -134,7 +138,8 @@ export class EventbridgeTransport implements Transport {
     }
     const onClose = (intake: GroupIntake): void => void this.#intakes.delete(intake);
     const { subscription: group, leaseMs } = spec;
-    const intake = new GroupIntake({ session, group, joined, leaseMs, onClose });
+    const held = this.#held;
+    const intake = new GroupIntake({ session, group, joined, leaseMs, held, onClose });
     this.#intakes.add(intake);
     try {
       await intake.prove();
@@ -152,6 +157,12 @@ export class EventbridgeTransport implements Transport {
     const intake = await BroadcastIntake.open({ session, subscription, patterns, onClose });
     this.#intakes.add(intake);
     return intake;
+  }
+
+  /** The session never changes once it is open. */
+  #outlet(session: Session): Publishing {
+    this.#outgoing ??= new Publishing(session);
+    return this.#outgoing;
   }
 
   #noHistory(): CadreError {

@@ -14,6 +14,7 @@ export interface GroupIntakeParts {
   readonly group: string;
   readonly joined: Joined;
   readonly leaseMs: number;
+  readonly held: Set<SqsLease>;
   readonly onClose: (intake: GroupIntake) => void;
 }
 
@@ -40,10 +41,10 @@ export class GroupIntake implements Intake {
 
   constructor(parts: GroupIntakeParts) {
     this.#parts = parts;
-    const { session, joined, leaseMs } = parts;
+    const { session, joined, leaseMs, held } = parts;
     this.#recent = new RecentlyHanded(session.settings.clock);
     const receipts = new ReceiptDesk(session, joined.url);
-    this.#leaseParts = { session, queue: joined.name, receipts, onEnd: () => {} };
+    this.#leaseParts = { session, queue: joined.name, receipts, held };
     this.#tap = new QueueTap({
       session,
       url: joined.url,

@@ -21,86 +21,107 @@ import {
   toEntry,
 } from "./wire.ts";
 
-interface Job {
-  readonly index: number;
-  readonly entry: PutEntry;
-}
-
 const callsAtOnce = 8;
 const firstPauseMs = 50;
 const mostPauseMs = 1_000;
 
-export async function publishAll(
-  session: Session,
-  batch: readonly Outgoing[],
-): Promise<readonly PublishResult[]> {
-  const results: PublishResult[] = [];
-  const jobs: Job[] = [];
-  const directed: Promise<void>[] = [];
-  for (const [index, { event, to }] of batch.entries()) {
+interface Job {
+  readonly entry: PutEntry;
+  readonly answer: (result: PublishResult) => void;
+}
+
+/** One for each session: what is published in one turn shares calls, whoever published it. */
+export class Publishing {
+  readonly #session: Session;
+  #jobs: Job[] = [];
+  #isCollecting = false;
+  #calls = 0;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
+    return Promise.all(batch.map((item) => this.#publishOne(item)));
+  }
+
+  async #publishOne({ event, to }: Outgoing): Promise<PublishResult> {
     try {
-      if (to) directed.push(direct(session, event, to, (result) => (results[index] = result)));
-      else jobs.push({ index, entry: toEntry(session, event) });
+      if (to) return await direct(this.#session, event, to);
+      const entry = toEntry(this.#session, event);
+      return await new Promise((answer) => this.#take({ entry, answer }));
     } catch (error) {
-      results[index] = { ok: false, error };
+      return { ok: false, error };
     }
   }
-  const calls = [...inCalls(jobs)].values();
-  const senders = Array.from({ length: callsAtOnce }, async () => {
-    for (const call of calls) await put(session, call, results); // all take from one iterator
-  });
-  await Promise.all([...senders, ...directed]);
-  return results;
-}
 
-function* inCalls(jobs: readonly Job[]): Generator<readonly Job[], void, undefined> {
-  let call: Job[] = [];
-  let bytes = 0;
-  for (const job of jobs) {
-    const more = bytesOf(job.entry);
-    if (call.length === maxEntries || (call.length > 0 && bytes + more > maxCallBytes)) {
-      yield call;
-      [call, bytes] = [[], 0];
-    }
-    call.push(job);
-    bytes += more;
+  #take(job: Job): void {
+    this.#jobs.push(job);
+    if (this.#isCollecting) return;
+    this.#isCollecting = true;
+    queueMicrotask(() => {
+      this.#isCollecting = false;
+      this.#sendOn();
+    });
   }
-  if (call.length > 0) yield call;
-}
 
-async function put(
-  session: Session,
-  call: readonly Job[],
-  results: PublishResult[],
-): Promise<void> {
-  const { clock, requestTimeoutMs } = session.settings;
-  const end = clock.monotonic() + requestTimeoutMs;
-  let left = call;
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, mostPauseMs)) {
+  #sendOn(): void {
+    while (this.#jobs.length > 0 && this.#calls < callsAtOnce) {
+      this.#calls += 1;
+      void this.#put(this.#nextCall()).finally(() => {
+        this.#calls -= 1;
+        this.#sendOn();
+      });
+    }
+  }
+
+  #nextCall(): readonly Job[] {
+    let [count, bytes] = [0, 0];
+    for (const { entry } of this.#jobs) {
+      bytes += bytesOf(entry);
+      if (count === maxEntries || (count > 0 && bytes > maxCallBytes)) break;
+      count += 1;
+    }
+    return this.#jobs.splice(0, count);
+  }
+
+  /** Never rejects: every job is answered. */
+  async #put(call: readonly Job[]): Promise<void> {
+    const { clock, requestTimeoutMs } = this.#session.settings;
+    const end = clock.monotonic() + requestTimeoutMs;
+    let left = call;
+    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, mostPauseMs)) {
+      const isLast = this.#session.ended || clock.monotonic() + pauseMs > end;
+      left = await this.#ask(left, isLast);
+      if (left.length === 0) return;
+      await clock.sleep(pauseMs);
+    }
+  }
+
+  /** Those that are worth another try. */
+  async #ask(jobs: readonly Job[], isLast: boolean): Promise<readonly Job[]> {
+    const { clients, url } = this.#session;
     const again: Job[] = [];
     try {
-      const Entries = left.map(({ entry }) => entry);
-      const answer = await session.call("publish", (options) =>
-        session.clients.events.putEvents({ Entries }, options),
+      const Entries = jobs.map(({ entry }) => entry);
+      const answer = await this.#session.call("publish", (options) =>
+        clients.events.putEvents({ Entries }, options),
       );
-      for (const [at, job] of left.entries()) {
+      for (const [at, job] of jobs.entries()) {
         const { ErrorCode, ErrorMessage = "" } = answer.Entries?.[at] ?? { ErrorCode: "NoAnswer" };
-        if (ErrorCode === undefined) results[job.index] = { ok: true };
+        if (ErrorCode === undefined) job.answer({ ok: true });
+        else if (isPassingCode(ErrorCode) && !isLast) again.push(job);
         else {
-          if (isPassingCode(ErrorCode)) again.push(job);
-          const error = forCaller(new Refused(ErrorCode, ErrorMessage), session.url, "publish");
-          results[job.index] = { ok: false, error };
+          const error = forCaller(new Refused(ErrorCode, ErrorMessage), url, "publish");
+          job.answer({ ok: false, error });
         }
       }
-    } catch (error) {
+    } catch (cause) {
       // The client has asked again itself, as often as it is set to.
-      const failure = forCaller(error, session.url, "publish");
-      for (const { index } of left) results[index] = { ok: false, error: failure };
-      return;
+      const error = forCaller(cause, url, "publish");
+      for (const job of jobs) job.answer({ ok: false, error });
     }
-    if (again.length === 0 || session.ended || clock.monotonic() + pauseMs > end) return;
-    await clock.sleep(pauseMs);
-    left = again;
+    return again;
   }
 }
 
@@ -119,18 +140,18 @@ async function direct(
   session: Session,
   event: AgentEvent,
   to: NonNullable<Outgoing["to"]>,
-  answer: (result: PublishResult) => void,
-): Promise<void> {
+): Promise<PublishResult> {
   const name = session.names.group(to.group);
+  const attributes = numberAttributes({
+    [attributeOf.attempt]: to.attempt ?? 1,
+    [attributeOf.directedAt]: session.settings.clock.now(),
+  });
+  const body = toBody(session, event);
   try {
-    const attributes = numberAttributes({
-      [attributeOf.attempt]: to.attempt ?? 1,
-      [attributeOf.directedAt]: session.settings.clock.now(),
-    });
-    await sendOne(session, name, { body: toBody(session, event), attributes });
-    answer({ ok: true });
+    await sendOne(session, name, { body, attributes });
+    return { ok: true };
   } catch (error) {
-    answer({ ok: false, error: forDirected(session, error, to.group) });
+    return { ok: false, error: forDirected(session, error, to.group) };
   }
 }
 

@@ -26,6 +26,7 @@ export interface QueueTapParts {
 
 const mostAtOnce = 10; // messages in one answer
 const mostRequests = 4;
+const answerMs = 150; // in which SQS answers if it has messages
 
 export class QueueTap {
   readonly #parts: QueueTapParts;
@@ -67,8 +68,17 @@ export class QueueTap {
     await Promise.all(this.#running);
   }
 
+  /**
+   * What is just being handed out is waited for: cut off, it would be hidden until its lease ends,
+   * and count as an attempt.
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
+    const { clock } = this.#parts.session.settings;
+    const timer = new AbortController();
+    const late = clock.sleep(answerMs, timer.signal).catch(() => {}); // in time
+    await Promise.race([Promise.all(this.#running), late]);
+    timer.abort();
     await this.rest();
   }
 

@@ -1,6 +1,6 @@
 import { BatchDesk } from "./batch-desk.ts";
-import type { BatchAnswer } from "./client.ts";
-import { isPassingCode } from "./eventbridge-error.ts";
+import type { BatchAnswer, CallOptions } from "./client.ts";
+import { isMissing, isPassingCode } from "./eventbridge-error.ts";
 import { failures } from "./sending.ts";
 import type { Session } from "./session.ts";
 
@@ -34,10 +34,9 @@ export class ReceiptDesk {
 
   async #deleteAll(receipts: readonly string[]): Promise<readonly Answer[]> {
     const Entries = receipts.map((ReceiptHandle, at) => ({ Id: String(at), ReceiptHandle }));
-    const answer = await this.#session.patiently("delete messages", (options) =>
+    return this.#ask("delete messages", receipts.length, (options) =>
       this.#session.clients.queues.deleteMessageBatch({ QueueUrl: this.#url, Entries }, options),
     );
-    return answersOf(receipts.length, answer);
   }
 
   async #hideAll(
@@ -46,13 +45,25 @@ export class ReceiptDesk {
     const Entries = items.map(({ receipt, seconds }, at) => {
       return { Id: String(at), ReceiptHandle: receipt, VisibilityTimeout: seconds };
     });
-    const answer = await this.#session.patiently("hide messages", (options) =>
+    return this.#ask("hide messages", items.length, (options) =>
       this.#session.clients.queues.changeMessageVisibilityBatch(
         { QueueUrl: this.#url, Entries },
         options,
       ),
     );
-    return answersOf(items.length, answer);
+  }
+
+  async #ask(
+    what: string,
+    count: number,
+    operation: (options: CallOptions) => Promise<BatchAnswer>,
+  ): Promise<readonly Answer[]> {
+    try {
+      return answersOf(count, await this.#session.patiently(what, operation));
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      return Array.from({ length: count }, () => "lost"); // with its queue
+    }
   }
 }
 

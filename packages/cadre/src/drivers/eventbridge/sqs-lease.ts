@@ -22,7 +22,8 @@ export interface LeaseParts {
   readonly session: Session;
   readonly queue: string;
   readonly receipts: ReceiptDesk;
-  readonly onEnd: (lease: SqsLease) => void;
+  /** All that is in the transport's hands. */
+  readonly held: Set<SqsLease>;
 }
 
 export class SqsLease implements Lease {
@@ -50,12 +51,13 @@ export class SqsLease implements Lease {
     this.recorded = recorded;
     this.isProbe = isProbe;
     this.attempt = attemptOf(message);
+    parts.held.add(this);
   }
 
   get isLost(): boolean {
     if (this.#state !== "held") return this.#state === "lost";
     if (this.#settlement === undefined && this.#now() >= Math.min(this.#until, this.#visibleAt)) {
-      this.#runOut();
+      void this.abandon();
     }
     return (this.#state as string) === "lost"; // which the line above has changed
   }
@@ -126,21 +128,28 @@ export class SqsLease implements Lease {
     this.#copied = true;
   }
 
-  #runOut(): void {
+  /** Ends owning it: another may have it at once. */
+  async abandon(): Promise<void> {
+    if (this.#settlement !== undefined) {
+      await this.#settling;
+      return;
+    }
     const { receipts, session } = this.#parts;
     this.#end("lost");
     if (this.#now() >= this.#visibleAt) return;
-    // Another may have it sooner; if this fails, it is visible a little later by itself.
-    receipts.hide(this.#receipt, 0).catch((error: unknown) => {
-      session.settings.logger.debug("A lease that ran out could not be given back.", { error });
-    });
+    try {
+      await receipts.hide(this.#receipt, 0);
+    } catch (error) {
+      // It is visible a little later by itself.
+      session.settings.logger.debug("A delivery could not be given back.", { error });
+    }
   }
 
   #end(state: "settled" | "lost"): void {
     if (this.#state !== "held") return;
     this.#state = state;
     this.#cancelTimer?.();
-    this.#parts.onEnd(this);
+    this.#parts.held.delete(this);
   }
 
   #now(): number {
