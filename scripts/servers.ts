@@ -3,10 +3,11 @@
  *
  * A server is looked for on PATH and in the folders where distributions put it. Where one is
  * missing and this is root on a system with apt-get, it is installed; otherwise one line says why
- * not.
+ * not. What is a Python program goes into a virtual environment in the user's cache folder.
  */
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readdirSync } from "node:fs";
+import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import process from "node:process";
 import { findJars, installJars, type Jars } from "./maven.ts";
@@ -17,8 +18,10 @@ export interface TestServer {
   readonly binaries: readonly string[];
   /** Folders besides PATH. */
   readonly folders: readonly string[];
-  /** Debian's package. */
+  /** Debian's package; of one that is installed otherwise, what that needs. */
   readonly aptPackage: string;
+  /** Packages of PyPI that go into a virtual environment of their own, the first named folder. */
+  readonly pythonPackages?: readonly string[];
   /** Where the server is no program but jars: then its path is their folder. */
   readonly jars?: Jars;
   /** Tests find the executable here. */
@@ -26,6 +29,8 @@ export interface TestServer {
   /** Its tests are part of `npm test`: missing is an error with CI=true. */
   readonly required: boolean;
 }
+
+const installTimeoutMs = 300_000; // a slow mirror must not hold the tests for ever
 
 export const testServers: readonly TestServer[] = [
   {
@@ -69,6 +74,16 @@ export const testServers: readonly TestServer[] = [
     },
     aptPackage: "rabbitmq-server",
     variable: "CADRE_TEST_RABBITMQ_SERVER",
+    required: true,
+  },
+  {
+    // A stand-in for EventBridge and SQS.
+    name: "moto",
+    binaries: ["bin/moto_server"],
+    folders: [join(cacheFolder(), "moto-5.2.5")],
+    aptPackage: "python3-venv",
+    pythonPackages: ["moto[events,sqs]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"],
+    variable: "CADRE_TEST_MOTO",
     required: true,
   },
   {
@@ -136,6 +151,7 @@ export function ensureServer(
 ): Availability {
   const found = findServer(server, env);
   if (found !== undefined) return { server, path: found };
+  if (server.pythonPackages) return ensurePython(server, server.pythonPackages, env, installer);
   const how = `install it (Debian: apt-get install ${server.aptPackage}) or set ${server.variable}`;
   if (server.jars) return ensureJars(server, server.jars, env, installer);
   if (installer.refusal !== undefined) return { server, why: `${installer.refusal}; ${how}` };
@@ -162,6 +178,43 @@ function ensureJars(
   return { server, why: `${error ?? "fetched, yet not found"}; or set ${server.variable}` };
 }
 
+/** Anybody may do it where Python can make virtual environments; else its part is installed. */
+function ensurePython(
+  server: TestServer,
+  packages: readonly string[],
+  env: NodeJS.ProcessEnv,
+  installer: Installer,
+): Availability {
+  const folder = server.folders[0]!;
+  const python = join(folder, "bin", "python");
+  const how = `set ${server.variable}, or run: python3 -m venv ${folder}`;
+  if (run("python3", ["-m", "venv", folder]) !== undefined) {
+    const refusal = installer.refusal ?? installer.install(server.aptPackage);
+    if (refusal !== undefined) return { server, why: `${refusal}; ${how}` };
+    const error = run("python3", ["-m", "venv", "--clear", folder]);
+    if (error !== undefined) return { server, why: `${error}; ${how}` };
+  }
+  const error = run(python, ["-m", "pip", "install", "--quiet", ...packages]);
+  if (error !== undefined) return { server, why: `${error}; ${how}` };
+  const installed = findServer(server, env);
+  if (installed === undefined) return { server, why: `installed, yet not found; ${how}` };
+  return { server, path: installed };
+}
+
+/** The error's text, or undefined when it worked. */
+function run(command: string, args: readonly string[]): string | undefined {
+  const result = spawnSync(command, args, { encoding: "utf8", timeout: installTimeoutMs });
+  if (result.status === 0) return undefined;
+  const last = result.stderr?.trim().split("\n").at(-1) ?? "";
+  return `${command} ${args.slice(0, 3).join(" ")} failed${last === "" ? "" : `: ${last}`}`;
+}
+
+/** Where programs keep what can be had again. */
+function cacheFolder(): string {
+  const named = process.env["XDG_CACHE_HOME"];
+  return join(named === undefined || named === "" ? join(homedir(), ".cache") : named, "cadre");
+}
+
 /** Installs with apt-get, as root; reads the package lists once. */
 export function aptInstaller(): Installer {
   let listsRead = false;
@@ -169,7 +222,7 @@ export function aptInstaller(): Installer {
     const result = spawnSync("apt-get", ["-q", ...args], {
       encoding: "utf8",
       env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-      timeout: 300_000, // a slow mirror must not hold the tests for ever
+      timeout: installTimeoutMs,
     });
     if (result.status === 0) return undefined;
     const last = result.stderr?.trim().split("\n").at(-1) ?? "";
