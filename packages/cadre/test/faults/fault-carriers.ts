@@ -1,10 +1,12 @@
 /** The carriers whose faults are shown, each with what the fault runs must know of it. */
 import type { Transport } from "cadre";
+import { kafka } from "cadre/kafka";
 import { nats } from "cadre/nats";
 import { postgres } from "cadre/postgres";
 import { rabbitmq } from "cadre/rabbitmq";
 import { redis } from "cadre/redis";
 import { settleScript } from "#src/drivers/redis/lua-claim.ts";
+import { kafkaServerPath, startKafkaServer } from "../servers/kafka-server.ts";
 import { natsServerPath, startNatsServer } from "../servers/nats-server.ts";
 import { postgresServerPath, startPostgresServer } from "../servers/postgres-server.ts";
 import { rabbitmqServerPath, startRabbitmqServer } from "../servers/rabbitmq-server.ts";
@@ -75,6 +77,23 @@ export const faultCarriers: Readonly<Record<string, FaultCarrier>> = {
     ackMark: Buffer.from([0, 60, 0, 80]), // the method basic.ack
     noticeMs: 20_000,
     diskMb: 256,
+  },
+  kafka: {
+    name: "kafka",
+    skip: noServer("Kafka", kafkaServerPath()),
+    start: (options) => startKafkaServer(options),
+    connect: (port) =>
+      kafka(`kafka://127.0.0.1:${port}`, {
+        partitions: 8,
+        requestTimeoutMs: 3_000,
+        sessionTimeoutMs: 3_000,
+        heartbeatMs: 200,
+        idleMs: 300,
+      }),
+    isAdvertised: true,
+    ackMark: Buffer.from([0, 8, 0, 8]), // a request OffsetCommit in its version 8
+    noticeMs: 20_000,
+    diskMb: 512,
   },
   postgres: {
     name: "postgres",

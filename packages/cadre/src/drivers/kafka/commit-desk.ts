@@ -71,9 +71,10 @@ export class CommitDesk {
 
   /** Tells those whose lane was lost. */
   tell(): void {
-    this.#waiters = this.#waiters.filter(({ lane, version, resolve }) => {
-      if (lane.isKept(version)) resolve("ok");
-      else if (lane.isEnded) resolve("lost");
+    this.#waiters = this.#waiters.filter((waiter) => {
+      const { lane, version } = waiter;
+      if (lane.isKept(version)) waiter.resolve("ok");
+      else if (lane.isEnded) waiter.resolve("lost");
       else return true;
       return false;
     });
@@ -162,7 +163,7 @@ export class CommitDesk {
   }
 
   #refuse(error: unknown): void {
-    for (const { reject } of this.#waiters.splice(0)) reject(error);
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
   }
 }
 

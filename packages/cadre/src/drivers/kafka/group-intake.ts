@@ -23,6 +23,6 @@ export class GroupIntake implements Intake {
     if (this.#closer.signal.aborted) return;
     this.#closer.abort();
     this.#onClose(this);
-    await this.hub.left();
+    this.hub.left();
   }
 }

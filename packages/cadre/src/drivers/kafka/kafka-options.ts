@@ -125,7 +125,9 @@ export function settle(options: KafkaOptions, hasUrl: boolean): Settings {
     const why = "it has to be at least twice heartbeatMs";
     throw invalid("sessionTimeoutMs", settings.sessionTimeoutMs, why);
   }
-  return { ...settings, group: options.group ?? settings.prefix };
+  // Older settings write the dot at the end that stands between prefix and word here.
+  const prefix = settings.prefix.replace(/\.$/, "");
+  return { ...settings, prefix, group: options.group ?? prefix };
 }
 
 function defaults(): Settings {

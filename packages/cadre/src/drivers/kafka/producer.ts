@@ -137,7 +137,7 @@ export class Producer {
       this.#cluster.leaderOf(lane.topic, lane.partition),
     );
     const outcomes = await Promise.all(
-      [...byLeader].map(([node, list]) => (node === undefined ? false : this.#produce(node, list))),
+      [...byLeader].map(async ([node, list]) => node !== undefined && this.#produce(node, list)),
     );
     return outcomes.every((answered) => answered);
   }
