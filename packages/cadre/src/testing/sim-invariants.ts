@@ -4,6 +4,7 @@ import type { TaskState } from "../agents/task.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { StoredEvent } from "../store/event-store.ts";
 import type { Violation } from "./sim-options.ts";
+import { ProposalReading } from "./sim-proposals.ts";
 import { SagaReading } from "./sim-sagas.ts";
 import type { Author } from "./sim-story.ts";
 
@@ -69,6 +70,7 @@ const ownersWords = new Set([
   "step.undo_receipt",
 ]);
 const releases = new Set(["task.lease_expired", "task.retry", ...ends]);
+const endOfFeature = new Set(["feature.completed", "feature.blocked", "feature.cancelled"]);
 const agentPrefix = "agent/";
 const featurePrefix = "feature/";
 
@@ -98,6 +100,7 @@ class LogReading {
   readonly #authors: ReadonlyMap<string, Author>;
   readonly #stories = new Map<string, Story>();
   readonly #sagas = new SagaReading();
+  readonly #proposals = new ProposalReading();
   readonly #features = new Map<string, string>();
   readonly #records = new Map<string, number>();
   readonly #types = new Map<string, number>();
@@ -113,6 +116,7 @@ class LogReading {
     this.#events += 1;
     count(this.#types, event.type);
     this.#sagas.add(stream, event);
+    this.#proposals.add(stream, event);
     if (stream.startsWith(featurePrefix)) this.#features.set(stream, event.type);
     if (stream.startsWith(taskStreamPrefix)) this.#note(stream, event);
     if (stream.startsWith(agentPrefix)) {
@@ -127,7 +131,7 @@ class LogReading {
     for (const [stream, story] of this.#stories) this.#judgeTask(stream, story);
     const sagas = this.#sagas.judge();
     found.sagas = sagas.length;
-    this.#violations.push(...sagas);
+    this.#violations.push(...sagas, ...this.#proposals.judge());
     for (const [record, times] of this.#records) {
       if (times === 1) continue;
       found.records += 1;
@@ -136,7 +140,7 @@ class LogReading {
       this.#violations.push({ invariant: "one record a cause", message, stream });
     }
     for (const [stream, last] of this.#features) {
-      if (last === "feature.completed" || last === "feature.blocked") continue;
+      if (endOfFeature.has(last)) continue;
       const message = `${stream} ends with ${last}`;
       this.#violations.push({ invariant: "features end", message, stream });
     }

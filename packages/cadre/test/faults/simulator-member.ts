@@ -21,10 +21,16 @@ async function run(): Promise<SimulationSum> {
   switch (scenario) {
     case "tasks":
       return simulateSeeds({ ...scenarios.tasks, ...range });
+    case "orchestration":
+      return simulateSeeds({ ...scenarios.orchestration, ...range });
     case "steps":
       return simulateSeeds({ ...scenarios.steps, ...range });
+    case "proposals":
+      return simulateSeeds({ ...scenarios.proposals, ...range });
     case "sagas":
       return simulateSeeds({ ...scenarios.sagas, ...range });
+    case "detection":
+      return simulateSeeds({ ...scenarios.detection, ...range });
     default:
       return simulateSeeds({ ...scenarios[scenario], ...range });
   }
