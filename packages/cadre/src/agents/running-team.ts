@@ -174,6 +174,7 @@ export class RunningTeam implements Cadre {
       () => this.#board.start(),
       () => this.#lookForStranded(),
       () => this.#presence.look(),
+      () => this.proposals.start(),
       () => this.agents.begin(),
       () => this.#workforce.start(),
       ...this.#workforce.agents.map((agent) => () => agent.listen()),
@@ -195,7 +196,6 @@ export class RunningTeam implements Cadre {
       },
       () => this.#sweeper.start(),
       () => this.#poller.start(),
-      () => this.proposals.start(),
     ];
     for (const step of steps) {
       if (this.#closing) throw new CadreError("CLOSED", "The team was closed.", { what: "team" });
