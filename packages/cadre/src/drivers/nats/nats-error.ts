@@ -18,6 +18,7 @@ export const refusals = {
   insufficientStorage: 10_047,
   messageNotFound: 10_037,
   nameInUse: 10_058,
+  noLeaderYet: 10_008,
   streamNotFound: 10_059,
   wrongLastMessage: 10_070,
   wrongLastSequence: 10_071,

@@ -4,7 +4,7 @@
  *   connected ──disconnect──▶ broken ──reconnect──▶ connected, and all listeners are told
  *       └──────────────────────┴─────end()────────▶ ended
  */
-import { CadreError } from "../../core/errors.ts";
+import { CadreError, isCadreError } from "../../core/errors.ts";
 import type { NatsClientLike, NatsHeadersLike, NatsMessageLike } from "./client.ts";
 import { fromClient, isRefusal, NobodyThere, Refusal, refusals } from "./nats-error.ts";
 import type { Settings } from "./nats-options.ts";
@@ -127,10 +127,11 @@ export class Session {
    *
    * @throws {Refusal} | {NobodyThere} | {CadreError} TIMEOUT | UNREACHABLE
    */
-  async api<Answer>(path: string, body?: object): Promise<Answer> {
+  async api<Answer>(path: string, body?: object, timeoutMs?: number): Promise<Answer> {
     const subject = `${this.settings.apiPrefix}.${path}`;
     const data = body && encoder.encode(JSON.stringify(body));
-    return parseAnswer<Answer>(await this.request(path, subject, data));
+    const options = timeoutMs === undefined ? {} : { timeoutMs };
+    return parseAnswer<Answer>(await this.request(path, subject, data, options));
   }
 
   /** Publishes into a stream, and resolves with its number there. @throws as {@link Session.api} */
@@ -161,7 +162,7 @@ export class Session {
 
   /**
    * Runs `operation` again, with pauses, while nobody is there: JetStream starts after the server
-   * takes connections.
+   * takes connections, and in a cluster answers nobody before there is a leader.
    */
   async patiently<Result>(operation: () => Promise<Result>): Promise<Result> {
     const { clock, requestTimeoutMs } = this.settings;
@@ -171,7 +172,11 @@ export class Session {
         return await operation();
       } catch (error) {
         const isOver = this.#ended || clock.monotonic() + pauseMs > end;
-        if (!(error instanceof NobodyThere) || isOver) throw error;
+        const isPassing =
+          error instanceof NobodyThere ||
+          isRefusal(error, refusals.noLeaderYet) ||
+          isCadreError(error, "TIMEOUT");
+        if (!isPassing || isOver) throw error;
         await clock.sleep(pauseMs);
       }
     }

@@ -77,7 +77,9 @@ function streamsOf({ settings }: Session): readonly StreamConfig[] {
 
 async function prepare(session: Session, wanted: StreamConfig): Promise<void> {
   const { name } = wanted;
-  const inform = (): Promise<StreamInfo> => session.patiently(() => streamInfo(session, name));
+  const againMs = Math.min(session.settings.requestTimeoutMs, 1_000);
+  const inform = (): Promise<StreamInfo> =>
+    session.patiently(() => streamInfo(session, name, againMs));
   try {
     check(session, wanted, (await inform()).config);
     return;
@@ -93,8 +95,12 @@ async function prepare(session: Session, wanted: StreamConfig): Promise<void> {
   }
 }
 
-export function streamInfo(session: Session, stream: string): Promise<StreamInfo> {
-  return session.api<StreamInfo>(`STREAM.INFO.${stream}`);
+export function streamInfo(
+  session: Session,
+  stream: string,
+  timeoutMs?: number,
+): Promise<StreamInfo> {
+  return session.api<StreamInfo>(`STREAM.INFO.${stream}`, undefined, timeoutMs);
 }
 
 /** What would break a promise of the transport is refused; all else is the operator's. */
