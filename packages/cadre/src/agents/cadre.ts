@@ -6,6 +6,7 @@ import type { EventMap } from "../core/event-types.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Random } from "../core/random.ts";
 import type { EventRegistry } from "../core/registry.ts";
+import type { ArchiveOptions } from "../outbox/archive.ts";
 import type { EventStore } from "../store/event-store.ts";
 import type { AnyAgent } from "./agent.ts";
 import type { SagaDefinition } from "./define-saga.ts";
@@ -59,6 +60,12 @@ export interface CadreOptions<Own extends object = EventMap> {
    * does at a time; at least one must be able to. @default true
    */
   readonly relay?: boolean;
+  /**
+   * Keeps everything that passes the bus in the store, where they are two systems: `bus.history`
+   * and `bus.replay` then work on every broker. Processes that archive share the work. The names of
+   * patterns to keep, or of another group, may be given. @default false
+   */
+  readonly archive?: boolean | Pick<ArchiveOptions, "patterns" | "group">;
   /**
    * When open tasks are of versions that no agent here can go on with, though it knows their names:
    * say so in the log, or refuse to start. @default "warn"

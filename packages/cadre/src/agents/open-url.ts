@@ -41,7 +41,8 @@ export async function openStore(url: string, context: OpenContext): Promise<Open
 }
 
 /**
- * `memory:`, `sqlite:PATH`, `postgres://…`, `nats://HOST:PORT`, `redis://HOST:PORT`.
+ * `memory:`, `sqlite:PATH`, `postgres://…`, `nats://HOST:PORT`, `redis://HOST:PORT`,
+ * `kafka://HOST:PORT`, `eventbridge://REGION/EVENT-BUS` and so on.
  * @throws {CadreError} INVALID_OPTION for another scheme
  */
 export async function openTransport(url: string, context: OpenContext): Promise<Transport> {
@@ -66,11 +67,20 @@ export async function openTransport(url: string, context: OpenContext): Promise<
     const { redis } = await import("../drivers/redis/index.ts");
     return redis(url, context); // connects at first use, and closes with the transport
   }
+  if (url.startsWith("eventbridge:")) {
+    const { eventbridge } = await import("../drivers/eventbridge/index.ts");
+    return eventbridge(url, context);
+  }
+  if (/^kafkas?:/.test(url)) {
+    const { kafka } = await import("../drivers/kafka/index.ts");
+    return kafka(url, context); // connects at first use, and closes with the transport
+  }
   throw unknownScheme("bus", url, `memory:, sqlite:PATH, ${places}`);
 }
 
 const places =
-  "postgres://HOST:PORT/DATABASE, nats://HOST:PORT, amqp://HOST:PORT, redis://HOST:PORT";
+  "postgres://HOST:PORT/DATABASE, nats://HOST:PORT, amqp://HOST:PORT, redis://HOST:PORT, " +
+  "kafka://HOST:PORT, eventbridge://REGION/EVENT-BUS";
 
 function isPostgres(url: string): boolean {
   return /^postgres(?:ql)?:/.test(url);

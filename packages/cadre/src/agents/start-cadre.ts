@@ -31,6 +31,8 @@ import { keepApart } from "./large-payloads.ts";
 import { startUpkeep } from "./log-upkeep.ts";
 import { SharedRateLimits } from "./health/rate-limits.ts";
 import { checkHealth, timingOf } from "./health/health-options.ts";
+import { startArchive, type Archive } from "../outbox/archive.ts";
+import { withArchive } from "../outbox/archive-transport.ts";
 import { openStore, openTransport, type OpenContext, type OpenedStore } from "./open-url.ts";
 import { orchestratorSettings } from "./orchestration/orchestrator-options.ts";
 import { RunningTeam } from "./running-team.ts";
@@ -169,7 +171,17 @@ async function openHomes(options: CadreOptions, context: OpenContext): Promise<H
     const carriers = { store: home.store, transport };
     const { largePayloads } = options;
     const kept = largePayloads ? keepApart(carriers, largePayloads, context.clock) : carriers;
-    return { ...kept, close: () => home.close() };
+    if (!options.archive) return { ...kept, close: () => home.close() };
+    const chosen = options.archive === true ? {} : options.archive;
+    const archive: Archive = await startArchive({ ...kept, ...context, ...chosen });
+    return {
+      store: kept.store,
+      transport: withArchive(kept.transport, kept.store),
+      close: async () => {
+        await archive.close();
+        await home.close();
+      },
+    };
   } catch (error) {
     await home.close();
     throw error;
@@ -192,6 +204,10 @@ function checkCadreOptions(options: CadreOptions): void {
         Object.values(value).every((share) => Number.isInteger(share) && Number(share) >= 1),
     },
     relay: trueOrFalse,
+    archive: {
+      expected: "true, false or an object",
+      accepts: (value) => trueOrFalse.accepts(value) || someObject.accepts(value),
+    },
     audit: anything,
     retention: anything,
     largePayloads: someObject,

@@ -55,8 +55,8 @@ export const configKeys: Readonly<Record<keyof CadreConfig, ConfigKey>> = {
   },
   bus: {
     ...url(
-      /^(?:memory:$|sqlite:.|(?:postgres|postgresql|nats|tls|amqp|amqps|rediss?|kafka):\/\/.)/,
-      'a URL: "memory:", "sqlite:PATH", "postgres://HOST:PORT/DATABASE", "nats://HOST:PORT", "amqp://HOST:PORT", "redis://HOST:PORT" or "kafka://HOST:PORT"',
+      /^(?:memory:$|sqlite:.|(?:postgres|postgresql|nats|tls|amqp|amqps|rediss?|kafkas?):\/\/.)/,
+      'a URL: "memory:", "sqlite:PATH", "postgres://HOST:PORT/DATABASE", "nats://HOST:PORT", "amqp://HOST:PORT", "redis://HOST:PORT", "eventbridge://REGION/EVENT-BUS" or "kafka://HOST:PORT"',
     ),
     variable: "CADRE_BUS",
     read: asIs,

@@ -255,12 +255,13 @@ class RunningArchive implements Archive {
     }
   }
 
-  /** The group was deleted while this archiver was its member. */
+  /** The transport was closed, or the group deleted while this archiver was its member. */
   #onGone(): void {
     const message =
-      `The group "${this.group}" of the archive was deleted. What is published now is not kept: ` +
-      "start the archive again.";
-    this.#fail(new CadreError("WRONG_STATE", message, { what: "archive", state: "group deleted" }));
+      `The group "${this.group}" of the archive hands out nothing any more: its transport is ` +
+      "closed, or the group was deleted. Start the archive again.";
+    this.#error = new CadreError("CLOSED", message, { what: "archive" });
+    this.#settings.logger.warn(message);
   }
 
   /** Until the store has it, or all of it is others'. */
