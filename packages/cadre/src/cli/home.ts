@@ -42,7 +42,6 @@ export async function configured(
     config: code,
     flags: { ...(store === undefined ? {} : { store }), ...(bus === undefined ? {} : { bus }) },
   });
-  refuseUnbuilt(loaded);
   if (loaded.config.store !== undefined) return loaded;
   return { ...loaded, config: { ...loaded.config, store: presetStore } };
 }
@@ -150,15 +149,5 @@ function assertReachable(url: string, cwd: string, creates: boolean): void {
     "NOT_FOUND",
     `There is no store at ${path}. Start a team with "cadre run FILE", or name another store with --store or CADRE_STORE.`,
     { what: "store", id: path },
-  );
-}
-
-function refuseUnbuilt({ config, sources }: LoadedConfig): void {
-  const { bus } = config;
-  if (typeof bus !== "string" || !bus.startsWith("kafka:")) return;
-  throw new CadreError(
-    "UNSUPPORTED",
-    `The bus is ${bus} (${sources["bus"] ?? "code"}), and this version has no driver for Kafka yet. Use memory:, sqlite:PATH, postgres://HOST:PORT/DATABASE, nats://HOST:PORT, amqp://HOST:PORT or redis://HOST:PORT.`,
-    { feature: "kafka", by: "cadre" },
   );
 }
