@@ -142,9 +142,13 @@ test("what can never be had, or is no limit, is refused; what has no limit is fr
   await assert.rejects(limits!.take("x", 0), /more than 0/);
   await limits!.take("unheard-of", 1_000);
   assert.equal(limits!.has("x"), true);
-  for (const limit of [{}, { perSecond: 1, perHour: 1 }, { perSecond: 0 }, { perDay: 1 }]) {
-    assert.throws(() => limitsOn({ x: limit as RateLimit }), /limit "x"/);
-  }
+  const refused: readonly object[] = [
+    {},
+    { perSecond: 1, perHour: 1 },
+    { perSecond: 0 },
+    { perDay: 1 },
+  ];
+  for (const limit of refused) assert.throws(() => limitsOn({ x: limit }), /limit "x"/);
   const aborted = new AbortController();
   await Promise.all([limits!.take("x", 5), clock.advance(20)]);
   const waiting = limits!.take("x", 1, { signal: aborted.signal });
