@@ -1,5 +1,6 @@
 /** The carriers whose faults are shown, each with what the fault runs must know of it. */
 import type { Transport } from "cadre";
+import { eventbridge } from "cadre/eventbridge";
 import { kafka } from "cadre/kafka";
 import { nats } from "cadre/nats";
 import { postgres } from "cadre/postgres";
@@ -7,6 +8,7 @@ import { rabbitmq } from "cadre/rabbitmq";
 import { redis } from "cadre/redis";
 import { settleScript } from "#src/drivers/redis/lua-claim.ts";
 import { kafkaServerPath, startKafkaServer } from "../servers/kafka-server.ts";
+import { motoConnection, motoMissing, startMotoServer } from "../servers/moto-server.ts";
 import { natsServerPath, startNatsServer } from "../servers/nats-server.ts";
 import { postgresServerPath, startPostgresServer } from "../servers/postgres-server.ts";
 import { rabbitmqServerPath, startRabbitmqServer } from "../servers/rabbitmq-server.ts";
@@ -34,6 +36,8 @@ export interface FaultCarrier {
   readonly ackMark: string | Uint8Array;
   /** Within this time a connection that is open and dead is noticed, by `connect`'s settings. */
   readonly noticeMs: number;
+  /** Why its server can be neither killed nor filled; the others can. */
+  readonly keepsNothing?: string;
   /** Megabytes of a disk on which the server starts, and which the test then fills. */
   readonly diskMb: number;
 }
@@ -107,4 +111,26 @@ export const faultCarriers: Readonly<Record<string, FaultCarrier>> = {
     noticeMs: 15_000,
     diskMb: 128,
   },
+  eventbridge: {
+    name: "eventbridge",
+    skip: motoMissing(),
+    start: startStandIn,
+    connect: (port) =>
+      eventbridge(`eventbridge://us-east-1/faults?endpoint=http://127.0.0.1:${port}`, {
+        connection: motoConnection,
+        requestTimeoutMs: 3_000,
+        waitMs: 1_000,
+      }),
+    ackMark: "AmazonSQS.DeleteMessageBatch",
+    noticeMs: 15_000,
+    keepsNothing: "the stand-in keeps all in memory: what is killed has lost it",
+    diskMb: 0,
+  },
 };
+
+async function startStandIn(): Promise<FaultServer> {
+  const server = await startMotoServer();
+  const refused = (): Promise<never> => Promise.reject(new Error("The stand-in keeps nothing."));
+  const port = Number(new URL(server.endpoint).port);
+  return { port, kill: refused, restart: refused, stop: () => server.stop() };
+}

@@ -10,9 +10,12 @@ if (missing !== false) {
   const server = await startMotoServer();
   after(() => server.stop());
   const url = `eventbridge://us-east-1/conformance?endpoint=${server.endpoint}`;
+  const reason = "the stand-in keeps all in memory: what is stopped has lost it";
   await transportConformance({
     test,
     createTransport: () => eventbridge(url, { connection: motoConnection, waitMs: 1_000 }),
     leaseMs: 1_000, // SQS counts in whole seconds
+    boundMs: 15_000, // Python is slow where tests run side by side
+    notApplicable: ["T-6", "T-35", "T-35b"].map((check) => ({ check, reason })),
   });
 }
