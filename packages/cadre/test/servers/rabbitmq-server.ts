@@ -59,12 +59,15 @@ export function rabbitmqServerPath(): string | undefined {
   return findServerByName("rabbitmq-server");
 }
 
-/** Starts a server and waits until it takes connections. */
-export async function startRabbitmqServer(): Promise<RabbitmqServer> {
+/**
+ * Starts a server and waits until it takes connections.
+ * @param more lines of its configuration file; a later line counts
+ */
+export async function startRabbitmqServer(more: readonly string[] = []): Promise<RabbitmqServer> {
   const script = rabbitmqServerPath();
   if (script === undefined) throw new Error("There is no rabbitmq-server; see scripts/servers.ts.");
   const folder = await makeTempFolder();
-  await writeFile(join(folder, "rabbitmq.conf"), `${config.join("\n")}\n`);
+  await writeFile(join(folder, "rabbitmq.conf"), `${[...config, ...more].join("\n")}\n`);
   await writeFile(join(folder, "enabled_plugins"), "[].\n");
   await mkdir(join(folder, "log"));
   for (let tries = 1; ; tries += 1) {

@@ -128,7 +128,7 @@ function append(
   headers: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   const options = { persistent: true, mandatory: true, contentType: "application/json", headers };
-  return session.outlet.send({ exchange: "", key: session.names.dead, content, options });
+  return session.outlet.sendAgain({ exchange: "", key: session.names.dead, content, options });
 }
 
 /** What lies between two offsets, both inclusive. */
@@ -138,7 +138,9 @@ async function* messagesFrom(
   last: number,
 ): AsyncGenerator<RabbitMessageLike, void, undefined> {
   const { clock, requestTimeoutMs } = session.settings;
-  const cursor = await LogCursor.open(session, offsetStart(first), session.names.dead);
+  const cursor = await session.patiently("read dead letters", () =>
+    LogCursor.open(session, offsetStart(first), session.names.dead),
+  );
   try {
     for (let at = first; at <= last;) {
       const waiting = new AbortController();

@@ -40,8 +40,11 @@ export class LetterIndex {
   }
 
   static async open(session: Session): Promise<LetterIndex> {
-    const start = { offset: "first" };
-    return new LetterIndex(session, await LogCursor.open(session, start, session.names.dead));
+    // After a restart the server takes a moment before its streams can be read.
+    const cursor = await session.patiently("read dead letters", () =>
+      LogCursor.open(session, { offset: "first" }, session.names.dead),
+    );
+    return new LetterIndex(session, cursor);
   }
 
   /** It has failed or was closed; another must be opened. */

@@ -68,7 +68,7 @@ export async function sendMarker(
   stream: string = session.names.log,
   marker: string = session.mark(),
 ): Promise<string> {
-  await session.outlet.send({
+  await session.outlet.sendAgain({
     exchange: "",
     key: stream,
     content: Buffer.alloc(0),

@@ -11,7 +11,7 @@ import type {
   RabbitPublishOptions,
 } from "./client.ts";
 import type { Link } from "./link.ts";
-import { CadreError } from "../../core/errors.ts";
+import { CadreError, isCadreError } from "../../core/errors.ts";
 import { blockedError, forCaller, timeoutError } from "./rabbitmq-error.ts";
 
 /** The queue that was meant is not there. */
@@ -28,6 +28,7 @@ export interface Dispatch {
 
 const firstPauseMs = 20;
 const mostPauseMs = 500;
+const againMs = 1_000;
 const dispatchHeader = "cadre-dispatch";
 
 export class Outlet {
@@ -48,10 +49,13 @@ export class Outlet {
    * @throws {CadreError} TIMEOUT | UNREACHABLE | OVERLOADED
    * @throws {Unroutable} for what is `mandatory` and no queue takes
    */
-  async send(dispatch: Dispatch): Promise<void> {
-    const { clock, requestTimeoutMs } = this.#link.settings;
-    const what = `publish to ${dispatch.exchange}`;
-    const end = clock.monotonic() + requestTimeoutMs;
+  async send(
+    dispatch: Dispatch,
+    withinMs: number = this.#link.settings.requestTimeoutMs,
+  ): Promise<void> {
+    const { clock } = this.#link.settings;
+    const what = `publish to ${dispatch.exchange || dispatch.key}`;
+    const end = clock.monotonic() + withinMs;
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, mostPauseMs)) {
       try {
         const channel = await this.#channel();
@@ -66,6 +70,27 @@ export class Outlet {
         const isOver = clock.monotonic() + pauseMs > end || this.#link.ended;
         if (!isPassing || isOver) throw forCaller(error, this.#link.url, what);
         await clock.sleep(pauseMs);
+      }
+    }
+  }
+
+  /**
+   * Sends what may arrive twice. A stream that has just lost its server takes a message and never
+   * confirms it; the next one it keeps.
+   *
+   * @throws as {@link Outlet.send}
+   */
+  async sendAgain(dispatch: Dispatch): Promise<void> {
+    const { clock, requestTimeoutMs } = this.#link.settings;
+    const end = clock.monotonic() + requestTimeoutMs;
+    for (;;) {
+      const leftMs = end - clock.monotonic();
+      try {
+        await this.send(dispatch, Math.min(againMs, leftMs));
+        return;
+      } catch (error) {
+        const isPassing = isCadreError(error, "TIMEOUT") || isCadreError(error, "OVERLOADED");
+        if (leftMs <= againMs || this.#link.ended || !isPassing) throw error;
       }
     }
   }
@@ -103,7 +128,7 @@ export class Outlet {
         cancel();
         this.#unanswered.delete(end);
         const isReturned = this.#returned.delete(id);
-        if (isReturned) reject(new Unroutable(`No queue takes what is sent to ${key}.`));
+        if (isReturned) reject(new Unroutable(`no queue takes what is sent to ${key}`));
         else if (error) reject(error);
         else resolve();
       };
