@@ -165,9 +165,9 @@ async function slowBroker(t: TestContext, carrier: FaultCarrier): Promise<void> 
     await tally.publishAll(scene.publishers, { count: 200, publishers: 10 });
     await tally.untilDelivered();
     // Of a connection there are the client's end and both of the proxy's; a pool may grow.
-    const handles = (): number =>
-      process.getActiveResourcesInfo().length -
-      3 * (scene.publishing.counts.open + scene.consuming.counts.open);
+    const proxies = new Set([scene.publishing, scene.consuming]); // one, where there is one address
+    const open = (): number => [...proxies].reduce((sum, { counts }) => sum + counts.open, 0);
+    const handles = (): number => process.getActiveResourcesInfo().length - 3 * open();
     const [before, opened] = [handles(), connections(scene)];
     scene.publishing.slow({ latencyMs: 2_000 });
     scene.consuming.slow({ latencyMs: 2_000 });
