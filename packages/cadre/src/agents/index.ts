@@ -70,6 +70,18 @@ export type { HandoffTarget } from "./orchestration/handoff.ts";
 export type { TenantShares } from "./orchestration/fair-queue.ts";
 export type { OrchestratorOptions } from "./orchestration/orchestrator-options.ts";
 export { draftPlan } from "./orchestration/plan-items.ts";
+export {
+  legacyBridge,
+  type AnyCadre,
+  type AnyLegacyTaking,
+  type LegacyAgent,
+  type LegacyBridge,
+  type LegacyBridgeOptions,
+  type LegacyTaking,
+  type RunningLegacyBridge,
+} from "./legacy/legacy-bridge.ts";
+export type { LegacyWording } from "./legacy/legacy-desk.ts";
+export type { LegacyReport } from "./legacy/legacy-words.ts";
 export type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";
 export type { LargePayloads } from "./large-payloads.ts";
 export type { Budget } from "./models/budget.ts";
