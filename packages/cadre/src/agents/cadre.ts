@@ -48,6 +48,15 @@ export interface CadreOptions<Own extends object = EventMap> {
    * Runs the orchestrator for features in this process. Any number of processes may. @default true
    */
   readonly orchestrator?: boolean;
+  /**
+   * `polling` holds no subscription: the store and the groups of handlers are looked at every
+   * `pollEveryMs`. Agents and guarantees are the same; what is answered to all at once is not heard:
+   * `system.shutdown`, `agent.<name>.query`, and ephemeral handlers, which are refused.
+   * @default "subscribed"
+   */
+  readonly mode?: "subscribed" | "polling";
+  /** In milliseconds. @default 1_000 */
+  readonly pollEveryMs?: number;
   /** How it assigns and releases tasks. */
   readonly orchestration?: OrchestratorOptions;
   /**

@@ -47,6 +47,8 @@ export interface TeamParts {
   readonly relays: boolean;
   readonly orchestrator: OrchestratorSettings | undefined;
   readonly shares: TenantShares;
+  /** Whether the bus can be listened to beside the groups. */
+  readonly subscribes: boolean;
   readonly stranded: "warn" | "refuse";
   readonly people: readonly Person[];
   readonly health: HealthOptions;
@@ -178,7 +180,7 @@ export class RunningTeam implements Cadre {
       () => this.agents.begin(),
       () => this.#workforce.start(),
       ...this.#workforce.agents.map((agent) => () => agent.listen()),
-      () => this.#listenToSystem(),
+      () => (this.#parts.subscribes ? this.#listenToSystem() : undefined),
       async () => {
         if (!this.#parts.relays) return;
         this.#relay = await startRelay({ store: this.store, bus: this.bus, clock, random, logger });
@@ -191,7 +193,7 @@ export class RunningTeam implements Cadre {
           desk: this.#desk,
           board: this.#board,
           directory: this.#presence,
-          subscribes: true,
+          subscribes: this.#parts.subscribes,
         });
       },
       () => this.#sweeper.start(),

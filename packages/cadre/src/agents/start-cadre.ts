@@ -10,7 +10,7 @@
 import { createBus } from "../bus/create-bus.ts";
 import type { Bus } from "../bus/bus.ts";
 import type { WithBuiltinEvents } from "../core/builtin/registry.ts";
-import { systemClock } from "../core/clock.ts";
+import { systemClock, type Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
 import { silentLogger } from "../core/logger.ts";
 import {
@@ -34,12 +34,13 @@ import { checkHealth, timingOf } from "./health/health-options.ts";
 import { startArchive, type Archive } from "../outbox/archive.ts";
 import { withArchive } from "../outbox/archive-transport.ts";
 import { openStore, openTransport, type OpenContext, type OpenedStore } from "./open-url.ts";
+import { assertPollable, pollingStore, pollingTransport } from "./orchestration/polling.ts";
 import { orchestratorSettings } from "./orchestration/orchestrator-options.ts";
 import { RunningTeam } from "./running-team.ts";
 import type { TeamContext } from "./team-context.ts";
 import { teamRegistry } from "./team-registry.ts";
 
-const defaults = { name: "cadre", presence: "standard" } as const;
+const defaults = { name: "cadre", presence: "standard", pollEveryMs: 1_000 } as const;
 
 /**
  * Starts the agents of a team on a store and a bus, and resolves when all of them hear and work.
@@ -61,7 +62,7 @@ export async function startCadre(options: CadreOptions = {}): Promise<Cadre> {
   const clock = options.clock ?? systemClock;
   const random = options.random ?? secureRandom;
   const logger = options.logger ?? silentLogger;
-  const opened = await openHomes(options, { clock, random, logger });
+  const opened = polled(await openHomes(options, { clock, random, logger }), options, clock);
   let team: RunningTeam;
   try {
     team = makeTeam(options, opened, { clock, random, logger });
@@ -76,6 +77,14 @@ export async function startCadre(options: CadreOptions = {}): Promise<Cadre> {
     throw error;
   }
   return team;
+}
+
+/** The homes as the mode says: watched, or looked at in intervals. */
+function polled(homes: Homes, options: CadreOptions, clock: Clock): Homes {
+  if (options.mode !== "polling") return homes;
+  const polling = { clock, everyMs: options.pollEveryMs ?? defaults.pollEveryMs };
+  const store = pollingStore(homes.store, polling);
+  return { ...homes, store, transport: pollingTransport(homes.transport, polling) };
 }
 
 /** Puts the parts together; nothing runs yet. @throws {CadreError} for an agent's bad pattern */
@@ -119,6 +128,7 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
     agents: options.agents ?? [],
     registry: events,
     relays: !sameLog && (options.relay ?? true),
+    subscribes: options.mode !== "polling",
     shares: options.shares ?? {},
     orchestrator:
       options.orchestrator === false ? undefined : orchestratorSettings(options.orchestration),
@@ -196,6 +206,8 @@ function checkCadreOptions(options: CadreOptions): void {
     events: anything,
     orchestrator: trueOrFalse,
     orchestration: someObject,
+    mode: oneOf("subscribed", "polling"),
+    pollEveryMs: wholeNumber(1),
     shares: {
       expected: "an object of numbers of at least 1 by tenant",
       accepts: (value) =>
@@ -226,6 +238,7 @@ function checkCadreOptions(options: CadreOptions): void {
     logger: anything,
     name: someText,
   });
+  if (options.mode === "polling") assertPollable(options.agents ?? []);
   const names = new Set<string>();
   for (const { name } of (options.agents ?? []) as readonly Pick<AgentDefinition, "name">[]) {
     if (names.has(name)) {
