@@ -53,4 +53,18 @@ export const brokerSuites: readonly BrokerSuite[] = [
     basic: [`${cadre}/drivers/rabbitmq/rabbitmq.test.ts`],
     faults: [`${cadre}/faults/rabbitmq-suite-faults.test.ts`],
   },
+  {
+    transport: "kafka",
+    server: "kafka",
+    urlVariable: "CADRE_TEST_KAFKA_URL",
+    basic: [`${cadre}/drivers/kafka/kafka.test.ts`],
+    faults: [`${cadre}/faults/kafka-suite-faults.test.ts`],
+  },
+  {
+    transport: "eventbridge",
+    server: "moto",
+    urlVariable: "CADRE_TEST_EVENTBRIDGE_ENDPOINT",
+    basic: [`${cadre}/drivers/eventbridge/eventbridge.test.ts`],
+    faults: [`${cadre}/faults/eventbridge-suite-faults.test.ts`],
+  },
 ];
