@@ -31,7 +31,7 @@ export async function faultSuite(carrier: FaultCarrier): Promise<void> {
     ...proxy.controls,
     startConsumer: (spec) => startFaultMember(carrier, proxy.port, spec),
     only: checks,
-    timeoutMs: 900_000, // 5,000 queues come and go at a broker that makes each durable
+    timeoutMs: 300_000,
   });
   await diskSuite(carrier);
 }
