@@ -15,6 +15,7 @@ import { addUsage } from "./commands/usage.ts";
 import { addVerify } from "./commands/verify.ts";
 import { withExamples } from "./commands/home-flags.ts";
 import { addOutbox } from "./commands/outbox.ts";
+import { addProposals } from "./commands/proposals.ts";
 import { addPublish } from "./commands/publish.ts";
 import { addProjections } from "./commands/projections.ts";
 import { addReplay } from "./commands/replay.ts";
@@ -67,6 +68,7 @@ export function createProgram(context: CommandContext, version: string): Command
   addAgents(program, context);
   addTasks(program, context);
   addSagas(program, context);
+  addProposals(program, context);
   addSchedules(program, context);
   addState(program, context);
   addProjections(program, context);
