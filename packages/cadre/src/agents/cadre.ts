@@ -16,6 +16,7 @@ import type { AgentOrders } from "./health/agent-control.ts";
 import type { HealthOptions, PresencePreset } from "./health/health-options.ts";
 import type { RateLimit } from "./health/rate-limit-rules.ts";
 import type { TenantShares } from "./orchestration/fair-queue.ts";
+import type { FlowExpectation } from "./orchestration/flow-expectation.ts";
 import type { OrchestratorOptions } from "./orchestration/orchestrator-options.ts";
 import type { LargePayloads } from "./large-payloads.ts";
 import type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";
@@ -48,6 +49,11 @@ export interface CadreOptions<Own extends object = EventMap> {
    * Runs the orchestrator for features in this process. Any number of processes may. @default true
    */
   readonly orchestrator?: boolean;
+  /**
+   * What must follow what in a flow, and in which time: otherwise `flow.stuck` is said, once,
+   * whatever the number of processes. @default none
+   */
+  readonly expectations?: readonly FlowExpectation[];
   /**
    * `polling` holds no subscription: the store and the groups of handlers are looked at every
    * `pollEveryMs`. Agents and guarantees are the same; what is answered to all at once is not heard:

@@ -66,6 +66,11 @@ export type {
   ScatterOptions,
   ScatterTo,
 } from "./orchestration/delegated.ts";
+export {
+  defineExpectation,
+  type FlowExpectation,
+  type FlowExpectationOptions,
+} from "./orchestration/flow-expectation.ts";
 export type { HandoffTarget } from "./orchestration/handoff.ts";
 export type { TenantShares } from "./orchestration/fair-queue.ts";
 export type { OrchestratorOptions } from "./orchestration/orchestrator-options.ts";

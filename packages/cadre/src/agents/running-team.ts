@@ -16,6 +16,8 @@ import type { HealthOptions } from "./health/health-options.ts";
 import { NobodyWatch } from "./health/nobody-watch.ts";
 import { Workforce } from "./health/workforce.ts";
 import type { TenantShares } from "./orchestration/fair-queue.ts";
+import type { FlowExpectation } from "./orchestration/flow-expectation.ts";
+import { startFlowWatch, type FlowWatch } from "./orchestration/flow-watch.ts";
 import type { OrchestratorSettings } from "./orchestration/orchestrator-options.ts";
 import { startOrchestrator, type Orchestrator } from "./orchestrator.ts";
 import { PresenceObserver } from "./presence.ts";
@@ -47,6 +49,7 @@ export interface TeamParts {
   readonly relays: boolean;
   readonly orchestrator: OrchestratorSettings | undefined;
   readonly shares: TenantShares;
+  readonly expectations: readonly FlowExpectation[];
   /** Whether the bus can be listened to beside the groups. */
   readonly subscribes: boolean;
   readonly stranded: "warn" | "refuse";
@@ -84,6 +87,7 @@ export class RunningTeam implements Cadre {
   readonly #poller: SchedulePoller;
   #relay: Relay | undefined;
   #orchestrator: Orchestrator | undefined;
+  #flows: FlowWatch | undefined;
   #subscriptions: Subscription[] = [];
   #closing: Promise<DrainReport> | undefined;
   #starting: Promise<void> = Promise.resolve();
@@ -196,6 +200,10 @@ export class RunningTeam implements Cadre {
           subscribes: this.#parts.subscribes,
         });
       },
+      async () => {
+        if (this.#parts.expectations.length === 0) return;
+        this.#flows = await startFlowWatch(this.#context, this.#parts.expectations);
+      },
       () => this.#sweeper.start(),
       () => this.#poller.start(),
     ];
@@ -282,6 +290,7 @@ export class RunningTeam implements Cadre {
     await this.#within(leftMs(), this.#poller.close());
     await this.#within(leftMs(), this.proposals.close());
     await this.#within(leftMs(), this.#orchestrator?.close());
+    await this.#within(leftMs(), this.#flows?.close());
     await this.#within(leftMs(), this.#sweeper.close());
     const drained = await this.#workforce.drain(leftMs());
     await this.#within(leftMs() + farewellMs, this.#workforce.leave());

@@ -130,6 +130,7 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
     relays: !sameLog && (options.relay ?? true),
     subscribes: options.mode !== "polling",
     shares: options.shares ?? {},
+    expectations: options.expectations ?? [],
     orchestrator:
       options.orchestrator === false ? undefined : orchestratorSettings(options.orchestration),
     stranded: options.stranded ?? "warn",
@@ -206,6 +207,7 @@ function checkCadreOptions(options: CadreOptions): void {
     events: anything,
     orchestrator: trueOrFalse,
     orchestration: someObject,
+    expectations: { expected: "a list of expectations", accepts: Array.isArray },
     mode: oneOf("subscribed", "polling"),
     pollEveryMs: wholeNumber(1),
     shares: {

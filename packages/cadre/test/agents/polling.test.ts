@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { isCadreError, type, type EventStore } from "cadre";
+import { isCadreError, type } from "cadre";
 import { defineAgent, defineTask, startCadre, type CadreOptions } from "cadre/agents";
 import { testTeam } from "cadre/testing";
 
@@ -113,7 +113,7 @@ test("polling watches nothing, and looks as often as it is told", async () => {
       const value: unknown = Reflect.get(target, name);
       return typeof value === "function" ? (value.bind(target) as unknown) : value;
     },
-  }) as EventStore;
+  });
   const agent = defineAgent({ name: "a" }).does(Work, (n) => n);
   await bench.start({ agents: [agent], store: seen, mode: "polling", pollEveryMs: 5_000 });
   await bench.clock.advance(20_000);

@@ -27,7 +27,7 @@ export function pollingStore(store: EventStore, options: PollingOptions): EventS
   let cancel = (): void => {};
   let isSoon = false;
   const wakeAll = (): void => {
-    for (const { wake } of [...wakes]) wake();
+    for (const entry of [...wakes]) entry.wake();
   };
   const arm = (): void => {
     cancel = options.clock.after(options.everyMs, () => {
