@@ -334,7 +334,7 @@ test("what cannot be is refused at the start", async () => {
   await withTempFolder(async (folder) => {
     const { store, transport, close } = await openSqlite(`sqlite:${join(folder, "one.db")}`);
     const isRefused = (error: unknown): boolean => isCadreError(error, "INVALID_OPTION");
-    await assert.rejects(startArchive({ transport: transport!, store }), isRefused);
+    await assert.rejects(startArchive({ transport, store }), isRefused);
     await close();
   });
   const parts = { transport: memory(), store: memoryStore() };

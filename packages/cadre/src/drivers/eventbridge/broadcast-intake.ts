@@ -141,7 +141,9 @@ export class BroadcastIntake implements Intake {
         () => {
           sayAlive(session, url)
             .catch((error: unknown) => logger.warn("A broadcast could not be renewed.", { error }))
-            .finally(() => this.#closing ?? again());
+            .finally(() => {
+              if (!this.#closing) again();
+            });
         },
         { background: true },
       );
