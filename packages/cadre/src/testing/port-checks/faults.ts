@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Transport } from "../../bus/transport.ts";
-import { CadreError, isCadreError } from "../../core/errors.ts";
+import { isCadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import type { CarrierControls, CheckContext, ConformanceCheck } from "../conformance-check.ts";
 import { ack, eventOf, idsOf, Member, numbered, retry, specOf } from "./member.ts";
@@ -134,20 +134,24 @@ async function fullDiskRefuses(context: CheckContext): Promise<void> {
   const member = await Member.open(context, transport, specOf(context, type));
   const empty = await context.controls.fillDisk!();
   const taken: AgentEvent[] = [];
-  const refused: unknown[] = [];
+  const refused = new Map<string, unknown>();
   for (const event of numbered(context, type, 20)) {
     const error = await outcome(context, transport, event);
     if (error === undefined) taken.push(event);
-    else refused.push(error);
+    else refused.set(event.id, error);
   }
-  assert.ok(refused.length > 0, "a full disk takes no more");
-  assert.ok(refused.every((error) => error instanceof CadreError || isCadreError(error)));
+  assert.ok(refused.size > 0, "a full disk takes no more");
+  assert.ok([...refused.values()].every((error) => isCadreError(error)));
   await empty();
   const after = context.event(type);
   await context.publish(transport, [after]);
-  const arrived = await member.handle(taken.length + 1, faultMs);
-  assert.deepEqual(new Set(idsOf(arrived)), new Set(idsOf([...taken, after])));
-  await member.expectNothing();
+  const wanted = new Set(idsOf([...taken, after]));
+  while (wanted.size > 0) {
+    const [{ id }] = (await member.handle(1, faultMs)) as [AgentEvent];
+    // Of a publish without an answer nobody knows whether it was stored; a refused one was not.
+    const mayBe = isCadreError(refused.get(id)) && !isCadreError(refused.get(id), "STORE_FULL");
+    assert.ok(wanted.delete(id) || mayBe, `${id} was refused, and is there`);
+  }
 }
 
 /** Needs one of the controls. */
