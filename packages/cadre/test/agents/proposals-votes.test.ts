@@ -86,7 +86,7 @@ test("a veto of who has the right to it ends it, and nobody else has it", async 
     refusal("not_a_voter"),
   );
   await team.proposals.vote(id, { as: "eve", ...veto });
-  assert.equal(await bench.until(task.result()), "vetoed 2.0: vetoed: a hole");
+  assert.equal(await bench.until(task.result()), "vetoed 2.0: eve objected: a hole");
   await bench.close();
 });
 
@@ -198,7 +198,7 @@ test("a veto window goes ahead at its end, unless somebody objects", async () =>
   await bench.close();
   const other = await asked(window);
   await other.team.proposals.vote(other.id, { as: "ben", verdict: "veto", hash: other.hash });
-  assert.equal(await other.bench.until(other.task.result()), "vetoed 2.0: vetoed");
+  assert.equal(await other.bench.until(other.task.result()), "vetoed 2.0: ben objected");
   await other.bench.close();
 });
 

@@ -25,7 +25,7 @@ import type {
   JudgeView,
 } from "./debate.ts";
 import type { DebateDesk } from "./debate-desk.ts";
-import { heldPositions, stillToSpeak } from "./debate-outcome.ts";
+import { heldPositions, stillToSpeak, transcriptOf } from "./debate-outcome.ts";
 import { openingTask, turnTask, type DebateAnswer, type DebateQuestion } from "./debate-tasks.ts";
 import { lineageOf } from "./lineage.ts";
 import { assertVoterName, holdersOf, knownVoter } from "./people.ts";
@@ -373,7 +373,7 @@ function viewOf(
     rounds: debate.rounds,
     ...(position === undefined ? {} : { position }),
     // What is said in this round is seen in the next: all speak at once.
-    transcript: debate.turns.filter((turn) => turn.round < round),
+    transcript: transcriptOf(debate, round),
   };
 }
 

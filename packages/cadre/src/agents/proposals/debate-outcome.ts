@@ -23,6 +23,18 @@ export function heldPositions({ debaters }: DebateState): readonly string[] {
   return [...new Set(held)];
 }
 
+/** What was said before a round, by round, and in each in the order of the debaters. */
+export function transcriptOf(
+  { debaters, turns }: DebateState,
+  before: number = Infinity,
+): readonly DebateTurn[] {
+  const order = new Map(debaters.map(({ name }, index) => [name, index]));
+  const placeOf = ({ debater }: DebateTurn): number => order.get(debater) ?? 0;
+  return turns
+    .filter(({ round }) => round < before)
+    .toSorted((left, right) => left.round - right.round || placeOf(left) - placeOf(right));
+}
+
 /** Whether the debater has had its turn of this round. */
 export function hasSpoken({ turns, round }: DebateState, name: string): boolean {
   return turns.some((turn) => turn.debater === name && turn.round === round);
@@ -156,7 +168,7 @@ export function debateResult(state: ProposalState): DebateResult {
     ...(position === undefined ? {} : { position }),
     reason: outcome?.reason ?? "",
     dissent: (outcome?.dissent ?? []) as unknown as readonly DebateTurn[], // of a debate: turns
-    transcript: debate?.turns ?? [],
+    transcript: debate ? transcriptOf(debate) : [],
     verdicts: debate?.verdicts ?? [],
   };
 }

@@ -17,7 +17,7 @@ export function tally(state: ProposalState): Conclusion | undefined {
   const broken = state.votes.find(({ kind, verdict }) => kind === "rule" && isNo(verdict));
   if (broken) return no(broken, `rule ${broken.voter} refused`);
   const veto = votersOf(state).find(({ verdict }) => verdict === "veto");
-  if (veto && state.mode === "approve") return no(veto, "vetoed");
+  if (veto && state.mode === "approve") return no(veto, `${veto.voter} objected`);
   return state.mode === "veto" ? objections(state) : approvals(state);
 }
 
@@ -41,7 +41,7 @@ function objections(state: ProposalState): Conclusion | undefined {
   const weight = weightOf(state, "veto") + weightOf(state, "reject");
   if (weight === 0 || weight + epsilon < state.quorum) return undefined;
   const last = votersOf(state).findLast(({ verdict }) => isNo(verdict))!;
-  return no(last, "vetoed");
+  return no(last, `${last.voter} objected`);
 }
 
 /** What the passing of time has decided, if anything. */
