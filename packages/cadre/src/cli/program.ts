@@ -3,6 +3,7 @@ import { Command } from "commander";
 
 import type { CommandContext } from "./command-context.ts";
 import { addAgents } from "./commands/agents.ts";
+import { addArchive } from "./commands/archive.ts";
 import { addDeadLetters } from "./commands/dead-letters.ts";
 import { addDesk } from "./commands/desk.ts";
 import { addGroups } from "./commands/groups.ts";
@@ -78,6 +79,7 @@ export function createProgram(context: CommandContext, version: string): Command
   addExport(program, context);
   addImport(program, context);
   addBackup(program, context);
+  addArchive(program, context);
   addRetain(program, context);
   return program;
 }
