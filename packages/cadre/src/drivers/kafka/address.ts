@@ -1,4 +1,5 @@
 /** `kafka://HOST:PORT,HOST:PORT?prefix=…&group=…`: where a URL leads, and what it asks for. */
+import { formatOfUrl } from "../../core/codec/wire-choice.ts";
 import { CadreError } from "../../core/errors.ts";
 import type { KafkaBrokerLike } from "./client.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
@@ -55,7 +56,7 @@ function saslOf(login: string, whole: string): object {
   };
 }
 
-const asked = ["prefix", "group", "partitions", "replication", "workers"] as const;
+const asked = ["prefix", "group", "format", "partitions", "replication", "workers"] as const;
 
 /** What a URL says after its `?`. @throws {CadreError} INVALID_OPTION */
 export function optionsOf(text: string): Pick<KafkaOptions, (typeof asked)[number]> {
@@ -66,6 +67,10 @@ export function optionsOf(text: string): Pick<KafkaOptions, (typeof asked)[numbe
         `"${name}" is no option of a Kafka URL. Give one of ${asked.join(", ")}, ` +
         "or use the options of kafka().";
       throw new CadreError("INVALID_OPTION", message, { option: name, value });
+    }
+    if (name === "format") {
+      Object.assign(options, formatOfUrl(value));
+      continue;
     }
     const isText = name === "prefix" || name === "group";
     options[name] = isText ? value : Number(value === "" ? Number.NaN : value);

@@ -7,8 +7,6 @@ import { KafkaTransport } from "./kafka-transport.ts";
 
 export type { KafkaBrokerLike, KafkaClientLike, KafkaConnectionLike } from "./client.ts";
 export type { KafkaOptions } from "./kafka-options.ts";
-export { cloudEvents, structuredCloudEvents } from "./wire.ts";
-export type { KafkaFormat, KafkaMessageContent } from "./wire.ts";
 
 /**
  * The transport over the Kafka cluster at `connection`: `kafka://HOST:PORT`, several hosts with
@@ -16,8 +14,8 @@ export type { KafkaFormat, KafkaMessageContent } from "./wire.ts";
  *
  * It connects at its first use and makes its topics where there are none. A publish resolves when
  * all replicas in sync have the event; what could not be published within `requestTimeoutMs` is
- * refused. Options behind the URL's `?` are `prefix`, `group`, `partitions`, `replication` and
- * `workers`; those of `options` count for more.
+ * refused. Options behind the URL's `?` are `prefix`, `group`, `format`, `partitions`,
+ * `replication` and `workers`; those of `options` count for more.
  *
  * @throws {CadreError} INVALID_OPTION
  * @throws {CadreError} MISSING_LIBRARY, at its first use, when `@platformatic/kafka` is not

@@ -1,4 +1,5 @@
 import { systemClock, type Clock } from "../../core/clock.ts";
+import { wireChoice, wireOptionRules, type WireOptions } from "../../core/codec/wire-choice.ts";
 import { CadreError } from "../../core/errors.ts";
 import { silentLogger, type Logger } from "../../core/logger.ts";
 import {
@@ -10,9 +11,9 @@ import {
   type OptionRule,
 } from "../../core/options.ts";
 import { secureRandom, type Random } from "../../core/random.ts";
-import { cloudEvents, type KafkaFormat } from "./wire.ts";
+import { kafkaFormat, type KafkaFormat } from "./wire.ts";
 
-export interface KafkaOptions {
+export interface KafkaOptions extends WireOptions {
   /**
    * Beginning of every topic's name. Transports with one prefix on one cluster are one bus.
    * @default "cadre"
@@ -36,8 +37,8 @@ export interface KafkaOptions {
   readonly replication?: number;
   /** For how long events are kept, in milliseconds; 0 is for ever. Set when a topic is made. @default 0 */
   readonly maxAgeMs?: number;
-  /** How events are written, and what is read besides. @default CloudEvents in binary mode */
-  readonly format?: KafkaFormat;
+  /** How events are written; whatever comes is read. @default "cloudevents-binary" */
+  readonly format?: NonNullable<WireOptions["format"]>;
   /** Deliveries that one member of a group may have out at once. @default 1_000 */
   readonly workers?: number;
   /**
@@ -69,7 +70,9 @@ export interface KafkaOptions {
 }
 
 /** The options with their defaults. */
-export type Settings = Required<KafkaOptions>;
+export type Settings = Required<Omit<KafkaOptions, keyof WireOptions>> & {
+  readonly format: KafkaFormat;
+};
 
 const topicWords: OptionRule = {
   expected: "at most 100 letters, digits, dots, - and _",
@@ -102,7 +105,7 @@ export function settle(options: KafkaOptions, hasUrl: boolean): Settings {
     partitions: wholeNumber(1, 10_000),
     replication: wholeNumber(-1, 32_767),
     maxAgeMs: wholeNumber(0),
-    format: someObject,
+    ...wireOptionRules,
     workers: wholeNumber(1, 100_000),
     idleMs: wholeNumber(10),
     heartbeatMs: wholeNumber(10),
@@ -120,7 +123,9 @@ export function settle(options: KafkaOptions, hasUrl: boolean): Settings {
   }
   if (options.replication === 0)
     throw invalid("replication", 0, "there is no topic without a copy");
-  const settings = { ...defaults(), ...withoutUndefined(options) };
+  const { format = "cloudevents-binary", formats = [], ...others } = withoutUndefined(options);
+  const wire = wireChoice({ format, formats }, "kafka");
+  const settings = { ...defaults(), ...others, format: kafkaFormat(wire) };
   if (settings.sessionTimeoutMs < settings.heartbeatMs * 2) {
     const why = "it has to be at least twice heartbeatMs";
     throw invalid("sessionTimeoutMs", settings.sessionTimeoutMs, why);
@@ -130,7 +135,7 @@ export function settle(options: KafkaOptions, hasUrl: boolean): Settings {
   return { ...settings, prefix, group: options.group ?? prefix };
 }
 
-function defaults(): Settings {
+function defaults(): Omit<Settings, "format"> {
   return {
     prefix: "cadre",
     group: "cadre",
@@ -139,7 +144,6 @@ function defaults(): Settings {
     partitions: 16,
     replication: -1,
     maxAgeMs: 0,
-    format: cloudEvents,
     workers: 1_000,
     idleMs: 500,
     heartbeatMs: 500,

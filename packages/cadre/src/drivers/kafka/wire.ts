@@ -5,19 +5,11 @@
  *   headers of the carrier      cadre_group, cadre_attempt, cadre_delay … on copies for one group
  *   key                         the event's key: it chooses the partition
  *
- * CloudEvents are written in binary mode, and read in both modes, so that others may publish
- * either.
+ * Written as the options say, which is CloudEvents in binary mode unless they do; read in whatever
+ * format they came, so that others may publish any.
  */
 import type { Position, Recorded } from "../../bus/transport.ts";
-import {
-  decodeBinaryCloudEvent,
-  encodeBinaryCloudEvent,
-} from "../../core/codec/cloudevents-binary.ts";
-import {
-  cloudEventsContentType,
-  decodeCloudEvent,
-  encodeCloudEvent,
-} from "../../core/codec/cloudevents.ts";
+import type { WireChoice } from "../../core/codec/wire-choice.ts";
 import { CadreError, describeError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 
@@ -42,35 +34,20 @@ export interface KafkaFormat {
   ): AgentEvent;
 }
 
-/** CloudEvents in binary mode: attributes in `ce_` headers, the payload alone in the value. */
-export const cloudEvents: KafkaFormat = {
-  encode(event, limits) {
-    const { headers, contentType, data } = encodeBinaryCloudEvent(event, "kafka", limits);
-    assertFits(headers, data, limits.maxBytes);
-    return { headers: { ...headers, "content-type": contentType }, value: data };
-  },
-  decode: decodeAnyCloudEvent,
-};
-
-/** CloudEvents in structured mode: the whole event as JSON in the value. */
-export const structuredCloudEvents: KafkaFormat = {
-  encode(event, limits) {
-    const headers = { "content-type": cloudEventsContentType };
-    return { headers, value: encodeCloudEvent(event, limits) };
-  },
-  decode: decodeAnyCloudEvent,
-};
-
-function decodeAnyCloudEvent(
-  { value, headers }: KafkaMessageContent,
-  limits: { readonly maxBytes: number; readonly receivedAt: number },
-): AgentEvent {
-  const names = Object.keys(headers);
-  const isBinary = names.some((name) => name.toLowerCase() === "ce_specversion");
-  if (!isBinary) return decodeCloudEvent(value, limits);
-  const typeName = names.find((name) => name.toLowerCase() === "content-type");
-  const typed = typeName === undefined ? {} : { contentType: headers[typeName]! };
-  return decodeBinaryCloudEvent({ headers, data: value, ...typed }, "kafka", limits);
+/** The format that the options choose; reading takes whatever comes. */
+export function kafkaFormat(wire: WireChoice): KafkaFormat {
+  return {
+    encode(event, limits) {
+      const { body, contentType, headers } = wire.encode(event, limits);
+      assertFits(headers, body, limits.maxBytes);
+      return { headers: { ...headers, "content-type": contentType }, value: body };
+    },
+    decode({ value, headers }, limits) {
+      const typeName = Object.keys(headers).find((name) => name.toLowerCase() === "content-type");
+      const typed = typeName === undefined ? {} : { contentType: headers[typeName]! };
+      return wire.decode({ headers, body: value, ...typed }, limits);
+    },
+  };
 }
 
 function assertFits(
