@@ -11,7 +11,11 @@ const columnsOf = (width: number): { readonly type: number; readonly source: num
   width >= roomy ? { type: 24, source: 12 } : { type: 16, source: 10 };
 
 /** The line of `event`, no wider than the output. A long type moves the rest to the right. */
-export function eventLine(output: Output, event: AgentEvent, now: number): string {
+export function eventLine(
+  output: Pick<Output, "width" | "style">,
+  event: AgentEvent,
+  now: number,
+): string {
   const columns = columnsOf(output.width);
   const precise = output.width >= roomy;
   const time = clockText(event.timestamp, now, precise);

@@ -6,6 +6,7 @@ import { addAgents } from "./commands/agents.ts";
 import { addArchive } from "./commands/archive.ts";
 import { addDeadLetters } from "./commands/dead-letters.ts";
 import { addDesk } from "./commands/desk.ts";
+import { addFlows } from "./commands/flows.ts";
 import { addGroups } from "./commands/groups.ts";
 import { addHistory } from "./commands/history.ts";
 import { addBackup } from "./commands/backup.ts";
@@ -68,6 +69,7 @@ export function createProgram(context: CommandContext, version: string): Command
   addOutbox(program, context);
   addAgents(program, context);
   addTasks(program, context);
+  addFlows(program, context);
   addSagas(program, context);
   addProposals(program, context);
   addSchedules(program, context);

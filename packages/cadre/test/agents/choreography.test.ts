@@ -10,7 +10,7 @@ const expectations = [
   defineExpectation({
     name: "payment",
     after: "custom.order.placed",
-    then: ["custom.payment.*", "custom.order.withdrawn"],
+    next: ["custom.payment.*", "custom.order.withdrawn"],
     withinMs: 10_000,
   }),
 ];
@@ -125,10 +125,10 @@ test("what was placed while no process ran is expected all the same", async () =
 
 test("an expectation without a pattern or a time is refused", () => {
   for (const options of [
-    { after: "", then: "x", withinMs: 1 },
-    { after: "x", then: [], withinMs: 1 },
-    { after: "x", then: "y", withinMs: 0 },
-    { after: "x", then: "y..z", withinMs: 1 },
+    { after: "", next: "x", withinMs: 1 },
+    { after: "x", next: [], withinMs: 1 },
+    { after: "x", next: "y", withinMs: 0 },
+    { after: "x", next: "y..z", withinMs: 1 },
   ]) {
     assert.throws(
       () => defineExpectation(options),

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { everyFault, scenarios, simulateSeeds } from "cadre/testing";
 
 test("features in features lose nothing, whoever dies", async (t) => {
-  const seeds = Number(process.env["CADRE_SEEDS"] ?? 25);
+  const seeds = Number(process.env["CADRE_SEEDS"] ?? 20);
   const sum = await simulateSeeds({ ...scenarios.orchestration, faults: everyFault, seeds });
   t.diagnostic(JSON.stringify(sum));
   assert.equal(sum.tasksLost, 0);

@@ -13,7 +13,7 @@ export interface FlowExpectationOptions {
   /** Which of them. */
   readonly where?: FilterDocument;
   /** Topic pattern, or several, of what is expected in the same flow: one event is enough. */
-  readonly then: string | readonly string[];
+  readonly next: string | readonly string[];
   /** In milliseconds, from the event's timestamp. */
   readonly withinMs: number;
 }
@@ -25,8 +25,8 @@ export interface FlowExpectation {
   readonly definition: string;
   /** For people: the patterns of what is expected. */
   readonly expected: string;
-  begins(event: AgentEvent): boolean;
-  meets(event: AgentEvent): boolean;
+  readonly begins: (event: AgentEvent) => boolean;
+  readonly meets: (event: AgentEvent) => boolean;
 }
 
 /**
@@ -39,14 +39,14 @@ export function defineExpectation(options: FlowExpectationOptions): FlowExpectat
     name: someText,
     after: someText,
     where: anything,
-    then: anything,
+    next: anything,
     withinMs: wholeNumber(1),
   });
   const { after, withinMs, where } = options;
-  const patterns = typeof options.then === "string" ? [options.then] : options.then;
+  const patterns = typeof options.next === "string" ? [options.next] : options.next;
   if (withinMs === undefined || !Array.isArray(patterns) || patterns.length === 0) {
-    const message = "defineExpectation: give `then`, a pattern or several, and `withinMs`.";
-    throw new CadreError("INVALID_OPTION", message, { option: "then", value: options.then });
+    const message = "defineExpectation: give `next`, a pattern or several, and `withinMs`.";
+    throw new CadreError("INVALID_OPTION", message, { option: "next", value: options.next });
   }
   for (const pattern of [after, ...patterns]) assertPattern(pattern);
   const begins = compilePattern(after);

@@ -1,8 +1,8 @@
 /**
  * Watches flows for what is expected next: a projection of the log by correlation id.
  *
- *   after ──▶ expected ──then, in time──▶ (forgotten)
- *                 └──time is over──▶ flow.stuck ──then, late──▶ flow.resumed
+ *   after ──▶ expected ──next, in time──▶ (forgotten)
+ *                 └──time is over──▶ flow.stuck ──next, late──▶ flow.resumed
  *
  * Every process of a team may watch. Each reads the log for itself and says the same: the ids of
  * what it says follow from the expectation and the event, so that the log takes one of each. What is
