@@ -60,6 +60,7 @@ export interface TeamParts {
 }
 
 const closeDeadlineMs = 10_000;
+const agentsPerResponder = 1_000; // a filter takes no more than 1,024 values
 const farewellMs = 1_000; // for the last writes of a team that has used its time up
 
 export class RunningTeam implements Cadre {
@@ -336,13 +337,16 @@ export class RunningTeam implements Cadre {
         });
       }),
     );
-    for (const agent of this.#workforce.agents) {
-      const { name } = agent;
+    const { members } = this.#workforce;
+    const types = [...members.keys()].map((agent) => `agent.${agent}.query`);
+    // One subscription for many agents; whoever else runs an agent of that name answers too.
+    for (let from = 0; from < types.length; from += agentsPerResponder) {
+      const filter = { type: { $in: types.slice(from, from + agentsPerResponder) } };
       this.#subscriptions.push(
-        await bus.respond(`agent.${name}.query`, { group: `query.${name}` }, () => ({
-          ...agent.card(),
-          ...this.#workforce.pulse(),
-        })),
+        await bus.respond("agent.*.query", { filter }, ({ type }) => {
+          const agent = members.get(type.split(".")[1] ?? "");
+          return { ...agent?.card(), ...this.#workforce.pulse() };
+        }),
       );
     }
   }
