@@ -2,12 +2,14 @@
 import type { EventStore } from "../store/event-store.ts";
 import type { StreamGuard } from "../store/retention-plan.ts";
 import { featureStream, featureStreamPrefix } from "./feature-fold.ts";
+import { isDecided, proposalIdOf, proposalPrefix } from "./proposals/proposal.ts";
+import { loadProposal } from "./proposals/proposal-log.ts";
 import { loadTask } from "./task-board.ts";
 import { isFinal, taskIdOf, taskStreamPrefix } from "./task-fold.ts";
 
 /**
- * Guards of a team's tasks, sagas and features. A task is finished when it has ended, and so has
- * the task or feature that it is a part of, which may still ask for its result.
+ * Guards of a team's tasks, sagas, features and proposals. A task is finished when it has ended,
+ * and so has the task or feature that it is a part of, which may still ask for its result.
  */
 export const teamStreams: readonly StreamGuard[] = [
   {
@@ -24,6 +26,19 @@ export const teamStreams: readonly StreamGuard[] = [
     },
   },
   { prefix: featureStreamPrefix, isFinished: isFeatureOver },
+  {
+    prefix: proposalPrefix,
+    isFinished: async (store, stream) => {
+      const proposal = await loadProposal(store, proposalIdOf(stream));
+      if (!proposal) return true;
+      const { status, taskId } = proposal.state;
+      if (!isDecided(status)) return false;
+      if (taskId === undefined) return true;
+      // Its next attempt would ask what was decided.
+      const task = await loadTask(store, taskId);
+      return !task || isFinal(task.state.status);
+    },
+  },
 ];
 
 async function isFeatureOver(store: EventStore, stream: string): Promise<boolean> {
