@@ -25,6 +25,6 @@ if (carrier.skip !== false) {
     boundMs: 15_000,
     only: ["T-6", "T-24", "T-35", "T-70", "T-71", "T-72", "T-73", "T-74", "T-77", "T-80"],
     notApplicable: ["T-6", "T-35", "T-70", "T-77"].map((check) => ({ check, reason })),
-    timeoutMs: 240_000,
+    timeoutMs: 600_000, // Python makes each queue and each rule
   });
 }
