@@ -9,6 +9,7 @@
  *
  * A notification only wakes; the poll finds whatever there is, told or not.
  */
+import type { Pull, PullHub } from "../../bus/hub-intake.ts";
 import type { Lease } from "../../bus/transport.ts";
 import { compilePattern } from "../../core/pattern.ts";
 import { claim, type Claim } from "./claim.ts";
@@ -19,15 +20,6 @@ import type { Group } from "./group-table.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { SettleDesk } from "./settle-desk.ts";
 import type { WakeIntake } from "./wake-intake.ts";
-
-/** A pull that waits. */
-export interface Puller {
-  readonly max: number;
-  readonly leaseMs: number;
-  /** Ends the wait. */
-  readonly resolve: (leases: readonly Lease[]) => void;
-  readonly reject: (error: unknown) => void;
-}
 
 /** What the groups of one connection share. */
 export interface HubParts {
@@ -45,10 +37,10 @@ export interface HubParts {
 const maxClaim = 512; // deliveries in one statement
 const soonMs = 10; // before asking again for what is due and was locked
 
-export class GroupHub {
+export class GroupHub implements PullHub {
   readonly group: Group;
   readonly #parts: HubParts;
-  readonly #waiting = new Set<Puller>();
+  readonly #waiting = new Set<Pull>();
   readonly #matchers: readonly ((type: string) => boolean)[];
   /** Set while nothing waits for a claim, as far as is known: so far in the log. */
   #idleAt: number | undefined;
@@ -67,8 +59,8 @@ export class GroupHub {
     this.#matchers = patterns.map((pattern) => compilePattern(pattern));
   }
 
-  add(puller: Puller): void {
-    this.#waiting.add(puller);
+  add(pull: Pull): void {
+    this.#waiting.add(pull);
     this.#endListening ??= this.#parts.wake.listen(() => this.#onCommit(), {
       group: this.group.no,
       wake: () => this.#pump(),
@@ -77,8 +69,8 @@ export class GroupHub {
   }
 
   /** The pull was aborted, or its intake closed. */
-  remove(puller: Puller): void {
-    this.#end(puller, []);
+  remove(pull: Pull): void {
+    this.#end(pull, []);
   }
 
   /** Ends all pulls that wait. Resolves when what was claimed for them is given back. */
@@ -88,7 +80,7 @@ export class GroupHub {
   }
 
   #endAll(): void {
-    for (const puller of this.#waiting) this.remove(puller);
+    for (const pull of this.#waiting) this.remove(pull);
   }
 
   /** Looks first whether it was an event for the group; the others look at the same page. */
@@ -142,9 +134,9 @@ export class GroupHub {
       },
       (error: unknown) => {
         this.#pumping = false;
-        for (const puller of this.#waiting) {
-          this.#forget(puller);
-          puller.reject(error);
+        for (const pull of this.#waiting) {
+          this.#forget(pull);
+          pull.reject(error);
         }
       },
     );
@@ -156,36 +148,36 @@ export class GroupHub {
     do {
       this.#pumpAgain = false;
       this.#disarm();
-      const pullers = this.#pullersOfOneLease();
-      if (pullers.length === 0) return;
-      const answer = await this.#claim(pullers);
+      const pulls = this.#pullsOfOneLease();
+      if (pulls.length === 0) return;
+      const answer = await this.#claim(pulls);
       if (!answer) this.#endAll();
-      else if (await this.#handOut(answer, pullers)) this.#pumpAgain = true;
+      else if (await this.#handOut(answer, pulls)) this.#pumpAgain = true;
       else if (!this.#pumpAgain) this.#idle(answer);
     } while (this.#pumpAgain);
   }
 
-  #pullersOfOneLease(): readonly Puller[] {
-    const pullers = [...this.#waiting];
-    return pullers.filter(({ leaseMs }) => leaseMs === pullers[0]!.leaseMs);
+  #pullsOfOneLease(): readonly Pull[] {
+    const pulls = [...this.#waiting];
+    return pulls.filter(({ leaseMs }) => leaseMs === pulls[0]!.leaseMs);
   }
 
-  #claim(pullers: readonly Puller[]): Promise<Claim | undefined> {
+  #claim(pulls: readonly Pull[]): Promise<Claim | undefined> {
     const { connection, owner, nextToken } = this.#parts;
-    const asked = pullers.reduce((sum, { max }) => sum + max, 0);
+    const asked = pulls.reduce((sum, { max }) => sum + max, 0);
     const max = Math.min(maxClaim, asked);
-    const { leaseMs } = pullers[0]!;
+    const { leaseMs } = pulls[0]!;
     return claim(connection, { group: this.group.no, max, leaseMs, owner, token: nextToken() });
   }
 
   /** Whether there may be more for those who wait. */
-  async #handOut(answer: Claim, pullers: readonly Puller[]): Promise<boolean> {
+  async #handOut(answer: Claim, pulls: readonly Pull[]): Promise<boolean> {
     const leases = answer.claimed.map(
       (claimed) => new GroupLease(this.group, this.#parts.desk, claimed),
     );
-    for (const puller of pullers) {
+    for (const pull of pulls) {
       if (leases.length === 0) break;
-      if (this.#waiting.has(puller)) this.#end(puller, leases.splice(0, puller.max));
+      if (this.#waiting.has(pull)) this.#end(pull, leases.splice(0, pull.max));
     }
     // Those whose pull has been aborted meanwhile.
     await Promise.all(leases.map((lease) => lease.settle({ kind: "release" })));
@@ -193,13 +185,13 @@ export class GroupHub {
     return answer.claimed.length > 0 || answer.more;
   }
 
-  #end(puller: Puller, leases: readonly Lease[]): void {
-    this.#forget(puller);
-    puller.resolve(leases);
+  #end(pull: Pull, leases: readonly Lease[]): void {
+    this.#forget(pull);
+    pull.resolve(leases);
   }
 
-  #forget(puller: Puller): void {
-    this.#waiting.delete(puller);
+  #forget(pull: Pull): void {
+    this.#waiting.delete(pull);
     if (this.#waiting.size > 0) return;
     this.#endListening?.();
     this.#endListening = undefined;

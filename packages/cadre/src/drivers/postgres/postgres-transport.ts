@@ -1,3 +1,4 @@
+import { HubIntake } from "../../bus/hub-intake.ts";
 import type {
   Capabilities,
   ConsumeSpec,
@@ -23,7 +24,6 @@ import { PostgresDeadLetters } from "./dead-letters.ts";
 import { publishItems, type Item } from "./delivery-publish.ts";
 import { encodeEvent } from "./event-rows.ts";
 import { GroupHub, type HubParts } from "./group-hub.ts";
-import { GroupIntake } from "./group-intake.ts";
 import { GroupPoll } from "./group-poll.ts";
 import { startSql } from "./group-start.ts";
 import { dropGroup, joinGroup, listGroups } from "./group-table.ts";
@@ -220,7 +220,7 @@ export class PostgresTransport implements Transport {
 
   async #openIntake(spec: ConsumeSpec, onClose: () => void): Promise<Intake> {
     if (spec.mode === "broadcast") return this.#broadcast(spec, onClose);
-    return new GroupIntake(await this.#hub(spec), spec.leaseMs, onClose);
+    return new HubIntake(await this.#hub(spec), spec.leaseMs, onClose);
   }
 
   async #broadcast(spec: ConsumeSpec, onClose: () => void): Promise<Intake> {

@@ -6,6 +6,7 @@
  *              │            ▼                 │ word of a change, a due time, the poll
  *              └────────── idle ──────────────┘
  */
+import type { Pull, PullHub } from "../../bus/hub-intake.ts";
 import type { Lease } from "../../bus/transport.ts";
 import { claim, type Claim } from "./claim.ts";
 import { joinGroup, type GroupRecord } from "./groups.ts";
@@ -13,15 +14,6 @@ import { RedisLease } from "./redis-lease.ts";
 import type { Session } from "./session.ts";
 import type { SettleDesk } from "./settle-desk.ts";
 import type { Change, Wake } from "./wake.ts";
-
-/** A pull that waits. */
-export interface Puller {
-  readonly max: number;
-  readonly leaseMs: number;
-  /** Ends the wait. */
-  readonly resolve: (leases: readonly Lease[]) => void;
-  readonly reject: (error: unknown) => void;
-}
 
 /** What the groups of one connection share. */
 export interface HubParts {
@@ -41,13 +33,13 @@ export interface JoinedGroup {
 
 const mostClaimed = 256; // deliveries in one script
 
-export class GroupHub {
+export class GroupHub implements PullHub {
   readonly name: string;
   readonly #record: GroupRecord;
   #mark: string;
   readonly #parts: HubParts;
   readonly #onGone: () => void;
-  readonly #waiting = new Set<Puller>();
+  readonly #waiting = new Set<Pull>();
   #serving: Promise<void> | undefined;
   #serveAgain = false;
   #lookEverywhere = true;
@@ -63,8 +55,8 @@ export class GroupHub {
     this.#onGone = onGone;
   }
 
-  add(puller: Puller): void {
-    this.#waiting.add(puller);
+  add(pull: Pull): void {
+    this.#waiting.add(pull);
     this.#endListening ??= this.#parts.wake.listen((change) => {
       if (this.#concerns(change)) this.#serve();
     });
@@ -72,13 +64,13 @@ export class GroupHub {
   }
 
   /** The pull was aborted, or its intake closed. */
-  remove(puller: Puller): void {
-    if (this.#waiting.has(puller)) this.#end(puller, []);
+  remove(pull: Pull): void {
+    if (this.#waiting.has(pull)) this.#end(pull, []);
   }
 
   /** Ends all pulls that wait. Resolves when what was claimed for them is given back. */
   async close(): Promise<void> {
-    for (const puller of [...this.#waiting]) this.#end(puller, []);
+    for (const pull of [...this.#waiting]) this.#end(pull, []);
     await this.#serving;
   }
 
@@ -103,31 +95,31 @@ export class GroupHub {
     while (this.#serveAgain && this.#waiting.size > 0) {
       this.#serveAgain = false;
       this.#disarm();
-      const pullers = this.#pullersOfOneLease();
+      const pulls = this.#pullsOfOneLease();
       try {
-        const answer = await this.#claim(pullers);
+        const answer = await this.#claim(pulls);
         if (answer === "gone") return this.#onGone();
         if (answer === "flushed") await this.#joinAgain();
-        else if (await this.#handOut(answer, pullers)) this.#serveAgain = true;
+        else if (await this.#handOut(answer, pulls)) this.#serveAgain = true;
         else if (!this.#serveAgain) this.#idle(answer);
       } catch (error) {
-        for (const puller of [...this.#waiting]) {
-          this.#forget(puller);
-          puller.reject(error);
+        for (const pull of [...this.#waiting]) {
+          this.#forget(pull);
+          pull.reject(error);
         }
       }
     }
   }
 
-  #pullersOfOneLease(): readonly Puller[] {
-    const pullers = [...this.#waiting];
-    return pullers.filter(({ leaseMs }) => leaseMs === pullers[0]!.leaseMs);
+  #pullsOfOneLease(): readonly Pull[] {
+    const pulls = [...this.#waiting];
+    return pulls.filter(({ leaseMs }) => leaseMs === pulls[0]!.leaseMs);
   }
 
-  async #claim(pullers: readonly Puller[]): Promise<ClaimedBatch | "gone" | "flushed"> {
+  async #claim(pulls: readonly Pull[]): Promise<ClaimedBatch | "gone" | "flushed"> {
     const { session, newToken } = this.#parts;
     const { clock, pollMs } = session.settings;
-    const asked = pullers.reduce((sum, { max }) => sum + max, 0);
+    const asked = pulls.reduce((sum, { max }) => sum + max, 0);
     const token = newToken();
     const isTime = clock.monotonic() - this.#lookedAt >= pollMs;
     const lookEverywhere = this.#lookEverywhere || isTime;
@@ -136,7 +128,7 @@ export class GroupHub {
     const request = {
       group: this.name,
       max: Math.min(mostClaimed, asked),
-      leaseMs: pullers[0]!.leaseMs,
+      leaseMs: pulls[0]!.leaseMs,
       token,
       lookEverywhere,
       mark: this.#mark,
@@ -158,19 +150,19 @@ export class GroupHub {
   }
 
   /** Whether there may be more for those who wait. */
-  async #handOut(batch: ClaimedBatch, pullers: readonly Puller[]): Promise<boolean> {
+  async #handOut(batch: ClaimedBatch, pulls: readonly Pull[]): Promise<boolean> {
     const { desk } = this.#parts;
     const leases = batch.claimed.map((claimed) => {
       const { reference } = claimed;
       return new RedisLease({ group: this.name, reference, token: batch.token }, desk, claimed);
     });
-    for (const puller of pullers) {
+    for (const pull of pulls) {
       if (leases.length === 0) break;
-      if (this.#waiting.has(puller)) this.#end(puller, leases.splice(0, puller.max));
+      if (this.#waiting.has(pull)) this.#end(pull, leases.splice(0, pull.max));
     }
     // Those whose pull has been aborted meanwhile.
     await Promise.all(leases.map((lease) => this.#giveBack(lease)));
-    return batch.claimed.length > 0 || batch.more || pullers.length < this.#waiting.size;
+    return batch.claimed.length > 0 || batch.more || pulls.length < this.#waiting.size;
   }
 
   async #giveBack(lease: RedisLease): Promise<void> {
@@ -184,13 +176,13 @@ export class GroupHub {
     }
   }
 
-  #end(puller: Puller, leases: readonly Lease[]): void {
-    this.#forget(puller);
-    puller.resolve(leases);
+  #end(pull: Pull, leases: readonly Lease[]): void {
+    this.#forget(pull);
+    pull.resolve(leases);
   }
 
-  #forget(puller: Puller): void {
-    this.#waiting.delete(puller);
+  #forget(pull: Pull): void {
+    this.#waiting.delete(pull);
     if (this.#waiting.size > 0) return;
     this.#endListening?.();
     this.#endListening = undefined;

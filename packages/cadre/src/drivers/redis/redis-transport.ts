@@ -1,3 +1,4 @@
+import { HubIntake } from "../../bus/hub-intake.ts";
 import type {
   Capabilities,
   ConsumeSpec,
@@ -17,7 +18,6 @@ import type { RedisClientLike } from "./client.ts";
 import { connect } from "./connect.ts";
 import { RedisDeadLetters } from "./dead-letters.ts";
 import { GroupHub, type HubParts, type JoinedGroup } from "./group-hub.ts";
-import { GroupIntake } from "./group-intake.ts";
 import { deleteGroup, joinGroup, listGroups, recordOf } from "./groups.ts";
 import { readHistory } from "./history.ts";
 import { prepare } from "./prepare.ts";
@@ -44,7 +44,7 @@ export class RedisTransport implements Transport {
   readonly deadLetters: DeadLetterBox;
   readonly #target: Address | RedisClientLike;
   readonly #settings: Settings;
-  readonly #intakes = new Set<GroupIntake | BroadcastIntake>();
+  readonly #intakes = new Set<HubIntake<GroupHub> | BroadcastIntake>();
   readonly #hubs = new Map<string, { readonly hub: GroupHub; members: number }>();
   readonly #publishing = new Set<Promise<unknown>>();
   readonly #closer = new AbortController();
@@ -150,12 +150,12 @@ export class RedisTransport implements Transport {
     if (isAddress(this.#target)) open.session.client.disconnect();
   }
 
-  async #openGroup({ session, hubs }: Open, spec: ConsumeSpec): Promise<GroupIntake> {
+  async #openGroup({ session, hubs }: Open, spec: ConsumeSpec): Promise<HubIntake<GroupHub>> {
     const record = recordOf(spec, session);
     const name = spec.subscription;
     const mark = await joinGroup(session, name, record, spec.from);
     const hub = this.#enter(hubs, { name, record, mark });
-    return new GroupIntake(hub, spec.leaseMs, (intake) => {
+    return new HubIntake(hub, spec.leaseMs, (intake) => {
       this.#intakes.delete(intake);
       this.#leave(hub);
     });
@@ -186,7 +186,7 @@ export class RedisTransport implements Transport {
     });
     this.#hubs.delete(hub.name);
     for (const intake of [...this.#intakes]) {
-      if (intake instanceof GroupIntake && intake.hub === hub) void intake.close();
+      if (intake instanceof HubIntake && intake.hub === hub) void intake.close();
     }
   }
 

@@ -5,6 +5,7 @@
  *              ▲                   │ no
  *              └── a commit, a due time, a lease's end ◀──┘
  */
+import type { Pull, PullHub } from "../../bus/hub-intake.ts";
 import type { Lease, Settlement } from "../../bus/transport.ts";
 import { Claim, type Claimed } from "./claim.ts";
 import { leaseToken } from "./delivery-row.ts";
@@ -18,26 +19,27 @@ import type { LogFile } from "./sqlite-log.ts";
 import { SqliteLease } from "./sqlite-lease.ts";
 
 /** A pull that waits. */
-export interface Puller {
-  readonly max: number;
-  readonly leaseMs: number;
+interface Waiting extends Pull {
   /** Given while a transaction runs; empty again when it didn't commit. */
   claimed: readonly Claimed[];
-  /** Ends the wait. */
-  readonly resolve: (leases: readonly Lease[]) => void;
-  readonly reject: (error: unknown) => void;
   /** Whether it was aborted while a transaction had it. */
   aborted: boolean;
+}
+
+interface ServedPulls {
+  readonly served: ReadonlyMap<Pull, Waiting>;
+  /** There may be more. */
+  readonly isCutShort: boolean;
 }
 
 const scanRows = 8_192; // rows looked at in one go before the loop gets its turn
 const lazyCursor = 10_000; // rows that match nothing, after which their passing is written down
 
-export class GroupHub {
+export class GroupHub implements PullHub {
   readonly group: Group;
   readonly #file: LogFile;
   readonly #watch: LeaseWatch;
-  readonly #waiting = new Set<Puller>();
+  readonly #waiting = new Map<Pull, Waiting>();
   #ahead: Lookahead;
   /** What is ahead was changed by a transaction that may not have committed. */
   #unsure = false;
@@ -54,16 +56,17 @@ export class GroupHub {
     this.#ahead = new Lookahead(group.patterns, 0);
   }
 
-  add(puller: Puller): void {
-    this.#waiting.add(puller);
+  add(pull: Pull): void {
+    this.#waiting.set(pull, { ...pull, claimed: [], aborted: false });
     this.#endListening ??= this.#file.wake.listen(() => this.#pump(), { keepsAlive: true });
     this.#pump();
   }
 
-  /** The pull was aborted, or its intake closed. */
-  remove(puller: Puller): void {
-    if (puller.claimed.length > 0) puller.aborted = true;
-    else this.#end(puller, []);
+  remove(pull: Pull): void {
+    const waiting = this.#waiting.get(pull);
+    if (!waiting) return;
+    if (waiting.claimed.length > 0) waiting.aborted = true;
+    else this.#end(pull, []);
   }
 
   settle(delivery: OwnedDelivery, settlement: Settlement): Promise<"ok" | "lost"> {
@@ -95,7 +98,7 @@ export class GroupHub {
 
   /** Ends all pulls that wait. */
   close(): void {
-    for (const puller of this.#waiting) this.remove(puller);
+    for (const pull of [...this.#waiting.keys()]) this.remove(pull);
   }
 
   #pump(): void {
@@ -110,9 +113,9 @@ export class GroupHub {
       },
       (error: unknown) => {
         this.#pumping = false;
-        for (const puller of this.#waiting) {
-          this.#forget(puller);
-          puller.reject(error);
+        for (const pull of [...this.#waiting.keys()]) {
+          this.#forget(pull);
+          pull.reject(error);
         }
       },
     );
@@ -157,37 +160,37 @@ export class GroupHub {
 
   /** True when there may be more. */
   async #claim(): Promise<boolean> {
-    const { pullers, isCutShort } = await this.#file.writer.write({
+    const { served, isCutShort } = await this.#file.writer.write({
       toDisk: false,
       events: [],
       run: (transaction) => this.#claimIn(transaction),
     });
     this.#unsure = false;
-    for (const puller of pullers) {
-      const leases = puller.claimed.map((claimed) => this.#toLease(claimed, puller.leaseMs));
-      puller.claimed = [];
-      if (puller.aborted) for (const lease of leases) await lease.settle({ kind: "release" });
-      this.#end(puller, puller.aborted ? [] : leases);
+    for (const [pull, waiting] of served) {
+      const leases = waiting.claimed.map((claimed) => this.#toLease(claimed, waiting.leaseMs));
+      waiting.claimed = [];
+      if (waiting.aborted) for (const lease of leases) await lease.settle({ kind: "release" });
+      this.#end(pull, waiting.aborted ? [] : leases);
     }
-    return pullers.length > 0 || isCutShort;
+    return served.size > 0 || isCutShort;
   }
 
-  #claimIn(transaction: LogTransaction): { pullers: readonly Puller[]; isCutShort: boolean } {
+  #claimIn(transaction: LogTransaction): ServedPulls {
     if (this.#unsure) this.#ahead = new Lookahead(this.group.patterns, 0);
     this.#unsure = true;
-    for (const puller of this.#waiting) puller.claimed = [];
+    for (const waiting of this.#waiting.values()) waiting.claimed = [];
     const nextToken = (): number => leaseToken(this.#file.member, (this.#leases += 1));
     const claim = Claim.begin(transaction, this.group, this.#ahead, this.#file.time, nextToken);
-    if (!claim) return { pullers: [], isCutShort: false };
+    if (!claim) return { served: new Map(), isCutShort: false };
     claim.reclaim(this.#watch.takeExpired());
-    const served: Puller[] = [];
-    for (const puller of this.#waiting) {
-      puller.claimed = claim.take(puller.max, puller.leaseMs);
-      if (puller.claimed.length === 0) break;
-      served.push(puller);
+    const served = new Map<Pull, Waiting>();
+    for (const [pull, waiting] of this.#waiting) {
+      waiting.claimed = claim.take(waiting.max, waiting.leaseMs);
+      if (waiting.claimed.length === 0) break;
+      served.set(pull, waiting);
     }
     claim.end();
-    return { pullers: served, isCutShort: claim.isCutShort };
+    return { served, isCutShort: claim.isCutShort };
   }
 
   #toLease(claimed: Claimed, leaseMs: number): Lease {
@@ -202,13 +205,13 @@ export class GroupHub {
     );
   }
 
-  #end(puller: Puller, leases: readonly Lease[]): void {
-    this.#forget(puller);
-    puller.resolve(leases);
+  #end(pull: Pull, leases: readonly Lease[]): void {
+    this.#forget(pull);
+    pull.resolve(leases);
   }
 
-  #forget(puller: Puller): void {
-    this.#waiting.delete(puller);
+  #forget(pull: Pull): void {
+    this.#waiting.delete(pull);
     if (this.#waiting.size > 0) return;
     this.#endListening?.();
     this.#endListening = undefined;

@@ -1,3 +1,4 @@
+import { HubIntake } from "../../bus/hub-intake.ts";
 import type {
   Capabilities,
   ConsumeSpec,
@@ -19,7 +20,6 @@ import { SqliteDeadLetters } from "./dead-letters.ts";
 import { tokensOf } from "./delivery-row.ts";
 import { encodeEvent } from "./event-rows.ts";
 import { GroupHub } from "./group-hub.ts";
-import { GroupIntake } from "./group-intake.ts";
 import {
   assertSameGroup,
   dropGroup,
@@ -105,7 +105,7 @@ export class SqliteTransport implements Transport {
     } else {
       const group = await this.#join(spec);
       this.#assertOpen();
-      intake = new GroupIntake(this.#hub(group), spec.leaseMs, onClose);
+      intake = new HubIntake(this.#hub(group), spec.leaseMs, onClose);
     }
     this.#intakes.add(intake);
     return intake;
