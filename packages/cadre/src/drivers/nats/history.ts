@@ -4,9 +4,8 @@
  * Forward it is one reader, up to what was there when it began. JetStream reads forward only, so
  * backward it is window by window: each is read forward and handed out from its end.
  */
+import { recordMatcher } from "../../bus/record-matcher.ts";
 import type { ReadQuery, Recorded } from "../../bus/transport.ts";
-import type { AgentEvent } from "../../core/event.ts";
-import { compilePattern } from "../../core/pattern.ts";
 import { startAt } from "./groups.ts";
 import { LogCursor, type CursorMessage } from "./log-cursor.ts";
 import type { Session } from "./session.ts";
@@ -41,7 +40,7 @@ export async function* readHistory(
     session.settings.prefix,
     query.type === undefined ? [] : [query.type],
   );
-  const matches = matcherOf(query);
+  const matches = recordMatcher(query);
   const pages = query.backward
     ? readBackward(session, subject, range)
     : readForward(session, subject, range);
@@ -95,22 +94,4 @@ async function* readBackward(
     size = window.length < size / 4 ? Math.min(size * 2, mostWindow) : size;
     end = start - 1;
   }
-}
-
-function matcherOf(query: ReadQuery): (recorded: Recorded) => boolean {
-  const conditions: ((event: AgentEvent) => boolean)[] = [];
-  const { type, source, correlationId, id, since, until } = query;
-  if (type !== undefined) {
-    const isType = compilePattern(type);
-    conditions.push((event) => isType(event.type));
-  }
-  if (source !== undefined) conditions.push((event) => event.source === source);
-  if (correlationId !== undefined) {
-    conditions.push((event) => event.metadata.correlationId === correlationId);
-  }
-  if (id !== undefined) conditions.push((event) => event.id === id);
-  if (since !== undefined) conditions.push((event) => event.timestamp >= since);
-  if (until !== undefined) conditions.push((event) => event.timestamp < until);
-  return ({ event }) =>
-    event ? conditions.every((holds) => holds(event)) : conditions.length === 0;
 }

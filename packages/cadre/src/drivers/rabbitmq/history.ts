@@ -4,9 +4,8 @@
  * The log has no end that could be asked for, so a marker is put there first. A stream is read
  * forward only; backward goes window by window, each read forward and handed out from its end.
  */
+import { recordMatcher } from "../../bus/record-matcher.ts";
 import type { ReadQuery, Recorded } from "../../bus/transport.ts";
-import type { AgentEvent } from "../../core/event.ts";
-import { compilePattern } from "../../core/pattern.ts";
 import type { RabbitMessageLike } from "./client.ts";
 import { isMarker, LogCursor, offsetOfPosition, offsetStart, sendMarker } from "./log-cursor.ts";
 import type { Session } from "./session.ts";
@@ -30,7 +29,7 @@ export async function* readHistory(
   const { after, before } = query;
   const first = after === undefined ? 0 : (await offsetOfPosition(session, after)) + 1;
   const last = before === undefined ? Infinity : (await offsetOfPosition(session, before)) - 1;
-  const matches = matcherOf(query);
+  const matches = recordMatcher(query);
   const pages = query.backward
     ? readBackward(session, { first, last })
     : readForward(session, { first, last });
@@ -108,22 +107,4 @@ async function isBeforeAll(session: Session, offset: number): Promise<boolean> {
   } finally {
     await cursor.close();
   }
-}
-
-function matcherOf(query: ReadQuery): (recorded: Recorded) => boolean {
-  const conditions: ((event: AgentEvent) => boolean)[] = [];
-  const { type, source, correlationId, id, since, until } = query;
-  if (type !== undefined) {
-    const isType = compilePattern(type);
-    conditions.push((event) => isType(event.type));
-  }
-  if (source !== undefined) conditions.push((event) => event.source === source);
-  if (correlationId !== undefined) {
-    conditions.push((event) => event.metadata.correlationId === correlationId);
-  }
-  if (id !== undefined) conditions.push((event) => event.id === id);
-  if (since !== undefined) conditions.push((event) => event.timestamp >= since);
-  if (until !== undefined) conditions.push((event) => event.timestamp < until);
-  return ({ event }) =>
-    event ? conditions.every((holds) => holds(event)) : conditions.length === 0;
 }

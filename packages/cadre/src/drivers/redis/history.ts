@@ -1,7 +1,6 @@
 /** History, in pages over all streams that are asked for, up to what is there when each is read. */
+import { recordMatcher } from "../../bus/record-matcher.ts";
 import type { ReadQuery, Recorded } from "../../bus/transport.ts";
-import type { AgentEvent } from "../../core/event.ts";
-import { compilePattern } from "../../core/pattern.ts";
 import { readPage } from "./log-page.ts";
 import type { Session } from "./session.ts";
 import { planWanted } from "./topics.ts";
@@ -19,7 +18,7 @@ export async function* readHistory(
   const wanted = planWanted(type === undefined ? [] : [type], session.settings);
   const after = query.after === undefined ? "" : fromPosition(query.after);
   const before = query.before === undefined ? "" : fromPosition(query.before);
-  const matches = matcherOf(query);
+  const matches = recordMatcher(query);
   const to = backward ? after : before;
   let from = backward ? before : after;
   for (let more = true; more;) {
@@ -34,22 +33,4 @@ export async function* readHistory(
     from = page.reached;
     ({ more } = page);
   }
-}
-
-function matcherOf(query: ReadQuery): (recorded: Recorded) => boolean {
-  const conditions: ((event: AgentEvent) => boolean)[] = [];
-  const { type, source, correlationId, id, since, until } = query;
-  if (type !== undefined) {
-    const isType = compilePattern(type);
-    conditions.push((event) => isType(event.type));
-  }
-  if (source !== undefined) conditions.push((event) => event.source === source);
-  if (correlationId !== undefined) {
-    conditions.push(({ metadata }) => metadata.correlationId === correlationId);
-  }
-  if (id !== undefined) conditions.push((event) => event.id === id);
-  if (since !== undefined) conditions.push(({ timestamp }) => timestamp >= since);
-  if (until !== undefined) conditions.push(({ timestamp }) => timestamp < until);
-  return ({ event }) =>
-    event ? conditions.every((holds) => holds(event)) : conditions.length === 0;
 }
