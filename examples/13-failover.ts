@@ -59,9 +59,10 @@ async function watchOver(): Promise<void> {
   const klingon = await team.tasks.create(Klingon, "nuqneH");
   console.log(await klingon.noAgent());
 
+  let endWatch = (): void => {};
   const gone = new Promise<void>((resolve) => {
     const query = { capability: "translate.french", specialization: "poetry", live: true };
-    team.directory.watch(query, ({ kind, entry: { card, presence } }) => {
+    endWatch = team.directory.watch(query, ({ kind, entry: { card, presence } }) => {
       if (kind !== "changed") console.log(kind, card.agent, card.version, presence);
       if (kind === "left" && card.agent === "anna") resolve();
     });
@@ -79,6 +80,7 @@ async function watchOver(): Promise<void> {
   const { epoch, triedBy } = await task.state();
   console.log("epoch", epoch, "after", triedBy.join());
 
+  endWatch();
   boris.send("stop");
   await once(boris, "exit");
   await team.close();
