@@ -60,7 +60,7 @@ const team = await startCadre({ agents: [moderator, frugal, careful, hasty] });
 const task = await team.tasks.create(Decide, "Where do we keep the log?", { id: "d1" });
 const result = await task.result();
 for (const { round, debater: name, position, evidence, concedes } of result.transcript) {
-  const said = concedes === undefined ? evidence.join(", ") : "concedes";
+  const said = concedes === undefined ? evidence.map(String).join(", ") : "concedes";
   console.log(`${round} ${name} (${position}): ${said}`);
 }
 for (const { judge, position, reason } of result.verdicts) {

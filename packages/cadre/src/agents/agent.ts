@@ -19,12 +19,9 @@ import type { RetryOptions } from "../bus/bus.ts";
 import type { SnapshotPolicy } from "../store/snapshot-policy.ts";
 import type { SagaDefinition } from "./define-saga.ts";
 import type { Ballot, BallotAnswer } from "./proposals/ballots.ts";
-import type { DebateResult } from "./proposals/debate.ts";
 import type { DebatePart } from "./proposals/debate-tasks.ts";
-import type { Proposed } from "./proposals/proposal.ts";
-import type { Decision, TaskProposeOptions, ValidateOptions } from "./proposals/proposer.ts";
-import type { TaskDebateOptions } from "./proposals/proposer.ts";
-import type { TaskValidation, ValidationReason } from "./proposals/validation.ts";
+import type { ProposalContext } from "./proposals/proposal-context.ts";
+import type { TaskValidation } from "./proposals/validation.ts";
 import type { FeaturePlan } from "./feature.ts";
 import type {
   Gathered,
@@ -172,36 +169,10 @@ export interface AgentContext<State = unknown, Events extends object = EventMap>
   limit(name: string, amount?: number, options?: { readonly deadlineMs?: number }): Promise<void>;
 }
 
-export interface TaskContext<
-  State = unknown,
-  Events extends object = EventMap,
-> extends AgentContext<State, Events> {
+export interface TaskContext<State = unknown, Events extends object = EventMap>
+  extends AgentContext<State, Events>, ProposalContext {
   readonly task: TaskState;
   readonly epoch: number;
-  /** With `validate`: which try of a result it is, from 1. */
-  readonly round: number;
-  /** With `validate`: why the validators refused the last one; nothing in the first round. */
-  readonly feedback: readonly ValidationReason[];
-  /**
-   * Proposes something and waits until its voters have decided; gives the slot back meanwhile. It
-   * is durable: a second attempt finds the proposal of the first, and never opens another.
-   *
-   * @throws {CadreError} INVALID_OPTION | NOT_JSON
-   * @throws {CadreError} STEP_DRIFT, when something else was proposed by this name
-   */
-  propose(what: Proposed | string, options: TaskProposeOptions): Promise<Decision>;
-  /**
-   * Gives a result to validators, rules first, and returns it when they have passed it. A later
-   * attempt is given what was passed, whatever it has made itself.
-   *
-   * @throws {CadreError} VALIDATION_FAILED, with the validators' reasons: the task fails
-   */
-  validated<Result>(result: Result, options: ValidateOptions): Promise<Result>;
-  /**
-   * Lets debaters argue about a question, and returns what was decided; gives the slot back
-   * meanwhile. Durable, as a proposal is.
-   */
-  debate(question: string, options: TaskDebateOptions): Promise<DebateResult>;
   /**
    * Waits for an event of the bus, and gives the slot back meanwhile. None that is published after
    * the task was created is missed, also over restarts; each is taken once by this task. Resolves

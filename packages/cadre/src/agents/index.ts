@@ -161,6 +161,7 @@ export type {
   VoterSet,
   Weigh,
 } from "./proposals/proposal.ts";
+export type { ProposalContext } from "./proposals/proposal-context.ts";
 export type { ProposalQuery } from "./proposals/proposal-desk.ts";
 export type {
   Decision,

@@ -126,7 +126,7 @@ test("an opening is on no bus before all are in, and its commitment is salted", 
       "secret of b",
     ),
   );
-  const hashes = before!.debate!.debaters.map(({ commitment }) => commitment);
+  const hashes = before.debate.debaters.map(({ commitment }) => commitment);
   assert.equal(new Set(hashes).size, 3);
   await team.proposals.reply(id, { as: "ana", evidence: ["another habit"] });
   assert.equal((await bench.until(task.result())).position, "tea");

@@ -63,8 +63,8 @@ export function debateWork(
   const run = (question: DebateQuestion, context: never): unknown => {
     const { asks, ...view } = question;
     if (asks === "judgement" && judge) return judge(view as JudgeView, context);
-    if (asks === "opening" && open) return open(view as DebateView, context);
-    if (asks === "turn" && turn) return turn(view as DebateView, context);
+    if (asks === "opening" && open) return open(view, context);
+    if (asks === "turn" && turn) return turn(view, context);
     throw new TerminalError(`Agent "${agent}" has no ${asks} to give.`);
   };
   // The handler's types belong to the task beside it.

@@ -29,9 +29,7 @@ const maxSlots = 500; // of one commit
 /** @throws {CadreError} INVALID_OPTION */
 export function assertVoterName(name: string): void {
   if (typeof name === "string" && namePattern.test(name)) return;
-  const message =
-    `"${String(name)}" is no name of a voter. ` +
-    "Give 1 to 64 letters, digits or the characters _ . @ -";
+  const message = `"${name}" is no name of a voter. Give 1 to 64 letters, digits or _ . @ -`;
   throw new CadreError("INVALID_OPTION", message, { option: "as", value: name });
 }
 

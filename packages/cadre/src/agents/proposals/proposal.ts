@@ -10,9 +10,10 @@
  *                    │  ├──▶ expired     not decided in time, at the last level
  *                    │  └──▶ withdrawn   by its author, or with the task that asked
  *
- * A proposal is the stream `proposal/<id>`; every transition is an append with the expected version,
- * so the first valid outcome wins and there is one. A vote names the hash of what was shown. The
- * slot of the same name is there as long as it is open, for whoever looks for what is due.
+ * A proposal is the stream `proposal/<id>`; every transition is an append with the expected
+ * version, so the first valid outcome wins and there is one. A vote names the hash of what was
+ * shown. The slot of the same name is there as long as it is open, for whoever looks for what is
+ * due.
  */
 import type { JsonValue } from "../../core/json.ts";
 import type { DebateState } from "./debate.ts";

@@ -16,6 +16,7 @@ import type { TeamContext } from "../team-context.ts";
 import { actionHash, contentHash } from "./content-hash.ts";
 import type { DebateOptions, DebateResult } from "./debate.ts";
 import type { DebateConductor } from "./debate-conductor.ts";
+import type { DebateOpener } from "./debate-opening.ts";
 import { debateResult } from "./debate-outcome.ts";
 import {
   isDecided,
@@ -84,13 +85,14 @@ export interface ProposerPort {
   readonly desk: ProposalDesk;
   readonly keeper: ProposalKeeper;
   readonly conductor: DebateConductor;
+  readonly opener: DebateOpener;
   readonly journal: StepJournal;
   readonly slot: Pick<SlotHold, "without">;
   readonly signal: AbortSignal;
   readonly drift: DriftPolicy;
-  task(): TaskState;
-  cause(): AgentEvent;
-  assertOwned(): void;
+  readonly task: () => TaskState;
+  readonly cause: () => AgentEvent;
+  readonly assertOwned: () => void;
 }
 
 const longestWaitMs = 10_000; // then the store is asked, whatever was heard
@@ -108,11 +110,11 @@ export class Proposer {
     checkOptions("propose", proposed, { action: anything, content: anything });
     const { name = proposed.action, rounds = 0, ...rest } = options;
     checkOptions("propose", { rounds }, { rounds: wholeNumber(0, maxRounds) });
-    const { desk, conductor } = this.#port;
+    const { desk, conductor, opener } = this.#port;
     const state = await this.#decided(name, {
       opens: (opening) =>
         rounds > 0
-          ? conductor.openVote(proposed, { ...rest, rounds }, opening)
+          ? opener.openVote(proposed, { ...rest, rounds }, opening)
           : desk.open(proposed, rest, { ...opening, kind: "action" }),
       whileOpen: (entry, signal) =>
         rounds > 0
@@ -143,10 +145,10 @@ export class Proposer {
   /** See `TaskContext.debate`. */
   async debate(question: string, options: TaskDebateOptions): Promise<DebateResult> {
     const { name = question, content, ...rest } = options;
-    const { conductor } = this.#port;
+    const { conductor, opener } = this.#port;
     const asked = { action: question, content };
     const state = await this.#decided(name, {
-      opens: (opening) => conductor.open(asked, rest, opening),
+      opens: (opening) => opener.open(asked, rest, opening),
       whileOpen: (entry, signal) => conductor.advance(entry, rest, signal),
       expected: actionHash(question, toFrozenJson(content ?? null)),
     });

@@ -9,6 +9,7 @@ import type { TeamContext } from "../team-context.ts";
 import { actionHash } from "./content-hash.ts";
 import type { DebateOpening, DebateReply, Judgement } from "./debate.ts";
 import { DebateConductor } from "./debate-conductor.ts";
+import { DebateOpener } from "./debate-opening.ts";
 import { DebateDesk } from "./debate-desk.ts";
 import {
   electorsOf,
@@ -98,6 +99,7 @@ export class TeamProposals implements Proposals {
   readonly #debates: DebateDesk;
   readonly #keeper: ProposalKeeper;
   readonly #conductor: DebateConductor;
+  readonly #opener: DebateOpener;
   readonly #electors: readonly Elector[];
 
   constructor(parts: {
@@ -115,8 +117,8 @@ export class TeamProposals implements Proposals {
     this.#keeper = new ProposalKeeper(parts);
     this.#desk = new ProposalDesk(context, (entry) => this.#keeper.learn(entry));
     this.#debates = new DebateDesk(context, (entry) => this.#keeper.learn(entry));
-    const desks = { proposals: this.#desk, desk: this.#debates };
-    this.#conductor = new DebateConductor({ context, tasks, ...desks });
+    this.#opener = new DebateOpener(context, this.#desk);
+    this.#conductor = new DebateConductor({ context, tasks, desk: this.#debates });
   }
 
   async start(): Promise<void> {
@@ -129,13 +131,16 @@ export class TeamProposals implements Proposals {
   }
 
   /** For one entry into a task's handler. */
-  proposer(port: Omit<ProposerPort, "context" | "desk" | "keeper" | "conductor">): Proposer {
+  proposer(
+    port: Omit<ProposerPort, "context" | "desk" | "keeper" | "conductor" | "opener">,
+  ): Proposer {
     return new Proposer({
       ...port,
       context: this.#context,
       desk: this.#desk,
       keeper: this.#keeper,
       conductor: this.#conductor,
+      opener: this.#opener,
     });
   }
 

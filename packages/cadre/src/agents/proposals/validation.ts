@@ -37,7 +37,7 @@ const maxRounds = 100;
 /** @throws {CadreError} INVALID_OPTION */
 export function checkValidation(task: string, validation: TaskValidation): void {
   const where = `validate of task "${task}"`;
-  const { rounds, ...rest } = validation;
+  const { rounds: _rounds, ...rest } = validation;
   checkOptions(where, validation, {
     voters: anything,
     quorum: anything,

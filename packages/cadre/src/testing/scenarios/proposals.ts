@@ -145,8 +145,8 @@ async function work(team: Cadre, clock: Clock): Promise<void> {
   for (const kind of kinds) {
     const { status, result, error } = await ended(team, clock, kind);
     const isLost = status === "failed" && error?.code === "LEASE_LOST";
-    const isExpected = status === "completed" && expected[kind].includes(String(result));
-    assert.ok(isExpected || isLost, `${kind} is ${status}: ${String(result ?? error?.message)}`);
+    const isExpected = status === "completed" && expected[kind].includes(result as string);
+    assert.ok(isExpected || isLost, `${kind} is ${status}: ${JSON.stringify(result ?? error)}`);
   }
   for (const n of reports) {
     const { status, result, error } = await ended(team, clock, `report-${n}`);
