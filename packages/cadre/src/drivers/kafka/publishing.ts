@@ -7,26 +7,36 @@ import type { Session } from "./session.ts";
 import { partitionOfKey } from "./topics.ts";
 import { toPosition } from "./wire.ts";
 
-/** Spreads what has no key: one partition a batch, so that batches stay whole. */
+/** Where a topic's events without a key go now. */
+interface Turn {
+  partition: number;
+  /** Events on their way. */
+  open: number;
+  sent: number;
+}
+
+const mostInTurn = 500;
+
+/**
+ * What has no key is spread over the partitions in turns. A turn lasts while anything is on its
+ * way: what is published in quick succession stays together, in batches and in order.
+ */
 export class Publishing {
   readonly #session: Session;
-  #turn = 0;
+  readonly #turns = new Map<string, Turn>();
 
   constructor(session: Session) {
     this.#session = session;
-    this.#turn = session.settings.random.integer(1_000_000); // not all begin at the first partition
   }
 
   /** All are sent at once, in their order: the answers are waited for together. */
   publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
-    this.#turn += 1;
-    const turn = this.#turn;
-    return Promise.all(batch.map((item) => this.#publishOne(item, turn)));
+    return Promise.all(batch.map((item) => this.#publishOne(item)));
   }
 
-  async #publishOne({ event, to }: Outgoing, turn: number): Promise<PublishResult> {
+  async #publishOne({ event, to }: Outgoing): Promise<PublishResult> {
     try {
-      const place = to ? await this.#direct(event, to) : await this.#send(event, turn);
+      const place = to ? await this.#direct(event, to) : await this.#send(event);
       const timestamp = this.#session.settings.clock.now();
       return { ok: true, position: toPosition({ ...place, timestamp, id: event.id }) };
     } catch (error) {
@@ -34,20 +44,40 @@ export class Publishing {
     }
   }
 
-  async #send(
-    event: AgentEvent,
-    turn: number,
-  ): Promise<{ topic: string; partition: number; offset: number }> {
+  async #send(event: AgentEvent): Promise<{ topic: string; partition: number; offset: number }> {
     const session = this.#session;
     const { format } = session.settings;
     const { value, headers } = format.encode(event, { maxBytes: session.maxEventBytes });
     const topic = session.knownTopicFor(event.type) ?? (await session.topicFor(event.type));
     const { key } = event.metadata;
     const count = session.cluster.partitionsOf(topic);
-    const partition = key === undefined ? turn % count : partitionOfKey(key, count);
-    const keyed = key === undefined ? {} : { key };
-    const offset = await session.producer.send({ topic, partition, ...keyed, value, headers });
-    return { topic, partition, offset: Math.max(0, offset) };
+    const { producer } = session;
+    if (key !== undefined) {
+      const partition = partitionOfKey(key, count);
+      const offset = await producer.send({ topic, partition, key, value, headers });
+      return { topic, partition, offset: Math.max(0, offset) };
+    }
+    const turn = this.#turnOf(topic, count);
+    const { partition } = turn;
+    turn.open += 1;
+    turn.sent += 1;
+    try {
+      const offset = await producer.send({ topic, partition, value, headers });
+      return { topic, partition, offset: Math.max(0, offset) };
+    } finally {
+      turn.open -= 1;
+    }
+  }
+
+  #turnOf(topic: string, partitions: number): Turn {
+    const known = this.#turns.get(topic);
+    if (known && known.open > 0 && known.sent < mostInTurn) return known;
+    const { random } = this.#session.settings;
+    // Not all publishers begin at the first partition.
+    const partition = known ? (known.partition + 1) % partitions : random.integer(partitions);
+    const turn = { partition, open: 0, sent: 0 };
+    this.#turns.set(topic, turn);
+    return turn;
   }
 
   async #direct(
