@@ -43,8 +43,8 @@ export function parseAddress(text: string): Address & { readonly options: Eventb
 function badAddress(text: string): CadreError {
   const value = text.replace(/\/\/[^@/]*@/, "//…@"); // what stands in front of the host is secret
   const message =
-    `"${value}" is no address of an event bus. Give eventbridge://REGION/EVENT-BUS, with ?prefix= ` +
-    "or ?endpoint= where they are needed. Credentials come from AWS' own settings.";
+    `"${value}" is no address of an event bus. Give eventbridge://REGION/EVENT-BUS, with ` +
+    "?prefix= or ?endpoint= where they are needed. Credentials come from AWS' own settings.";
   return new CadreError("INVALID_OPTION", message, { option: "connection", value });
 }
 
@@ -60,7 +60,8 @@ async function loadLibraries(): Promise<
     ]);
   } catch (error) {
     const install = `npm install ${library}`;
-    const message = `EventBridge is reached with ${library}, which are not installed. Run: ${install}`;
+    const message =
+      `EventBridge is reached with ${library}, which are not installed. ` + `Run: ${install}`;
     throw new CadreError("MISSING_LIBRARY", message, { library, install }, error);
   }
 }

@@ -27,8 +27,8 @@ export interface EventbridgeOptions {
   /** How long an answer is waited for, in milliseconds. @default 5_000 */
   readonly requestTimeoutMs?: number;
   /**
-   * Handed to both clients: `credentials`, `region`, `endpoint`, `profile` … Only without clients of
-   * one's own. Credentials are looked for as AWS' tools do where none are given.
+   * Handed to both clients: `credentials`, `region`, `endpoint`, `profile` … Only with a URL.
+   * Credentials are looked for as AWS' tools do where none are given.
    */
   readonly connection?: Readonly<Record<string, unknown>>;
   readonly clock?: Clock;

@@ -157,6 +157,8 @@ async function direct(
 
 function forDirected(session: Session, error: unknown, group: string): CadreError {
   if (!isMissing(error)) return forCaller(error, session.url, "publish to a group");
-  const message = `There is no group "${group}" at ${session.url}. Subscribe with it first, or fix its name.`;
+  const message =
+    `There is no group "${group}" at ${session.url}. ` +
+    "Subscribe with it first, or fix its name.";
   return new CadreError("NOT_FOUND", message, { what: "group", id: group });
 }

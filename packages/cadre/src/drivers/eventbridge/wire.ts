@@ -19,7 +19,7 @@ import { detailTypeOf, probeType } from "./rule-pattern.ts";
 export const maxCallBytes = 262_144;
 export const maxEntries = 10;
 
-/** Largest encoded event: with what stands around it, also as a dead letter, it fits into a call. */
+/** Largest encoded event: with what is around it, also as a dead letter, it fits into a call. */
 export const maxEventBytes = 245_760;
 
 export const attributeOf = {
