@@ -62,7 +62,10 @@ export class Link {
     if (this.#blocked !== undefined) await this.#change(withinMs);
   }
 
-  /** Told when a broken connection is whole again, or a blocked one is read. The returned function ends that. */
+  /**
+   * Told when a broken connection is whole again, or a blocked one is read. The returned function
+   * ends that.
+   */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

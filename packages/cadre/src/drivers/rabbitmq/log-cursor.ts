@@ -1,6 +1,6 @@
 /**
- * Reads the log, or another stream, from a place on. A broken connection is gone over: it goes on behind the last
- * message that was handed out.
+ * Reads the log, or another stream, from a place on. A broken connection is gone over: it goes on
+ * behind the last message that was handed out.
  */
 import type { StartFrom } from "../../bus/transport.ts";
 import { CadreError } from "../../core/errors.ts";
@@ -62,7 +62,10 @@ export async function offsetOfPosition(session: Session, position: string): Prom
   throw new CadreError("INVALID_OPTION", message, { option: "position", value: position });
 }
 
-/** Puts a marker at the end of the stream, which is the log unless named: what was confirmed before stands before it. */
+/**
+ * Puts a marker at the end of the stream, which is the log unless named: what was confirmed before
+ * stands before it.
+ */
 export async function sendMarker(
   session: Session,
   stream: string = session.names.log,
