@@ -1,9 +1,9 @@
 /**
  * Looks after the open proposals of a store: one a team, asleep until something is due.
  *
- *   a commit of the store, a ballot that came back ─▶ soon: look what has changed ─┐
- *   the next deadline ─────────────────────────────────────────────────────────────┼─▶ tend ─▶ sleep
- *   never longer than `longestSleepMs` ────────────────────────────────────────────┘
+ *   a commit of the store, a ballot that came back ─▶ soon: look ─┐
+ *   the next deadline ────────────────────────────────────────────┼─▶ tend ─▶ sleep
+ *   never longer than `longestSleepMs` ───────────────────────────┘
  *
  * To tend a proposal is to ask the agents among its voters, to count the ballots that came back, to
  * see what time has made of it, and to withdraw it when the task that asks has ended. Any number of

@@ -33,7 +33,8 @@ function approvals(state: ProposalState): Conclusion | undefined {
   // Who has a role may come yet, so nobody can count who is left: as many as would have approved.
   const isOut = isOpen ? against + epsilon >= quorum : reachable(state) + epsilon < quorum;
   if (!isOut) return undefined;
-  const reason = `rejected: ${show(yes)} approved, ${show(against)} rejected, ${show(quorum)} needed`;
+  const count = `${show(yes)} approved, ${show(against)} rejected, ${show(quorum)} needed`;
+  const reason = `rejected: ${count}`;
   return { status: "vetoed", by: lastOf(state, "reject"), reason };
 }
 

@@ -200,8 +200,8 @@ export function quorumOf(
   }
   if (isOpen) {
     const message =
-      `A quorum of "${quorum}" needs voters that are known by name, and a role is open to whoever ` +
-      "has it. Give a number.";
+      `A quorum of "${quorum}" needs voters that are known by name, and a role is open to ` +
+      "whoever has it. Give a number.";
     throw new CadreError("INVALID_OPTION", message, { option: "quorum", value: quorum });
   }
   const total = weights.reduce((sum, weight) => sum + weight, 0);

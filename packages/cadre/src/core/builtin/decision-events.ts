@@ -99,7 +99,7 @@ export interface ActionVoted {
 
 export interface ActionAmended {
   readonly proposalId: string;
-  readonly content: unknown;
+  readonly content?: unknown;
   readonly contentHash: string;
   readonly previousHash: string;
   readonly revision: number;
@@ -154,7 +154,7 @@ export interface DebateOpened extends ProposalTerms {
 export interface DebateOpeningKept {
   readonly proposalId: string;
   readonly debater: string;
-  readonly opening: unknown;
+  readonly opening?: unknown;
   readonly salt: string;
 }
 
@@ -167,7 +167,7 @@ export interface DebateSealed {
 
 export interface DebateRevealed {
   readonly proposalId: string;
-  readonly openings: unknown;
+  readonly openings?: unknown;
 }
 
 export interface DebateTurned {
@@ -302,7 +302,7 @@ export const decisionEvents: BuiltinFamily<DecisionEvents> = {
   }),
   "action.amended": fact("What is proposed was edited: earlier votes count no more.", {
     proposalId: word,
-    content: anyJson,
+    content: optional(anyJson),
     contentHash: text,
     previousHash: text,
     revision: ordinal,
@@ -339,7 +339,7 @@ export const decisionEvents: BuiltinFamily<DecisionEvents> = {
   "debate.opening": fact("An opening before it is revealed, kept from the bus.", {
     proposalId: word,
     debater: word,
-    opening: anyJson,
+    opening: optional(anyJson),
     salt: word,
   }),
   "debate.sealed": fact("A debater has committed itself to an opening that nobody can see yet.", {
@@ -347,7 +347,10 @@ export const decisionEvents: BuiltinFamily<DecisionEvents> = {
     debater: word,
     commitment: text,
   }),
-  "debate.revealed": fact("All openings, at once.", { proposalId: word, openings: anyJson }),
+  "debate.revealed": fact("All openings, at once.", {
+    proposalId: word,
+    openings: optional(anyJson),
+  }),
   "debate.turned": fact("A debater adds evidence, or concedes.", {
     proposalId: word,
     debater: word,

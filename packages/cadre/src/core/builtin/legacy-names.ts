@@ -52,9 +52,25 @@ export const legacyNames: Readonly<Record<string, string>> = {
   "validation.requested": "VALIDATION_REQUEST",
   "validation.responded": "VALIDATION_RESPONSE",
   "action.proposed": "ACTION_PROPOSED",
+  "action.voted": "ACTION_VOTED",
+  "action.amended": "ACTION_AMENDED",
+  "action.escalated": "ACTION_ESCALATED",
   "action.approved": "ACTION_APPROVED",
   "action.vetoed": "ACTION_VETOED",
   "action.expired": "ACTION_EXPIRED",
+  "action.withdrawn": "ACTION_WITHDRAWN",
+  "debate.opened": "DEBATE_OPENED",
+  "debate.opening": "DEBATE_OPENING",
+  "debate.sealed": "DEBATE_SEALED",
+  "debate.revealed": "DEBATE_REVEALED",
+  "debate.turned": "DEBATE_TURNED",
+  "debate.forfeited": "DEBATE_FORFEITED",
+  "debate.round_ended": "DEBATE_ROUND_ENDED",
+  "debate.judged": "DEBATE_JUDGED",
+  "action.voted": "ACTION_VOTED",
+  "action.amended": "ACTION_AMENDED",
+  "action.escalated": "ACTION_ESCALATED",
+  "action.withdrawn": "ACTION_WITHDRAWN",
   "score.updated": "SCORE_UPDATED",
   "violation.detected": "VIOLATION_DETECTED",
   "document.processed": "DOCUMENT_PROCESSED",
@@ -110,6 +126,14 @@ export const legacyNames: Readonly<Record<string, string>> = {
   "circuit_breaker.opened": "CIRCUIT_BREAKER_OPENED",
   "circuit_breaker.half_opened": "CIRCUIT_BREAKER_HALF_OPENED",
   "circuit_breaker.closed": "CIRCUIT_BREAKER_CLOSED",
+  "debate.opened": "DEBATE_OPENED",
+  "debate.opening": "DEBATE_OPENING",
+  "debate.sealed": "DEBATE_SEALED",
+  "debate.revealed": "DEBATE_REVEALED",
+  "debate.turned": "DEBATE_TURNED",
+  "debate.forfeited": "DEBATE_FORFEITED",
+  "debate.round_ended": "DEBATE_ROUND_ENDED",
+  "debate.judged": "DEBATE_JUDGED",
   error: "ERROR",
   "custom.#": "CUSTOM",
 };
@@ -170,4 +194,12 @@ export function wireNameOf(type: string): string {
   const made = type.replaceAll(/[^A-Za-z0-9]+/g, "_").toUpperCase();
   // A name of the table would be taken for the event that it names.
   return upperCase.test(made) && !typeByName.has(made) ? made : "CUSTOM";
+}
+
+/**
+ * A pattern of the older systems in the grammar of today's: their `*` stands for any number of
+ * words, so `memory.*` is `memory.#` and `*` is `#`. An upper-case name is its type.
+ */
+export function fromLegacyPattern(pattern: string): string {
+  return pattern.includes("*") ? pattern.replaceAll(/\*+/g, "#") : typeOfWireName(pattern);
 }

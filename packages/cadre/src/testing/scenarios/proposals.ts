@@ -39,7 +39,8 @@ const kinds: readonly Kind[] = [
 const reports = [1, 2];
 
 /** What the actions do, and what the debaters have seen. */
-export class Council extends CountingWorld {
+export class Council {
+  readonly world: CountingWorld = new CountingWorld();
   /** What somebody saw before it was to be seen. */
   readonly early: string[] = [];
 }
@@ -72,11 +73,11 @@ function actor(council: Council): AgentDefinition {
       const decision = await ctx.propose({ action: "act", content: { kind } }, terms[kind]);
       if (!decision.approved) return decision.status;
       const effect = (key: string): string => {
-        council.effect(key);
+        council.world.effect(key);
         return decision.status;
       };
       const check = (key: string): string | undefined =>
-        council.times(key) > 0 ? decision.status : undefined;
+        council.world.times(key) > 0 ? decision.status : undefined;
       return ctx.step("do", effect, { after: "check", check });
     })
     .does(
@@ -208,7 +209,7 @@ async function effectsAreApproved(store: EventStore, council: Council): Promise<
   }
   const wrong = [...council.early];
   for (const kind of kinds) {
-    const times = council.times(`${kind}/do`);
+    const times = council.world.times(`${kind}/do`);
     const due = approved.has(`${kind}.act`) && kind !== "debated" ? 1 : 0;
     if (times !== due) wrong.push(`${kind} happened ${times} times, and ${due} were approved`);
   }
