@@ -26,6 +26,7 @@ export {
 } from "./core/builtin/registry.ts";
 export {
   fromLegacyName,
+  fromLegacyPattern,
   legacyNames,
   toLegacyName,
   typeOfWireName,

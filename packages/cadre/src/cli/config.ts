@@ -67,6 +67,8 @@ export interface LoadedConfig {
   readonly sources: Readonly<Record<string, string>>;
   /** The configuration file, where there is one. */
   readonly file?: string;
+  /** What still works and should be written otherwise, a sentence each; absent when there is none. */
+  readonly warnings?: readonly string[];
 }
 
 /** Types a configuration file: `export default defineConfig({ store: "sqlite:./team.db" })`. */
@@ -101,7 +103,8 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Loade
   const bus = legacyBus(older, env);
   // A URL of today's is more exact than the older shape beside it; an older variable wins over
   // the file.
-  if (bus && (!fromFile.has("bus") || bus.from in env)) found.set("bus", bus);
+  const takesOlder = bus !== undefined && (!fromFile.has("bus") || bus.from in env);
+  if (takesOlder) found.set("bus", bus);
   for (const [name, { variable, read }] of Object.entries(configKeys)) {
     const text = variable === undefined ? undefined : env[variable];
     if (variable !== undefined && text !== undefined && text !== "") {
@@ -117,7 +120,15 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Loade
     config: Object.fromEntries([...found].map(([name, { value }]) => [name, value])),
     sources: Object.fromEntries([...found].map(([name, { from }]) => [name, from])),
     ...(file.path === undefined ? {} : { file: file.path }),
+    ...(takesOlder && found.get("bus") === bus ? { warnings: [olderForm(bus)] } : {}),
   };
+}
+
+function olderForm({ value, from }: Found): string {
+  return (
+    `The bus is named in the older form (${from}). It is read as bus: "${String(value)}"; ` +
+    "write that, or set CADRE_BUS. Patterns are ours: what was x.* is x.# here."
+  );
 }
 
 const presetHeartbeatMs = 2_000; // as startCadre has it

@@ -42,6 +42,7 @@ export async function configured(
     config: code,
     flags: { ...(store === undefined ? {} : { store }), ...(bus === undefined ? {} : { bus }) },
   });
+  for (const warning of loaded.warnings ?? []) context.output.note(`cadre: ${warning}`);
   if (loaded.config.store !== undefined) return loaded;
   return { ...loaded, config: { ...loaded.config, store: presetStore } };
 }

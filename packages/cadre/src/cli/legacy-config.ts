@@ -62,7 +62,9 @@ function kafkaUrl(type: Found, file: Parts, env: Env): string {
   const set = (key: string, found: Found | undefined): void => {
     if (found) query.set(key, String(found.value));
   };
-  set("prefix", file["topic_prefix"]);
+  const prefix = file["topic_prefix"];
+  // Ours has its dot between itself and the domain.
+  if (prefix) query.set("prefix", String(prefix.value).replace(/\.+$/, ""));
   set("group", variable(env, "KAFKA_CONSUMER_GROUP") ?? file["consumer_group"]);
   set("workers", workers);
   const rest = query.toString();

@@ -183,15 +183,20 @@ test("the older file shape and the older variables become a Kafka URL", async (c
   );
   const busOf = async (env: Record<string, string>): Promise<unknown> =>
     (await loadConfig({ cwd, env })).config.bus;
-  assert.equal(await busOf({}), "kafka://one:9092,two:9092?prefix=maf.&group=team");
+  assert.equal(await busOf({}), "kafka://one:9092,two:9092?prefix=maf&group=team");
   assert.equal(
     await busOf({ KAFKA_CONSUMER_GROUP: "night", KAFKA_MAX_WORKERS: "4" }),
-    "kafka://one:9092,two:9092?prefix=maf.&group=night&workers=4",
+    "kafka://one:9092,two:9092?prefix=maf&group=night&workers=4",
   );
   assert.equal(
     await busOf({ EVENT_BUS_TYPE: "KAFKA", KAFKA_BOOTSTRAP_SERVERS: "three:9092" }),
-    "kafka://three:9092?prefix=maf.&group=team",
+    "kafka://three:9092?prefix=maf&group=team",
   );
+  assert.match(
+    (await loadConfig({ cwd, env: {} })).warnings?.join() ?? "",
+    /older form \(.*cadre\.config\.json\)\. It is read as bus: "kafka:\/\/one:9092.*x\.# here\.$/,
+  );
+  assert.equal((await loadConfig({ cwd, env: { CADRE_BUS: "memory:" } })).warnings, undefined);
   assert.equal(await busOf({ EVENT_BUS_TYPE: "memory" }), "memory:");
   assert.equal(await busOf({ EVENT_DRIVEN_MODE: "false" }), undefined);
   assert.equal(await busOf({ CADRE_BUS: "nats://here:4222" }), "nats://here:4222");

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import {
   builtinEvents,
   fromLegacyName,
+  fromLegacyPattern,
   isCadreError,
   isTopic,
   legacyNames,
@@ -162,5 +163,16 @@ test("no type goes out under the name of another one of the table", () => {
     "日本",
   ]) {
     assert.equal(wireNameOf(type), "CUSTOM", type);
+  }
+});
+
+test("a pattern of the older systems matches what it matched there", () => {
+  for (const [theirs, ours] of [
+    ["*", "#"],
+    ["memory.*", "memory.#"],
+    ["memory.entity.extracted", "memory.entity.extracted"],
+    ["TASK_CREATED", "task.created"],
+  ] as const) {
+    assert.equal(fromLegacyPattern(theirs), ours);
   }
 });
