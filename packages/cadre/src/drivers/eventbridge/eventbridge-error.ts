@@ -9,7 +9,7 @@ const missing = new Set([
 const taken = new Set(["QueueNameExists", "QueueAlreadyExists", "ResourceAlreadyExistsException"]);
 const soonFree = new Set(["QueueDeletedRecently", "AWS.SimpleQueueService.QueueDeletedRecently"]);
 const passing =
-  /Throttl|TooManyRequests|RequestLimitExceeded|ConcurrentModification|Internal(?:Failure|Error|Exception)|ServiceUnavailable/i;
+  /Throttl|TooManyRequests|RequestLimit|ConcurrentModification|^Internal|ServiceUnavailable/i;
 
 function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return "";

@@ -15,7 +15,7 @@ if (missing !== false) {
     test,
     createTransport: () => eventbridge(url, { connection: motoConnection, waitMs: 1_000 }),
     leaseMs: 1_000, // SQS counts in whole seconds
-    boundMs: 15_000, // Python is slow where tests run side by side
+    boundMs: 30_000, // Python is slow where tests run side by side
     notApplicable: ["T-6", "T-35", "T-35b"].map((check) => ({ check, reason })),
   });
 }
