@@ -1,5 +1,7 @@
 /** The table of docs/reference/capabilities.md, from what the transports declare. */
 import { type Capabilities, memory, type Transport } from "cadre";
+import { eventbridge } from "cadre/eventbridge";
+import { kafka } from "cadre/kafka";
 import { nats } from "cadre/nats";
 import { postgres } from "cadre/postgres";
 import { redis } from "cadre/redis";
@@ -7,14 +9,16 @@ import { rabbitmq } from "cadre/rabbitmq";
 import { sqlite } from "cadre/sqlite";
 import { type MadePage, table, writeIfMain } from "./docs-pages.ts";
 
-// None of them connects or opens a file before its first use.
-const transports: readonly Transport[] = [
+/** None of them connects or opens a file before its first use. */
+export const transports: readonly Transport[] = [
   memory(),
   sqlite("./team.db"),
   postgres("postgres://localhost/team"),
   nats("nats://localhost:4222"),
   rabbitmq("amqp://localhost:5672"),
   redis("redis://localhost:6379", { durable: "disk" }),
+  eventbridge("eventbridge://eu-central-1/team"),
+  kafka("kafka://localhost:9092"),
 ];
 
 const meanings: Readonly<Record<keyof Capabilities, string>> = {
