@@ -35,7 +35,10 @@ export interface KafkaOptions extends WireOptions {
   readonly partitions?: number;
   /** Copies of a topic, when it is made here; -1 is the cluster's own default. @default -1 */
   readonly replication?: number;
-  /** For how long events are kept, in milliseconds; 0 is for ever. Set when a topic is made. @default 0 */
+  /**
+   * For how long events are kept, in milliseconds; 0 is for ever. Set when a topic is made.
+   * @default 0
+   */
   readonly maxAgeMs?: number;
   /** How events are written; whatever comes is read. @default "cloudevents-binary" */
   readonly format?: NonNullable<WireOptions["format"]>;

@@ -189,7 +189,9 @@ export class Lane {
     this.#version += 1;
   }
 
-  /** Its work is done, or no longer this group's. `held` is the caller's to lower, when it is kept. */
+  /**
+   * Its work is done, or no longer this group's. `held` is the caller's to lower, when it is kept.
+   */
   settle(entry: Entry): void {
     if (entry.state === "done") return;
     if (entry.state === "waiting") this.#remove(entry);
