@@ -56,7 +56,7 @@ const feature = await team.features.create({
   ],
 });
 const blocked = await feature.finished();
-console.log(`${blocked.status}: ${blocked.reason}`);
+console.log(`${blocked.status}: ${blocked.reason?.split(". ").join(".\n  ")}`);
 
 await feature.patch({
   remove: ["post"],
@@ -70,7 +70,8 @@ console.log("in all papers:", (await feature.results())["common"]);
 /* Output:
 refused: its tasks may spend 2 calls together, and the feature has 1
 refused: it has a cycle among: a, b
-blocked: its task "post" failed: there is no paper "post". Retry it (patch: retry: ["post"]), replace its input, or remove it
+blocked: its task "post" failed: there is no paper "post".
+  Retry it (patch: retry: ["post"]), replace its input, or remove it
 completed 3 of 3
 in all papers: rain
 */

@@ -1,5 +1,5 @@
-// An orchestrator's task is another orchestrator's feature: time, budget and tenant go down, results
-// and failures come up; and a handler that hands work on to several.
+// An orchestrator's task is another orchestrator's feature: time, budget and tenant go down,
+// results and failures come up; and a handler that hands work on to several.
 import { TerminalError, type } from "cadre";
 import { defineAgent, defineTask, startCadre } from "cadre/agents";
 
@@ -63,7 +63,8 @@ const torn = await team.features.create({
   title: "A torn book",
   tasks: [{ name: "one", definition: Chapter, input: ["once", ""] }],
 });
-console.log((await torn.finished()).reason);
+const [above, below] = (await torn.finished()).reason?.split(/(?<=is blocked:) |\. /) ?? [];
+console.log(`${above}\n${below}`);
 
 const cover = await team.tasks.create(Cover, "Rain", { assignTo: "clerk" });
 console.log(await cover.result());
@@ -71,6 +72,7 @@ console.log(await cover.result());
 /* Output:
 completed { one: 8, two: 5 }
 Chapter of 2 pages completed acme { tokens: 500, calls: 9 }
-its task "one" failed: Feature "Chapter of 2 pages" (torn.one/pages) is blocked: its task "p2" failed: a page is empty. Retry it (patch: retry: ["p2"]), replace its input, or remove it. Retry it (patch: retry: ["one"]), replace its input, or remove it
+its task "one" failed: Feature "Chapter of 2 pages" (torn.one/pages) is blocked:
+its task "p2" failed: a page is empty
 2 titles; clerk said: I cannot draw
 */

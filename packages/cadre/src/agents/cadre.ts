@@ -56,8 +56,8 @@ export interface CadreOptions<Own extends object = EventMap> {
   readonly expectations?: readonly FlowExpectation[];
   /**
    * `polling` holds no subscription: the store and the groups of handlers are looked at every
-   * `pollEveryMs`. Agents and guarantees are the same; what is answered to all at once is not heard:
-   * `system.shutdown`, `agent.<name>.query`, and ephemeral handlers, which are refused.
+   * `pollEveryMs`. Agents and guarantees are the same; what is answered to all at once is not
+   * heard: `system.shutdown`, `agent.<name>.query`, and ephemeral handlers, which are refused.
    * @default "subscribed"
    */
   readonly mode?: "subscribed" | "polling";
@@ -177,8 +177,8 @@ export interface Cadre<Events extends object = EventMap> {
   };
   readonly features: {
     /**
-     * @throws {CadreError} INVALID_PLAN, naming all that is wrong with the plan at once: a cycle, an
-     * unknown dependency, an input that doesn't fit, more budget or time than there is
+     * @throws {CadreError} INVALID_PLAN, naming all that is wrong with the plan at once: a cycle,
+     * an unknown dependency, an input that doesn't fit, more budget or time than there is
      */
     create(plan: FeaturePlan): Promise<FeatureHandle>;
     get(id: string): Promise<FeatureHandle | undefined>;

@@ -130,33 +130,7 @@ export class RunningTeam implements Cadre {
       desk: this.#desk,
       presence: this.#presence,
     });
-    const states = new Map(
-      parts.agents.map((agent) => [
-        agent.name,
-        new AgentState<unknown>(context.store, agent.name, agent.state, parts.registry),
-      ]),
-    );
-    this.#workforce = new Workforce({
-      context,
-      board: this.#board,
-      desk: this.#desk,
-      presence: this.#presence,
-      process: this.#process,
-      health: parts.health,
-      onBeat: () => void this.agents.look(),
-      onError: (error, task) => this.#onTaskError(error, task),
-    });
-    for (const agent of parts.agents) {
-      const state = states.get(agent.name)!;
-      this.#workforce.add({
-        agent,
-        state,
-        registry: parts.registry,
-        signals: this.#signals,
-        proposals: this.proposals,
-        features: this.features,
-      });
-    }
+    this.#workforce = this.#makeWorkforce();
     this.#desk.addClaimer(this.#workforce);
     this.#nobody = new NobodyWatch(context, this.#presence);
     this.#desk.tellOfUnclaimed(this.#nobody);
@@ -165,6 +139,32 @@ export class RunningTeam implements Cadre {
       this.#resolveClosed = resolve;
     });
   }
+
+  #makeWorkforce(): Workforce {
+    const { agents, health, registry } = this.#parts;
+    const workforce = new Workforce({
+      context: this.#context,
+      board: this.#board,
+      desk: this.#desk,
+      presence: this.#presence,
+      process: this.#process,
+      health,
+      onBeat: () => void this.agents.look(),
+      onError: (error, task) => this.#onTaskError(error, task),
+    });
+    for (const agent of agents) {
+      workforce.add({
+        agent,
+        registry,
+        state: new AgentState<unknown>(this.store, agent.name, agent.state, registry),
+        signals: this.#signals,
+        proposals: this.proposals,
+        features: this.features,
+      });
+    }
+    return workforce;
+  }
+
   start(): Promise<void> {
     const starting = this.#start();
     this.#starting = starting.catch(() => undefined);

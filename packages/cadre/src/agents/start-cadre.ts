@@ -34,6 +34,7 @@ import { checkHealth, timingOf } from "./health/health-options.ts";
 import { startArchive, type Archive } from "../outbox/archive.ts";
 import { withArchive } from "../outbox/archive-transport.ts";
 import { openStore, openTransport, type OpenContext, type OpenedStore } from "./open-url.ts";
+import { someShares } from "./orchestration/fair-queue.ts";
 import { assertPollable, pollingStore, pollingTransport } from "./orchestration/polling.ts";
 import { orchestratorSettings } from "./orchestration/orchestrator-options.ts";
 import { RunningTeam } from "./running-team.ts";
@@ -210,13 +211,7 @@ function checkCadreOptions(options: CadreOptions): void {
     expectations: { expected: "a list of expectations", accepts: Array.isArray },
     mode: oneOf("subscribed", "polling"),
     pollEveryMs: wholeNumber(1),
-    shares: {
-      expected: "an object of numbers of at least 1 by tenant",
-      accepts: (value) =>
-        typeof value === "object" &&
-        value !== null &&
-        Object.values(value).every((share) => Number.isInteger(share) && Number(share) >= 1),
-    },
+    shares: someShares,
     relay: trueOrFalse,
     archive: {
       expected: "true, false or an object",

@@ -134,7 +134,9 @@ export class TaskBoard {
     return this.#claimable.keys();
   }
 
-  /** Tasks whose lease this run of the agent holds: what the log says, never a count of one's own. */
+  /**
+   * Tasks whose lease this run of the agent holds: what the log says, never a count of one's own.
+   */
   leases(agent: string, incarnation: string): number {
     return this.#leases.get(`${agent}/${incarnation}`)?.size ?? 0;
   }

@@ -28,6 +28,11 @@ export function isOpen(status: TaskStatus): boolean {
   return status === "offered" || status === "assigned" || status === "delayed";
 }
 
+/** Whether a cancellation or a deadline still ends it: it goes back already, or only forward. */
+export function canStop(state: TaskState): boolean {
+  return state.undoing === undefined && state.pivot === undefined;
+}
+
 /** Whether a person has to decide before it goes on. */
 export function isParked(status: TaskStatus): boolean {
   return status === "in_doubt" || status === "stuck";

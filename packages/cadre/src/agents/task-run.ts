@@ -37,7 +37,7 @@ import type { BoardEntry } from "./task-board.ts";
 import type { TaskDesk } from "./task-desk.ts";
 import { leaseLost, stopped, TaskEntry } from "./task-entry.ts";
 import { leaseExpired, taskCompleted, taskRetry } from "./task-events.ts";
-import { applyTask, isFinal, isOwned } from "./task-fold.ts";
+import { applyTask, canStop, isFinal, isOwned } from "./task-fold.ts";
 import type { SlotHold } from "./task-slots.ts";
 import { TaskWriter } from "./task-writer.ts";
 import type { TaskState } from "./task.ts";
@@ -394,9 +394,4 @@ export class TaskRun {
   #reject(outcome: string): Promise<void> {
     return recordLateResult(this.#port.context, this.#port.agent.name, this.#writer.entry, outcome);
   }
-}
-
-/** Whether a cancellation or a deadline still ends it: it goes back already, or only forward. */
-function canStop(state: TaskState): boolean {
-  return state.undoing === undefined && state.pivot === undefined;
 }

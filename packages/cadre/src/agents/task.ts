@@ -186,8 +186,8 @@ export interface TaskHandle<Output = unknown> {
   result(options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<Output>;
   state(): Promise<TaskState>;
   /**
-   * Why nobody takes it, in words: no live agent offers its capability, or those that do are paused.
-   * Nothing, when it is taken, has ended, or may be taken.
+   * Why nobody takes it, in words: no live agent offers its capability, or those that do are
+   * paused. Nothing, when it is taken, has ended, or may be taken.
    */
   noAgent(): Promise<string | undefined>;
   /**

@@ -14,7 +14,9 @@ export interface ScatterOptions {
   readonly quorum?: number;
   /** Durable: after a crash only the rest is waited for. @default none */
   readonly timeoutMs?: number;
-  /** What becomes of those that are late: they are told to stop, or left alone. @default "cancel" */
+  /**
+   * What becomes of those that are late: they are told to stop, or left alone. @default "cancel"
+   */
   readonly onLate?: "cancel" | "keep";
 }
 
@@ -36,8 +38,8 @@ export interface MapOptions<Output = unknown, Sum = unknown> {
    */
   readonly onFailure?: "fail-fast" | "collect";
   /**
-   * Folds the results in the order of the items, instead of keeping all of them. Pure: it runs again
-   * in each attempt. With `collect`, failures are left out.
+   * Folds the results in the order of the items, instead of keeping all of them. Pure: it runs
+   * again in each attempt. With `collect`, failures are left out.
    */
   readonly reduce?: (sum: Sum, result: Output, index: number) => Sum;
   readonly initial?: Sum;

@@ -8,10 +8,20 @@
  * same ones in the same order.
  */
 import { priorities } from "../../core/event.ts";
+import type { OptionRule } from "../../core/options.ts";
 import type { BoardEntry } from "../task-board.ts";
 
 /** How many tasks a tenant has done for each of a tenant whose share is 1. @default 1 each */
 export type TenantShares = Readonly<Record<string, number>>;
+
+/** What shares may be, where they are given. */
+export const someShares: OptionRule = {
+  expected: "an object of whole numbers of at least 1, by tenant",
+  accepts: (value) =>
+    typeof value === "object" &&
+    value !== null &&
+    Object.values(value).every((share) => Number.isInteger(share) && Number(share) >= 1),
+};
 
 /** The tasks of one feature; those of none are one more. */
 interface Flow {

@@ -5,8 +5,8 @@
  *                 └──time is over──▶ flow.stuck ──next, late──▶ flow.resumed
  *
  * Every process of a team may watch. Each reads the log for itself and says the same: the ids of
- * what it says follow from the expectation and the event, so that the log takes one of each. What is
- * open is kept in a slot, with the position up to which it was read; a first start begins at the
+ * what it says follow from the expectation and the event, so that the log takes one of each. What
+ * is open is kept in a slot, with the position up to which it was read; a first start begins at the
  * head of the log.
  */
 import { isCadreError } from "../../core/errors.ts";

@@ -1,7 +1,7 @@
 /**
- * Orchestrators that ask orchestrators: features whose tasks are features, one that is changed while
- * it runs, one that fails below and is mended above, one that is cancelled from the top; and tasks
- * that hand work on to several. All orchestrators are among the victims.
+ * Orchestrators that ask orchestrators: features whose tasks are features, one that is changed
+ * while it runs, one that fails below and is mended above, one that is cancelled from the top; and
+ * tasks that hand work on to several. All orchestrators are among the victims.
  */
 import assert from "node:assert/strict";
 
