@@ -23,6 +23,7 @@ import type { Settings } from "./kafka-options.ts";
 import { Publishing } from "./publishing.ts";
 import { defaultMaxBytes, Session } from "./session.ts";
 import { startOffsets } from "./start-offsets.ts";
+import { planTopics } from "./topics.ts";
 import { fromPosition, reservedBytes } from "./wire.ts";
 
 interface Open {
@@ -41,7 +42,8 @@ export class KafkaTransport implements Transport {
   readonly #settings: Settings;
   readonly #hubs = new Map<string, GroupHub>();
   readonly #endingHubs = new Set<Promise<void>>();
-  readonly #intakes = new Set<GroupIntake | BroadcastIntake>();
+  /** With the topics that each may read; nothing where a wildcard comes first. */
+  readonly #intakes = new Map<GroupIntake | BroadcastIntake, readonly string[] | undefined>();
   readonly #publishing = new Set<Promise<unknown>>();
   readonly #closer = new AbortController();
   #session: Session | undefined;
@@ -98,7 +100,7 @@ export class KafkaTransport implements Transport {
         spec.mode === "group"
           ? await this.#openGroup(session, spec)
           : await this.#openBroadcast(session, spec);
-      this.#intakes.add(intake);
+      this.#intakes.set(intake, planTopics(this.#settings, spec.patterns).names);
       this.#refreshLater(session);
       if (!this.#closing) return intake;
       await intake.close();
@@ -158,7 +160,7 @@ export class KafkaTransport implements Transport {
     const open = await this.#opening?.catch(() => undefined);
     if (!open) return;
     await Promise.allSettled([...this.#publishing]);
-    await Promise.allSettled([...this.#intakes].map((intake) => intake.close()));
+    await Promise.allSettled([...this.#intakes.keys()].map((intake) => intake.close()));
     await Promise.allSettled([...this.#hubs.values()].map((hub) => hub.end()));
     await Promise.allSettled([...this.#endingHubs]);
     await open.session.end();
@@ -188,7 +190,7 @@ export class KafkaTransport implements Transport {
     this.#settings.logger.warn("A group was deleted while a member was open; the member ends.", {
       group: name,
     });
-    for (const intake of [...this.#intakes]) {
+    for (const intake of [...this.#intakes.keys()]) {
       if (intake instanceof GroupIntake && intake.hub === hub) void intake.close();
     }
   }
@@ -210,7 +212,10 @@ export class KafkaTransport implements Transport {
     if (this.#cancelRefresh || this.#closing) return;
     const { clock, refreshMs } = this.#settings;
     const look = async (): Promise<void> => {
-      await session.cluster.refresh().catch(() => {}); // the next look tries again
+      const all = [...this.#intakes.values()];
+      const isAny = all.some((names) => names === undefined);
+      const names = isAny ? undefined : [...new Set(all.flatMap((each) => each ?? []))];
+      await session.cluster.refresh(names).catch(() => {}); // the next look tries again
       this.#cancelRefresh = undefined;
       if (this.#intakes.size > 0) this.#refreshLater(session);
     };
