@@ -3,9 +3,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 
-import { type } from "cadre";
-import { defineAgent, defineTask, startCadre, type Cadre } from "cadre/agents";
-import { jsonLines, runCli, startCli, temporaryFolder } from "./run-cli.ts";
+import { systemClock, type } from "cadre";
+import { defineAgent, defineTask, startCadre, type AgentActivity, type Cadre } from "cadre/agents";
+import { jsonLines, runCli, runHere, startCli, temporaryFolder } from "./run-cli.ts";
 
 const Greet = defineTask({
   name: "greet",
@@ -74,6 +74,27 @@ test("tasks and agents of a running team are listed as text and JSON", async (co
   );
   assert.equal(card?.["seen"], "unwatched");
   assert.equal(card?.["pid"], process.pid);
+});
+
+test("agents are paused, resumed and restarted from outside", async (context) => {
+  const { cwd, team, env } = await live(context);
+  const paused = await runHere(["agents", "pause", "greeter", "--reason", "lunch"], { cwd, env });
+  assert.equal(paused.code, 0, paused.stderr);
+  assert.match(paused.stderr, /Every process that runs greeter obeys within a heartbeat/);
+  const stateIs = async (state: AgentActivity): Promise<void> => {
+    const agent = "greeter";
+    while (team.directory.find({ agent, state }).length === 0) await systemClock.sleep(20);
+  };
+  await stateIs("paused");
+  assert.match((await runHere(["agents"], { cwd, env })).stdout, /^greeter +online +paused +0\/2/m);
+  await runHere(["agents", "resume", "greeter"], { cwd, env });
+  await stateIs("running");
+  const restarted = await runHere(["agents", "restart", "greeter", "--json"], { cwd, env });
+  assert.equal(jsonLines(restarted.stdout)[0]?.["restarts"], 1);
+  const nobody = await runHere(["agents", "drain", "nobody"], { cwd, env });
+  assert.match(nobody.stderr, /No agent named nobody has a card/);
+  const unclear = await runHere(["agents", "sleep", "greeter"], { cwd, env });
+  assert.equal(unclear.code, 2);
 });
 
 test("what is published is heard by the team and by tail, and is history", async (context) => {

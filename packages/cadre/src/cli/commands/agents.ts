@@ -11,7 +11,8 @@ import { withStore, type HomeFlags } from "../home.ts";
 import type { Output } from "../output.ts";
 import { tableLines, type Column } from "../table.ts";
 import { durationText } from "../time-text.ts";
-import { homeFlags, printing } from "./home-flags.ts";
+import { addAgentOrders } from "./agent-orders.ts";
+import { homeFlags, printing, refuseWords, withExamples } from "./home-flags.ts";
 
 interface AgentFlags extends HomeFlags {
   readonly watch?: number;
@@ -35,7 +36,14 @@ const lookEveryMs = 50;
 
 /** `cadre agents` */
 export function addAgents(program: Command, context: CommandContext): void {
-  const command = program.command("agents").summary("list agents, and whether they are heard");
+  const agents = program.command("agents").summary("list agents, and give them orders");
+  agents.description(
+    "Agents: who has a card in the store, and orders to them. Without a command it lists them.",
+  );
+  withExamples(agents, ["cadre agents", "cadre agents pause reader", "cadre agents resume reader"]);
+  const command = agents
+    .command("list", { isDefault: true })
+    .summary("list them, and who is heard");
   command
     .description(
       "Lists the agents that have a card in the store. An agent is `online` if its card changed " +
@@ -48,7 +56,11 @@ export function addAgents(program: Command, context: CommandContext): void {
     "cadre agents --watch 0",
     "cadre agents --json --store sqlite:./team.db",
   ]);
-  command.action((flags: AgentFlags) => listAgents(context, flags));
+  command.allowExcessArguments().action((flags: AgentFlags) => {
+    refuseWords(command);
+    return listAgents(context, flags);
+  });
+  addAgentOrders(agents, context);
 }
 
 async function listAgents(context: CommandContext, flags: AgentFlags): Promise<void> {
