@@ -91,7 +91,7 @@ class FeatureOrchestrator implements Orchestrator {
     this.#gate = new ReleaseGate({
       clock: context.clock,
       directory,
-      waiting: (capability) => board.countClaimable(capability),
+      waiting: (capability) => board.countPlanned(capability),
       maxWaiting: settings.maxWaiting,
       pressureMs: pressureBeats * context.heartbeatMs,
     });

@@ -129,6 +129,11 @@ export class TaskBoard {
     return this.#claimable.get(capability)?.size ?? 0;
   }
 
+  /** How many of these are parts of features. */
+  countPlanned(capability: string): number {
+    return this.#claimable.get(capability)?.planned ?? 0;
+  }
+
   /** Capabilities that open tasks have asked for. */
   capabilities(): IterableIterator<string> {
     return this.#claimable.keys();

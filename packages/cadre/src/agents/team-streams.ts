@@ -2,6 +2,7 @@
 import type { EventStore } from "../store/event-store.ts";
 import type { StreamGuard } from "../store/retention-plan.ts";
 import { featureStream, featureStreamPrefix } from "./feature-fold.ts";
+import { mayEnd } from "./orchestration/feature-ends.ts";
 import { isDecided, proposalIdOf, proposalPrefix } from "./proposals/proposal.ts";
 import { loadProposal } from "./proposals/proposal-log.ts";
 import { loadTask } from "./task-board.ts";
@@ -25,7 +26,19 @@ export const teamStreams: readonly StreamGuard[] = [
       return feature === undefined || isFeatureOver(store, featureStream(feature));
     },
   },
-  { prefix: featureStreamPrefix, isFinished: isFeatureOver },
+  {
+    prefix: featureStreamPrefix,
+    isFinished: async (store, stream) => {
+      if (!(await isFeatureOver(store, stream))) return false;
+      for await (const { event } of store.read({ stream, limit: 1 })) {
+        // Its next attempt would ask for the feature again.
+        const { parent } = event.payload as { readonly parent?: string };
+        const above = parent === undefined ? undefined : await loadTask(store, parent);
+        if (above && !isFinal(above.state.status)) return false;
+      }
+      return true;
+    },
+  },
   {
     prefix: proposalPrefix,
     isFinished: async (store, stream) => {
@@ -43,7 +56,7 @@ export const teamStreams: readonly StreamGuard[] = [
 
 async function isFeatureOver(store: EventStore, stream: string): Promise<boolean> {
   for await (const { event } of store.read({ stream, backward: true, limit: 1 })) {
-    return event.type === "feature.completed" || event.type === "feature.blocked";
+    return mayEnd(event.type);
   }
   return true; // removed before its tasks
 }

@@ -153,6 +153,18 @@ test("a plan of hundreds is released bit by bit", async () => {
   await bench.close();
 });
 
+test("tasks beside a plan, however many, do not hold it up", async () => {
+  const bench = testTeam();
+  const Item = defineTask({ name: "item", input: type<number>(), output: type<number>() });
+  const team = await bench.start({ orchestration: { maxWaiting: 8 } });
+  for (let n = 0; n < 40; n += 1) await team.tasks.create(Item, n);
+  const tasks = [1, 2].map((n) => ({ name: `i${n}`, definition: Item, input: n }));
+  const feature = await team.features.create({ title: "small", tasks });
+  await bench.clock.advance(3_000);
+  assert.equal((await feature.tasks()).length, 2);
+  await bench.close();
+});
+
 test("an agent that says it is full slows the release down", async () => {
   const bench = testTeam();
   const Item = defineTask({ name: "item", input: type<number>(), output: type<number>() });
@@ -204,6 +216,9 @@ test("a policy of one's own assigns, with the trust that it is told", async () =
     asked.push((event.payload as { agent: string }).agent);
   }
   assert.deepEqual(asked, ["bob", "bob", "bob"]);
-  assert.deepEqual([...new Set(seen)].toSorted((a, b) => a - b), [0.2, 0.9]);
+  assert.deepEqual(
+    [...new Set(seen)].toSorted((a, b) => a - b),
+    [0.2, 0.9],
+  );
   await bench.close();
 });

@@ -40,6 +40,7 @@ export class FairQueue {
   readonly #ranks: readonly Rank[] = priorities.map(() => new Map());
   readonly #shares: TenantShares;
   #size = 0;
+  #planned = 0;
 
   constructor(shares: TenantShares = {}) {
     this.#shares = shares;
@@ -49,6 +50,11 @@ export class FairQueue {
     return this.#size;
   }
 
+  /** How many of them are parts of features. */
+  get planned(): number {
+    return this.#planned;
+  }
+
   put(entry: BoardEntry): void {
     const { id, tenant = "", feature = "" } = entry.state;
     const rank = this.#ranks[rankOf(entry)]!;
@@ -56,7 +62,10 @@ export class FairQueue {
     if (!same) rank.set(tenant, (same = { flows: new Map(), left: this.#share(tenant) }));
     let flow = same.flows.get(feature);
     if (!flow) same.flows.set(feature, (flow = { entries: new Map() }));
-    if (!flow.entries.has(id)) this.#size += 1;
+    if (!flow.entries.has(id)) {
+      this.#size += 1;
+      if (entry.state.feature !== undefined) this.#planned += 1;
+    }
     flow.entries.set(id, entry);
   }
 
@@ -71,6 +80,7 @@ export class FairQueue {
     const flow = same?.flows.get(feature);
     if (!same || !flow?.entries.delete(id)) return;
     this.#size -= 1;
+    if (entry.state.feature !== undefined) this.#planned -= 1;
     if (claimed) {
       // To the back of the tenant's features, and of the tenants when its share is used up.
       same.flows.delete(feature);

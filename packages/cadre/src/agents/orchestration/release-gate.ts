@@ -8,7 +8,7 @@ import type { Directory } from "../directory.ts";
 export interface ReleaseGatePort {
   readonly clock: Clock;
   readonly directory: Pick<Directory, "find">;
-  /** Tasks that wait to be claimed. */
+  /** Planned tasks that wait to be claimed: others are no reason to hold a plan up. */
   waiting(capability: string): number;
   readonly maxWaiting: number;
   /** For how long a word of backpressure counts. */
