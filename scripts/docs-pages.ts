@@ -1,8 +1,8 @@
 /**
  * Parts of pages that are made from the built library: `<!-- made by … -->` to `<!-- end -->`.
  *
- * `node scripts/docs-events.ts` and `node scripts/docs-capabilities.ts` write them; a test
- * compares.
+ * `node scripts/docs-events.ts`, `node scripts/docs-capabilities.ts` and
+ * `node scripts/docs-guarantees.ts` write them; a test compares.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
