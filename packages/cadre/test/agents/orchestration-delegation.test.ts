@@ -250,6 +250,21 @@ test("what is handed on to several takes place once, also in strict mode", async
   await bench.close();
 });
 
+test("a handoff in strict mode leaves the same journal behind", async () => {
+  const bench = testTeam({ strict: true });
+  const agents = ["ann", "bob"].map((name) =>
+    defineAgent({ name }).does(Whole, async (n, ctx) => {
+      const once = await ctx.step("once", () => `${n} by ${name}`);
+      if (ctx.task.handoffs === undefined) return ctx.handoff({ agent: "bob" });
+      return once;
+    }),
+  );
+  const team = await bench.start({ agents });
+  const task = await team.tasks.create(Whole, 3, { assignTo: "ann" });
+  assert.equal(await bench.until(task.result()), "3 by ann");
+  await bench.close();
+});
+
 /** All of it, on processes of which one dies at one of its writes. */
 async function delegate(death: Death | undefined): Promise<number> {
   const bench = testTeam();
