@@ -30,7 +30,7 @@ from moto.sqs import sqs_backends
 from moto.sqs.models import Message, Queue, SQSBackend
 from werkzeug.serving import make_server
 
-LOOK_SECONDS = 0.02  # between two looks at a queue that somebody waits for
+LOOK_SECONDS = 0.1  # between two looks at a queue that somebody waits for, and nothing happens to
 
 # --- SQS ---
 
@@ -44,8 +44,10 @@ def locked_delete(queue, receipt_handle):
 
 
 def locked_change(backend, queue_name, receipt_handle, visibility_timeout):
-    with backend.get_queue(queue_name)._messages_lock:
-        return change_visibility(backend, queue_name, receipt_handle, visibility_timeout)
+    lock = backend.get_queue(queue_name)._messages_lock
+    with lock:
+        change_visibility(backend, queue_name, receipt_handle, visibility_timeout)
+        lock.notify_all()
 
 
 def send_message(
@@ -107,6 +109,9 @@ SQSBackend.receive_message = receive_message
 
 put_events_of_moto = EventsBackend.put_events
 matches_of_moto = EventPattern.matches_event
+SIMPLE = {"source", "detail-type"}  # names of what decides for all events of one source and type
+changes = [0]  # of all rules
+routes = {}
 
 
 def matches_event(pattern, event):
@@ -117,6 +122,42 @@ def matches_event(pattern, event):
             for name, condition in conditions.items()
         )
     return matches_of_moto(pattern, event)
+
+
+def counted(method):
+    def run(*args, **kwargs):
+        try:
+            return method(*args, **kwargs)
+        finally:
+            changes[0] += 1
+
+    return run
+
+
+def rules_for(backend, bus_name, message):
+    key = (backend.account_id, backend.region_name, bus_name)
+    key += (message["source"], message["detail-type"])
+    known = routes.get(key)
+    if known is None or known[0] != changes[0]:
+        change = changes[0]
+        rules = list(backend.describe_event_bus(bus_name).rules.values())
+        # Those of which moto has said that they fit, and those that look into each event.
+        fitting = [
+            rule
+            for rule in rules
+            if not rule.event_pattern.get_pattern().keys() <= SIMPLE
+            or rule.event_pattern.matches_event(message)
+        ]
+        known = routes[key] = (change, fitting)
+    return [
+        rule
+        for rule in known[1]
+        if rule.state == "ENABLED"
+        and (
+            rule.event_pattern.get_pattern().keys() <= SIMPLE
+            or rule.event_pattern.matches_event(message)
+        )
+    ]
 
 
 def put_events(backend, events):
@@ -148,9 +189,7 @@ def put_event(backend, event):
     }
     body = None
     queues = sqs_backends[backend.account_id][backend.region_name]
-    for rule in list(backend.describe_event_bus(name).rules.values()):
-        if rule.state != "ENABLED" or not rule.event_pattern.matches_event(message):
-            continue
+    for rule in rules_for(backend, name, message):
         body = body or json.dumps(message)
         for target in list(rule.targets):
             queue_name = target["Arn"].split(":")[-1]
@@ -161,6 +200,8 @@ def put_event(backend, event):
 
 EventPattern.matches_event = matches_event
 EventsBackend.put_events = put_events
+EventsBackend.put_rule = counted(EventsBackend.put_rule)
+EventsBackend.delete_rule = counted(EventsBackend.delete_rule)
 
 
 class KeepAlive(MotoRequestHandler):
@@ -174,7 +215,8 @@ class KeepAlive(MotoRequestHandler):
 def main():
     app = DomainDispatcherApplication(create_backend_app)
     app.debug = True
-    server = make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True, request_handler=KeepAlive)
+    port = int(sys.argv[1])
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=KeepAlive)
     server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     print("ready", flush=True)
     server.serve_forever()
