@@ -148,7 +148,9 @@ const reactions: Readonly<Record<string, Reaction>> = {
   },
   "feature.completed": endFeature,
   "feature.blocked": (view, event) => {
-    view.blocked.push((event.payload as FeatureFact).reason);
+    const { reason, kind } = event.payload as FeatureFact;
+    if (kind === "agent") return; // it goes on by itself when a reader has started
+    view.blocked.push(reason);
     endFeature(view, event);
   },
   "desk.chunk.checked": (view, { id, payload }) => {
@@ -188,6 +190,7 @@ interface FeatureFact {
   readonly featureId: string;
   readonly tasks: readonly unknown[];
   readonly reason: string;
+  readonly kind?: string;
 }
 
 function completeTask(view: DeskView, { payload, timestamp }: AgentEvent): void {
