@@ -20,8 +20,8 @@ export function obstacleOf(progress: FeatureProgress, now: number): Obstacle | u
     return { ...failure, reason: `${failure.reason}. ${cure(name, failure)}` };
   if (planner && items.size === 0 && planning.round >= planner.maxRounds) {
     const why = planning.problems.slice(0, 3).join("; ") || "it has no task";
-    const reason = `its planner made no plan in ${planning.round} rounds: ${why}. Add tasks by hand`;
-    return { kind: "plan", reason };
+    const tried = `its planner made no plan in ${planning.round} rounds`;
+    return { kind: "plan", reason: `${tried}: ${why}. Add tasks by hand` };
   }
   return undefined;
 }
