@@ -59,7 +59,7 @@ export async function workByLegacy(
       const silentAt = await ctx.step(lapsedStep(round), () => ctx.epoch);
       if (silentAt !== ctx.epoch) continue;
       const who = assignment.agent ?? "Every older agent";
-      const message = `${who} has been silent about task ${ctx.task.id} for ${options.silentMs} ms.`;
+      const message = `${who} was silent about task ${ctx.task.id} for ${options.silentMs} ms.`;
       throw new RetryableError(message, { lapsed: true });
     }
     if (heard.type === "completed") return desk.resultOf(heard.event);

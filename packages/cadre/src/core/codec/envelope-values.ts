@@ -19,8 +19,10 @@ export function readName(name: string, value: JsonValue | undefined): string | u
 }
 
 // Date, time with optional fraction, optional offset; Python's `str` has a space for the T.
-const written =
-  /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?\s?(?:([Zz])|([+-]\d\d):?(\d\d)?)?$/;
+const day = "(\\d{4}-\\d\\d-\\d\\d)";
+const hour = "(\\d\\d:\\d\\d)(?::(\\d\\d)(?:[.,](\\d{1,9}))?)?";
+const zone = "(?:([Zz])|([+-]\\d\\d):?(\\d\\d)?)?";
+const written = new RegExp(`^${day}(?:[Tt ]${hour})?\\s?${zone}$`);
 const firstMilliseconds = 1e11; // as seconds the year 5138, as milliseconds March 1973
 const firstMicroseconds = 1e14; // as milliseconds the year 5138
 

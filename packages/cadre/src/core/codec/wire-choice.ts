@@ -1,4 +1,7 @@
-/** Which wire format a transport writes: one for all, or by topic. Every transport has these options. */
+/**
+ * Which wire format a transport writes: one for all, or by topic. Every transport has these
+ * options.
+ */
 import type { AgentEvent } from "../event.ts";
 import { CadreError } from "../errors.ts";
 import type { OptionRule } from "../options.ts";
