@@ -18,7 +18,7 @@ export const Act = defineTask({
 });
 
 const thinkMs = 40; // long enough to be killed in
-const deadlineMs = 60_000;
+const deadlineMs = 600_000; // a machine that is busy starts a process in many seconds
 const windowMs = 1_500;
 
 function author(effects: string): AnyAgent {

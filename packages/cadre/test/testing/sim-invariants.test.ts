@@ -151,7 +151,7 @@ test("a saga of its own must end completed or undone", () => {
 async function found<World>(
   options: SimulationOptions<World>,
   invariant: string,
-  seeds = 10,
+  seeds = 40,
 ): Promise<void> {
   const all = new Set<string>();
   for (let seed = 1; seed <= seeds && !all.has(invariant); seed += 1) {

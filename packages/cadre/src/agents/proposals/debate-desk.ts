@@ -30,9 +30,9 @@ import { voteRefused } from "./vote-refused.ts";
 const maxPosition = 500; // characters: a position is a name for a view, and not the view
 
 /** The private stream that keeps an opening until all are revealed. */
-export const openingStream = (id: string, debater: string): string => `opening/${id}/${debater}`;
+const openingStream = (id: string, debater: string): string => `opening/${id}/${debater}`;
 
-export type DebateListener = (entry: ProposalEntry) => void;
+type DebateListener = (entry: ProposalEntry) => void;
 type Decider = (
   entry: ProposalEntry,
   debate: DebateState,

@@ -3,7 +3,7 @@ import type { DebaterState, DebateResult, DebateState, DebateTurn } from "./deba
 import type { ProposalState } from "./proposal.ts";
 import type { Conclusion } from "./proposal-tally.ts";
 
-export type DebateConclusion = Conclusion & {
+type DebateConclusion = Conclusion & {
   readonly position?: string;
   readonly dissent?: readonly DebateTurn[];
 };

@@ -50,7 +50,7 @@ export interface ProposalQuery {
   readonly limit?: number;
 }
 
-export type ProposalListener = (entry: ProposalEntry) => void;
+type ProposalListener = (entry: ProposalEntry) => void;
 
 const idPattern = /^[^\p{Cc}]{1,150}$/u; // a part of names of streams and of ballots
 

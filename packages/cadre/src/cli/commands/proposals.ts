@@ -117,7 +117,7 @@ function styleOf(status: ProposalStatus): Parameters<Output["style"]>[0] {
   return status === "approved" ? "green" : status === "vetoed" ? "red" : "dim";
 }
 
-export function votersText({ voters, debate }: ProposalState): string {
+function votersText({ voters, debate }: ProposalState): string {
   if (debate) return debate.debaters.map(({ name }) => name).join(", ");
   return [...voters.roles.map((role) => `any ${role}`), ...voters.names].join(", ") || "rules";
 }
