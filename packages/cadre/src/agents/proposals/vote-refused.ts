@@ -7,7 +7,7 @@ const because: Readonly<Record<Reason, string>> = {
   lineage: "has worked on it: who did may not judge it",
   not_a_voter: "is none of its voters",
   stale: "names a hash that is not of what is proposed now. Look at it again",
-  no_veto_right: "has no right to veto it, and may reject it",
+  no_veto_right: "has no right to veto it: reject it instead",
   not_the_author: "is not its author",
   not_amendable: "cannot edit what is debated",
   last_voter: "is needed for its quorum, and who edits it may not vote on it",
