@@ -9,6 +9,7 @@ const idleMs = 10_000; // five heartbeats
 const workers = 1_000;
 const tasksEach = 100;
 const batch = 1_000; // tasks in one commit
+const alone = 100; // capacity of the one agent that does all
 
 const Work = defineTask({ name: "work", input: type<number>(), output: type<number>() });
 
@@ -56,7 +57,7 @@ async function idle(scenario: string): Promise<Figures> {
 async function busy(scenario: string, count: number): Promise<Figures> {
   const done = new Set<number>();
   const agents = Array.from({ length: count }, (_, index) =>
-    defineAgent({ name: `worker-${index}`, capacity: 1 }).does(Work, (n) => {
+    defineAgent({ name: `worker-${index}`, capacity: count === 1 ? alone : 1 }).does(Work, (n) => {
       done.add(n);
       return n;
     }),
@@ -111,10 +112,10 @@ export const row: Row = {
       atMost: 5,
     },
     {
-      what: "1,000 agents of capacity 1 ÷ one agent",
+      what: "1,000 agents of capacity 1 ÷ one agent of capacity 100",
       of: ["cadre", "1,000 busy, durable", "perSecond"],
       over: ["cadre", "1 busy, durable", "perSecond"],
-      atLeast: 1,
+      atLeast: 0.8,
     },
   ],
 };

@@ -59,7 +59,7 @@ export class TaskWorker implements LocalClaimer {
   /** Monotonic: no claim before. */
   #pausedUntil = -Infinity;
   /** The same for a capability whose rate limit is used up. */
-  readonly #limitedUntil = new Map<string, number>();
+  #limitedUntil: Map<string, number> | undefined;
 
   constructor(port: TaskWorkerPort) {
     this.#port = port;
@@ -170,7 +170,7 @@ export class TaskWorker implements LocalClaimer {
     let wakeAt = Infinity;
     for (const capability of agent.capabilities) {
       if (!board.hasClaimable(capability) || !breakers.allows(capability)) continue;
-      if ((this.#limitedUntil.get(capability) ?? 0) > context.clock.monotonic()) continue;
+      if ((this.#limitedUntil?.get(capability) ?? 0) > context.clock.monotonic()) continue;
       enough ||= rivals.areThere() ? candidateWindow : 1;
       for (const entry of board.claimable(capability)) {
         const { notBefore = 0 } = entry.state;
@@ -238,7 +238,7 @@ export class TaskWorker implements LocalClaimer {
 
   #limit(capability: string, waitMs: number): void {
     const { clock } = this.#port.context;
-    this.#limitedUntil.set(capability, clock.monotonic() + waitMs);
+    (this.#limitedUntil ??= new Map()).set(capability, clock.monotonic() + waitMs);
     this.#cancelLimit();
     this.#cancelLimit = clock.after(waitMs, () => this.fill());
   }

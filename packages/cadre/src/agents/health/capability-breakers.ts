@@ -17,6 +17,7 @@ export interface BreakersPort {
   readonly onChange: () => void;
 }
 
+const none: readonly string[] = [];
 const types = {
   open: "circuit_breaker.opened",
   "half-open": "circuit_breaker.half_opened",
@@ -44,7 +45,7 @@ const others: ReadonlySet<ErrorCode> = new Set([
 
 export class CapabilityBreakers {
   readonly #port: BreakersPort;
-  readonly #breakers = new Map<string, CircuitBreaker>();
+  #breakers: Map<string, CircuitBreaker> | undefined;
 
   constructor(port: BreakersPort) {
     this.#port = port;
@@ -52,21 +53,22 @@ export class CapabilityBreakers {
 
   /** Capabilities that nothing is claimed for now. */
   get broken(): readonly string[] {
+    if (!this.#breakers) return none;
     return [...this.#breakers].filter(([, { state }]) => state === "open").map(([name]) => name);
   }
 
   allows(capability: string): boolean {
-    return this.#breakers.get(capability)?.allows ?? true;
+    return this.#breakers?.get(capability)?.allows ?? true;
   }
 
   /** A claim is made. */
   enter(capability: string): void {
-    this.#breakers.get(capability)?.enter();
+    this.#breakers?.get(capability)?.enter();
   }
 
   /** How the run ended: `undefined` is well; nothing is known where it was stopped. */
   ended(capability: string, outcome: RunOutcome): void {
-    const breaker = this.#breakers.get(capability);
+    const breaker = this.#breakers?.get(capability);
     if (!outcome) return breaker?.giveUp();
     const { error } = outcome;
     if (error === undefined) return breaker?.succeed();
@@ -76,8 +78,8 @@ export class CapabilityBreakers {
   }
 
   close(): void {
-    for (const breaker of this.#breakers.values()) breaker.close();
-    this.#breakers.clear();
+    for (const breaker of this.#breakers?.values() ?? []) breaker.close();
+    this.#breakers = undefined;
   }
 
   /** Most capabilities never fail: the first failure makes the breaker. */
@@ -87,7 +89,7 @@ export class CapabilityBreakers {
     const breaker = new CircuitBreaker(`${agent}/${capability}`, options, context.clock, (change) =>
       this.#changed(change),
     );
-    this.#breakers.set(capability, breaker);
+    (this.#breakers ??= new Map()).set(capability, breaker);
     return breaker;
   }
 

@@ -38,11 +38,12 @@ export interface RunningAgentPort extends Omit<TaskWorkerPort, OfRun> {
   onBusy(agent: RunningAgent): void;
 }
 
+const settled = Promise.resolve();
 const restartPatienceMs = 1_000; // for the work of an agent that is restarted by hand
 
 export class RunningAgent implements Beating {
   readonly #port: RunningAgentPort;
-  readonly #policy: RestartPolicy;
+  #knownPolicy: RestartPolicy | undefined;
   #restarts = 0;
   #state: AgentActivity = "running";
   #reason: string | undefined;
@@ -54,17 +55,22 @@ export class RunningAgent implements Beating {
   #worker: TaskWorker;
   #listener: AgentListener;
   #closed = false;
-  #turn: Promise<unknown> = Promise.resolve();
+  #turn: Promise<unknown> = settled;
   #cancelWake: () => void = () => {};
-  readonly #stop = new AbortController();
+  /** Only while it waits to be started again: ten thousand idle agents have none. */
+  #waiting: AbortController | undefined;
 
   constructor(port: RunningAgentPort) {
     this.#port = port;
-    this.#policy = new RestartPolicy(port.restarts);
     this.#context = port.context;
     this.#breakers = this.#makeBreakers();
     this.#worker = this.#makeWorker();
     this.#listener = this.#makeListener();
+  }
+
+  /** Most agents never need one. */
+  get #policy(): RestartPolicy {
+    return (this.#knownPolicy ??= new RestartPolicy(this.#port.restarts));
   }
 
   get name(): string {
@@ -143,7 +149,7 @@ export class RunningAgent implements Beating {
   obey(wish: AgentWish): Promise<void> {
     return this.#next(async () => {
       if (this.#closed) return;
-      this.#policy.reset();
+      this.#knownPolicy?.reset();
       if (wish.state === "stopped") await this.#end(wish.deadlineMs ?? Infinity, wish.reason);
       else if (wish.state === "running") await this.#resume(wish.reason);
       else this.#pause(wish);
@@ -156,7 +162,7 @@ export class RunningAgent implements Beating {
   restart(reason: string, deadlineMs: number = restartPatienceMs): Promise<void> {
     return this.#next(async () => {
       if (this.#closed || this.#state === "stopped") return;
-      this.#policy.reset();
+      this.#knownPolicy?.reset();
       await this.#again(deadlineMs, reason);
     });
   }
@@ -177,7 +183,7 @@ export class RunningAgent implements Beating {
     deadlineMs: number,
   ): Promise<{ readonly finished: number; readonly released: number }> {
     this.#closed = true;
-    this.#stop.abort();
+    this.#waiting?.abort();
     this.#cancelWake();
     if (this.#state === "running") this.#become("draining", undefined);
     const [drained] = await Promise.all([
@@ -270,7 +276,9 @@ export class RunningAgent implements Beating {
       return this.#end(0, `${this.#policy.limit}; the last one because ${reason}`);
     }
     await this.#end(0, reason);
-    await clock.sleep(delayMs, this.#stop.signal).catch(() => undefined);
+    this.#waiting = new AbortController();
+    await clock.sleep(delayMs, this.#waiting.signal).catch(() => undefined);
+    this.#waiting = undefined;
     if (!this.#closed) await this.#begin(reason);
   }
 

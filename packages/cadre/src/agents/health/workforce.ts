@@ -65,6 +65,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
   readonly #full = new Map<RunningAgent, boolean>();
   readonly #progress: ProgressWatch;
   readonly #heartbeat: Heartbeat;
+  readonly #forAll: Pick<RunningAgentPort, OfProcess>;
   #stopWatching: () => void = () => {};
   #cancelWake: () => void = () => {};
   #wakeAt = Infinity;
@@ -74,6 +75,25 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
     this.#port = port;
     this.#progress = new ProgressWatch(port.context.clock);
     this.#heartbeat = new Heartbeat(port.context, this);
+    const { context, board, desk, presence, health, onError } = port;
+    this.#forAll = {
+      context,
+      board,
+      desk,
+      directory: presence,
+      taken: this.#taken,
+      progress: this.#progress,
+      restarts: health.restarts,
+      breaker: health.breaker ?? {},
+      onError,
+      isAlive: () => this.#heartbeat.alive,
+      beat: () => this.#heartbeat.beat(),
+      wakeAt: (instant) => this.#wake(instant),
+      onBusy: (busy) => {
+        if (busy.worker.isBusy) this.#busy.add(busy);
+        else this.#busy.delete(busy);
+      },
+    };
   }
 
   /** By name. */
@@ -92,26 +112,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
   }
 
   add(own: AgentParts): void {
-    const { context, board, desk, presence, health, onError } = this.#port;
-    const agent = new RunningAgent({
-      ...own,
-      context,
-      board,
-      desk,
-      directory: presence,
-      taken: this.#taken,
-      progress: this.#progress,
-      restarts: health.restarts,
-      breaker: health.breaker ?? {},
-      onError,
-      isAlive: () => this.#heartbeat.alive,
-      beat: () => this.#heartbeat.beat(),
-      wakeAt: (instant) => this.#wake(instant),
-      onBusy: (busy) => {
-        if (busy.worker.isBusy) this.#busy.add(busy);
-        else this.#busy.delete(busy);
-      },
-    });
+    const agent = new RunningAgent({ ...own, ...this.#forAll });
     this.#agents.push(agent);
     this.#byName.set(agent.name, agent);
     for (const capability of own.agent.capabilities) {
