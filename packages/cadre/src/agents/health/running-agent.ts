@@ -51,9 +51,10 @@ export class RunningAgent implements Beating {
   #stuck: string | undefined;
   #revision = 1;
   #context: TeamContext;
-  #breakers: CapabilityBreakers;
-  #worker: TaskWorker;
-  #listener: AgentListener;
+  /** Made when they are needed first: of ten thousand agents most are idle. */
+  #knownBreakers: CapabilityBreakers | undefined;
+  #knownWorker: TaskWorker | undefined;
+  #listener: AgentListener | undefined;
   #closed = false;
   #turn: Promise<unknown> = settled;
   #cancelWake: () => void = () => {};
@@ -63,8 +64,6 @@ export class RunningAgent implements Beating {
   constructor(port: RunningAgentPort) {
     this.#port = port;
     this.#context = port.context;
-    this.#breakers = this.#makeBreakers();
-    this.#worker = this.#makeWorker();
     this.#listener = this.#makeListener();
   }
 
@@ -94,12 +93,12 @@ export class RunningAgent implements Beating {
   }
 
   get worker(): TaskWorker {
-    return this.#worker;
+    return (this.#knownWorker ??= this.#makeWorker());
   }
 
   card(): AgentPart {
     const { agent, board } = this.#port;
-    const { broken } = this.#breakers;
+    const broken = this.#knownBreakers?.broken ?? [];
     return {
       agent: agent.name,
       incarnation: this.incarnation,
@@ -108,7 +107,7 @@ export class RunningAgent implements Beating {
       specializations: agent.specializations,
       capacity: agent.capacity,
       load: board.leases(agent.name, this.incarnation),
-      waiting: this.#worker.waiting,
+      waiting: this.#knownWorker?.waiting ?? 0,
       state: this.#state,
       ...(this.#reason === undefined ? {} : { reason: this.#reason }),
       ...(this.#nextActiveAt === undefined ? {} : { nextActiveAt: this.#nextActiveAt }),
@@ -122,20 +121,20 @@ export class RunningAgent implements Beating {
     this.#revision += 1;
   }
 
-  declare(): Promise<void> {
-    return this.#listener.declare();
+  async declare(): Promise<void> {
+    await this.#listener?.declare();
   }
 
   /** Begins to hear; the worker claims as soon as the heartbeat is there. */
   async listen(): Promise<void> {
     if (this.#state === "stopped") return;
-    await this.#listener.start();
-    if (this.#state !== "running") this.#listener.pause();
+    await this.#listener?.start();
+    if (this.#state !== "running") this.#listener?.pause();
   }
 
   /** Takes work that is there. */
   fill(): void {
-    this.#worker.fill();
+    this.worker.fill();
   }
 
   /** What a person wants of it at its start: nothing has to be ended for that. */
@@ -186,12 +185,18 @@ export class RunningAgent implements Beating {
     this.#waiting?.abort();
     this.#cancelWake();
     if (this.#state === "running") this.#become("draining", undefined);
+    return this.#stop(deadlineMs);
+  }
+
+  async #stop(
+    deadlineMs: number,
+  ): Promise<{ readonly finished: number; readonly released: number }> {
     const [drained] = await Promise.all([
-      this.#worker.drain(deadlineMs),
-      this.#listener.close(deadlineMs),
+      this.#knownWorker?.drain(deadlineMs),
+      this.#listener?.close(deadlineMs),
     ]);
-    this.#breakers.close();
-    return drained;
+    this.#knownBreakers?.close();
+    return drained ?? { finished: 0, released: 0 };
   }
 
   #next(change: () => Promise<void>): Promise<void> {
@@ -202,7 +207,7 @@ export class RunningAgent implements Beating {
 
   #pause({ state, reason, until }: AgentWish): void {
     if (this.#state === "stopped") return;
-    this.#listener.pause();
+    this.#listener?.pause();
     this.#become(state, reason);
     if (state === "asleep") this.#sleepUntil(until);
     this.#say("agent.paused", reason);
@@ -223,8 +228,8 @@ export class RunningAgent implements Beating {
     if (this.#state === "running") return;
     if (this.#state === "stopped") return this.#begin(reason);
     this.#become("running", undefined);
-    this.#listener.resume();
-    this.#worker.fill();
+    this.#listener?.resume();
+    this.worker.fill();
     this.#say("agent.started", reason);
   }
 
@@ -233,8 +238,7 @@ export class RunningAgent implements Beating {
     if (this.#state === "stopped") return;
     this.#become("draining", reason);
     const boundedMs = Math.min(deadlineMs, 2 ** 31);
-    await Promise.all([this.#worker.drain(boundedMs), this.#listener.close(boundedMs)]);
-    this.#breakers.close();
+    await this.#stop(boundedMs);
     this.#become("stopped", reason);
     this.#say("agent.stopped", reason);
   }
@@ -252,18 +256,18 @@ export class RunningAgent implements Beating {
       ...context,
       incarnation: incarnationOf(context.incarnation, this.#restarts),
     };
-    this.#breakers = this.#makeBreakers();
+    this.#knownBreakers = undefined;
     this.#stuck = undefined;
     this.#become("running", undefined);
-    this.#worker = this.#makeWorker();
+    this.#knownWorker = undefined;
     this.#listener = this.#makeListener();
     try {
       await this.#port.beat();
-      await this.#listener.start();
+      await this.#listener?.start();
     } catch (error) {
       return this.#recover(`it could not start: ${describeError(error).message}`);
     }
-    this.#worker.fill();
+    this.worker.fill();
     this.#say("agent.started", reason);
   }
 
@@ -308,7 +312,7 @@ export class RunningAgent implements Beating {
       options: this.#port.breaker,
       onChange: () => {
         this.changed();
-        this.#worker.fill();
+        this.worker.fill();
       },
     });
   }
@@ -318,7 +322,7 @@ export class RunningAgent implements Beating {
     return new TaskWorker({
       ...this.#port,
       context: this.#context,
-      breakers: this.#breakers,
+      breakers: (this.#knownBreakers = this.#makeBreakers()),
       isActive: () => this.#state === "running",
       begin: (taskId, isWaiting) =>
         progress.begin({ agent: agent.name, what: `task ${taskId}`, taskId }, isWaiting),
@@ -329,7 +333,8 @@ export class RunningAgent implements Beating {
     });
   }
 
-  #makeListener(): AgentListener {
+  #makeListener(): AgentListener | undefined {
+    if (this.#port.agent.events.length === 0) return undefined;
     const { registry, agent, state, desk, progress } = this.#port;
     return new AgentListener({ context: this.#context, registry, agent, state, desk, progress });
   }
