@@ -82,7 +82,9 @@ export class Heartbeat {
     this.#arm();
   }
 
-  /** A beat at once: what the cards say now is known when it resolves. Rejects as the store does. */
+  /**
+   * A beat at once: what the cards say now is known when it resolves. Rejects as the store does.
+   */
   async beat(): Promise<void> {
     await this.#next(() => this.#write());
     if (!this.#closed) this.#armFence();

@@ -163,7 +163,7 @@ export class PresenceObserver implements Directory {
     }
   }
 
-  /** Processes that have been dead for so long, with the version of the pulse that was their last. */
+  /** Processes that have been dead for so long, each with the version of its last pulse. */
   *longDead(silentMs: number): Generator<{ readonly process: string; readonly version: number }> {
     const now = this.#context.clock.monotonic();
     for (const [process, { presence, version, lastChangeAt, parts }] of this.#processes) {

@@ -2,7 +2,7 @@
  * How a process and its agents are written down.
  *
  *   presence/<process>        the pulse: one write a beat, whatever the number of agents
- *   presence/<process>/<n>    the cards of up to 64 agents, written with the beat after they changed
+ *   presence/<process>/<n>    the cards of up to 64 agents, written with the beat after a change
  *
  * A beat renews every lease of every agent of the process. Its slot and those of its cards are
  * written in one commit, so that no reader sees one without the other.

@@ -1,6 +1,6 @@
 /**
- * Agents of four processes that die, freeze and are restarted by order, with the orchestrators among
- * them: who beats is never taken for dead, and what the dead held is done by others, once.
+ * Agents of four processes that die, freeze and are restarted by order, with the orchestrators
+ * among them: who beats is never taken for dead, and what the dead held is done by others, once.
  *
  * A witness that never fails reads the beats from the store itself, ten times a second; every
  * verdict of every process is compared with what it has seen.
@@ -33,7 +33,8 @@ const timing = { heartbeatMs: 2_000, suspectAfterMs: 6_000, leaseMs: 10_000 } as
 const slackMs = timing.leaseMs / 50 + 2 * witnessMs;
 
 /** Counts effects, and knows what the witness saw. */
-export class Witness extends CountingWorld {
+export class Witness {
+  readonly effects: CountingWorld = new CountingWorld();
   /** When each run of an agent was last seen to beat, by the witness' clock. */
   readonly #beatAt = new Map<string, number>();
   readonly #beats = new Map<string, string>();
@@ -80,10 +81,11 @@ function digger(name: string, world: Witness): AgentDefinition {
     await ctx.breathe();
     await ctx.clock.sleep(2_000, ctx.signal);
     const dig = (key: string): number => {
-      world.effect(key);
+      world.effects.effect(key);
       return n * 2;
     };
-    const check = (key: string): number | undefined => (world.times(key) > 0 ? n * 2 : undefined);
+    const check = (key: string): number | undefined =>
+      world.effects.times(key) > 0 ? n * 2 : undefined;
     return ctx.step("dig", dig, { after: "check", check });
   });
 }
@@ -124,7 +126,7 @@ async function work(team: Cadre, world: Witness, clock: Clock): Promise<void> {
 }
 
 async function ownersWereSilent(_store: EventStore, world: Witness): Promise<readonly string[]> {
-  return [...world.wrongVerdicts, ...world.wrong((_key, times) => times === 1)];
+  return [...world.wrongVerdicts, ...world.effects.wrong((_key, times) => times === 1)];
 }
 
 /** See the head of the file. */
