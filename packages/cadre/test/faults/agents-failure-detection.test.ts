@@ -275,7 +275,7 @@ test(
   { skip },
   async (t) => {
     await withTempFolder(async (folder) => {
-      const server = await startPostgresServer();
+      const server = await startPostgresServer({ settings: ["max_connections = 400"] });
       try {
         const { store, close } = await openPostgres(server.url);
         const effects = join(folder, "effects.txt");
