@@ -90,6 +90,27 @@ export {
 } from "./core/codec/wire-format.ts";
 export type { TopicFormat, WireOptions } from "./core/codec/wire-choice.ts";
 
+// Identity and permissions
+export {
+  createIdentity,
+  exportIdentity,
+  identityFrom,
+  loadIdentity,
+  type CreateIdentityOptions,
+  type Identity,
+} from "./bus/identity/identity.ts";
+export {
+  KeyRing,
+  type KeyVerdict,
+  type TrustedKey,
+  type TrustedKeys,
+  type TrustLookup,
+} from "./bus/identity/key-ring.ts";
+export type { SignatureOptions } from "./bus/identity/signature-options.ts";
+export { checkSignature, signEvent, type SignatureCheck } from "./bus/identity/signed-event.ts";
+export type { Violation, ViolationRule } from "./bus/identity/violation-log.ts";
+export type { Member, PermissionOptions, PermissionRule, Right } from "./bus/permission-rules.ts";
+
 // Errors
 export { CadreError, RetryableError, TerminalError } from "./core/errors.ts";
 export { describeError, isCadreError } from "./core/errors.ts";

@@ -8,6 +8,7 @@ import type { BroadcastSubscription } from "./broadcast-subscription.ts";
 import type { ErrorChannel } from "./error-channel.ts";
 import type { Fairness } from "./fairness.ts";
 import { insideHandler } from "./handler-scope.ts";
+import { InvalidEvent } from "./retry-policy.ts";
 import { topicMatcher } from "./subscription-plan.ts";
 import type { Intake, Recorded } from "./transport.ts";
 
@@ -17,7 +18,7 @@ export interface BroadcastFeedParts {
   readonly clock: Clock;
   readonly errors: ErrorChannel;
   readonly fairness: Fairness;
-  readonly admit: (event: AgentEvent) => AgentEvent;
+  readonly admit: (event: AgentEvent, takenAt?: number) => AgentEvent;
   /** The bus's filters. */
   readonly passes: (event: AgentEvent) => boolean;
 }
@@ -103,7 +104,7 @@ export class BroadcastFeed {
       return;
     }
     try {
-      const admitted = admit(event);
+      const admitted = admit(event, recorded.recordedAt);
       if (passes(admitted)) insideHandler(offer, subscription, admitted);
       else subscription.counters.filtered += 1;
     } catch (error) {
@@ -111,7 +112,7 @@ export class BroadcastFeed {
       errors.raise({
         severity: "error",
         message: `An event of type "${event.type}" was refused on arrival.`,
-        cause: error,
+        cause: error instanceof InvalidEvent ? error.refused : error,
         subscription: subscription.name,
         event,
       });

@@ -1,5 +1,6 @@
 /** The parts of one bus, put together. Nothing runs yet. */
 import { systemClock } from "../core/clock.ts";
+import { isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import { silentLogger, type Logger } from "../core/logger.ts";
 import { secureRandom } from "../core/random.ts";
@@ -12,6 +13,8 @@ import { Draining } from "./drain.ts";
 import { ErrorChannel } from "./error-channel.ts";
 import { ErrorEvents } from "./error-events.ts";
 import { Fairness } from "./fairness.ts";
+import type { Guard } from "./guard.ts";
+import { guardOf } from "./guard-parts.ts";
 import type { MemberOfBus } from "./member.ts";
 import { Middleware } from "./middleware.ts";
 import { Publisher, type PublisherParts } from "./publisher.ts";
@@ -19,7 +22,7 @@ import { Replay } from "./replay.ts";
 import { isInternal, isNews } from "./reply.ts";
 import { Requests } from "./requests.ts";
 import { InvalidEvent, isRefusal } from "./retry-policy.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import { once, Subscriptions } from "./subscriptions.ts";
 
 const defaults = {
   source: "cadre",
@@ -50,7 +53,7 @@ export function assembleBus(options: BusOptions): BusParts {
   const base = assembleBase(options, logger);
   const { source, instance, clock, errors, fairness, admit, publisher } = base;
   const deadlines = new Deadlines(clock);
-  const deadLetters = new DeadLetterOffice(transport, publisher, clock, logger);
+  const deadLetters = new DeadLetterOffice(transport, publisher, clock, logger, base.sees);
   const subscriptions = new Subscriptions({
     ...base,
     deadlines,
@@ -64,7 +67,8 @@ export function assembleBus(options: BusOptions): BusParts {
     own.push(await subscriptions.openOwn(type, handler));
   };
   const { reportsUnroutable } = transport.capabilities;
-  const asking = { instance, publisher, clock, deadlines, errors, reportsUnroutable, open };
+  const { guard } = base;
+  const asking = { instance, publisher, clock, deadlines, errors, reportsUnroutable, open, guard };
   const requests = new Requests(asking);
   return {
     name: `${source}-${instance}`,
@@ -77,7 +81,7 @@ export function assembleBus(options: BusOptions): BusParts {
     subscriptions,
     requests,
     errorEvents: new ErrorEvents({ instance, publisher, errors, open }),
-    replay: new Replay({ transport, publisher, fairness, admit }),
+    replay: new Replay({ transport, publisher, fairness, admit, sees: base.sees }),
     draining: new Draining({ clock, publisher, requests, subscriptions }),
     own,
   };
@@ -86,8 +90,10 @@ export function assembleBus(options: BusOptions): BusParts {
 interface BaseParts extends PublisherParts {
   readonly instance: string;
   readonly errors: ErrorChannel;
-  readonly admit: (event: AgentEvent) => AgentEvent;
+  readonly admit: Admit;
   readonly publisher: Publisher;
+  /** Whether the bus's own source may see an event. */
+  readonly sees: (event: AgentEvent) => boolean;
 }
 
 /** What everything else stands on: the way out, and the direct path in. */
@@ -98,32 +104,67 @@ function assembleBase(options: BusOptions, logger: Logger): BaseParts {
   const errors = new ErrorChannel(clock, logger);
   const middleware = new Middleware();
   const fairness = new Fairness(clock);
-  const admit = admission(options.events, transport.capabilities.crossesProcess);
+  const source = options.source ?? defaults.source;
+  const guard: Guard | undefined = guardOf(options, source, clock, (violation) =>
+    announce(publisher, errors, "violation.detected", { ...violation, detectedBy: source }),
+  );
+  const known = admission(options.events, transport.capabilities.crossesProcess);
+  const admit = guard ? guarded(known, guard) : known;
   const onRefused = (event: AgentEvent, cause: unknown): void =>
-    errors.raise({ severity: "error", message: refusalOf(event), cause, event });
+    errors.raise({
+      severity: "error",
+      message: refusalOf(event),
+      cause: cause instanceof InvalidEvent ? cause.refused : cause,
+      event,
+    });
   const parts: PublisherParts = {
     transport,
     registry: options.events,
-    source: options.source ?? defaults.source,
+    source,
     clock,
     random,
     middleware,
-    broadcasts: new Broadcasts({ transport, middleware, fairness, admit, onRefused }),
+    broadcasts: new Broadcasts({
+      transport,
+      middleware,
+      fairness,
+      admit: guard ? once(admit, guard) : admit,
+      onRefused,
+    }),
     fairness,
+    guard,
     maxHandlerBacklog: options.maxHandlerBacklog ?? defaults.maxHandlerBacklog,
   };
   const instance = random.id(clock.now());
-  return { ...parts, instance, errors, admit, publisher: new Publisher(parts) };
+  const publisher: Publisher = new Publisher(parts);
+  const rights = guard?.permissions;
+  const sees = ({ type, metadata }: AgentEvent): boolean =>
+    rights?.may(source, "subscribe", type, metadata.tenant) ?? true;
+  return { ...parts, instance, errors, admit, publisher, sees };
+}
+
+/** @param takenAt when the carrier took it; now unless given */
+type Admit = (event: AgentEvent, takenAt?: number) => AgentEvent;
+
+/** Looks at who an event comes from before anything else is made of it. */
+function guarded(known: Admit, guard: Guard): Admit {
+  return (event, takenAt) => {
+    let verified: AgentEvent;
+    try {
+      verified = guard.check(event, takenAt);
+    } catch (error) {
+      const isOurs = isCadreError(error, "SIGNATURE_REJECTED") || isCadreError(error, "FORBIDDEN");
+      throw isOurs ? new InvalidEvent(error, "rejected") : error;
+    }
+    return known(verified);
+  };
 }
 
 /**
  * Brings an event that arrives to the current version, and checks it if it comes from another
  * process.
  */
-function admission(
-  registry: EventRegistry | undefined,
-  crossesProcess: boolean,
-): (event: AgentEvent) => AgentEvent {
+function admission(registry: EventRegistry | undefined, crossesProcess: boolean): Admit {
   if (!registry) return (event) => event;
   return (event) => {
     if (isInternal(event.type) || (isNews(event.type) && !registry.find(event.type))) return event;

@@ -16,6 +16,7 @@ import type {
 } from "../core/event-types.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import type { BusHealth, BusStats, DrainReport } from "./bus-report.ts";
+import type { GuardOptions } from "./guard-options.ts";
 import type { Subscription } from "./subscription.ts";
 import type {
   Capabilities,
@@ -31,7 +32,7 @@ import type {
 
 export type { BusHealth, BusStats, DrainReport } from "./bus-report.ts";
 
-export interface BusOptions<Events extends object = EventMap> {
+export interface BusOptions<Events extends object = EventMap> extends GuardOptions {
   readonly transport: Transport;
   /** The registry. Without one every type is taken, with any JSON object as its payload. */
   readonly events?: EventRegistry<Events>;
@@ -148,6 +149,8 @@ export interface SubscribeOptions<Also extends string = string> {
   readonly signal?: AbortSignal;
   /** Name in statistics and error records. @default the group, or the first pattern */
   readonly name?: string;
+  /** Whose permissions count, where there are any. @default the bus's source */
+  readonly as?: string;
 }
 
 /** What a handler can do beside looking at the event. */

@@ -47,6 +47,10 @@ const rules: OptionRules<BusOptions> = {
   logger: someObject,
   maxHandlerBacklog: wholeNumber(0),
   dedupWindow: wholeNumber(1),
+  identity: someObject,
+  identities: someObject,
+  signatures: someObject,
+  permissions: someObject,
   onCritical: someFunction,
 };
 

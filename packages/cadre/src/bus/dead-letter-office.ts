@@ -30,27 +30,66 @@ export class DeadLetterOffice {
   readonly #box: DeadLetterBox;
   readonly #publisher: Publisher;
   readonly #clock: Clock;
+  /** For each redrive that runs, the letters that were put meanwhile. */
+  readonly #redriving = new Set<Set<string>>();
+  readonly #sees: (event: AgentEvent) => boolean;
 
-  constructor(transport: Transport, publisher: Publisher, clock: Clock, logger: Logger) {
+  /** @param sees whether whoever asks here may see an event */
+  constructor(
+    transport: Transport,
+    publisher: Publisher,
+    clock: Clock,
+    logger: Logger,
+    sees: (event: AgentEvent) => boolean = () => true,
+  ) {
+    this.#sees = sees;
     this.#clock = clock;
     this.#box = transport.deadLetters ?? new MemoryDeadLetters(maxLetters, logger);
     this.#publisher = publisher;
   }
 
   put(letter: DeadLetter): Promise<void> {
+    for (const failed of this.#redriving) failed.add(letter.id);
     return this.#box.put(letter);
   }
 
-  get(id: string): Promise<DeadLetter | undefined> {
-    return this.#box.get(id);
+  async get(id: string): Promise<DeadLetter | undefined> {
+    const letter = await this.#box.get(id);
+    return letter && this.#mayShow(letter) ? letter : undefined;
   }
 
-  list(query?: DeadLetterQuery): AsyncIterable<DeadLetter> {
-    return this.#box.list(query);
+  async *list(query: DeadLetterQuery = {}): AsyncIterable<DeadLetter> {
+    const { limit = Infinity, ...conditions } = query;
+    let left = limit;
+    if (left <= 0) return;
+    for await (const letter of this.#box.list(conditions)) {
+      if (!this.#mayShow(letter)) continue;
+      yield letter;
+      left -= 1;
+      if (left <= 0) return;
+    }
+  }
+
+  #mayShow({ event }: DeadLetter): boolean {
+    return event === undefined || this.#sees(event);
   }
 
   async redrive(id: string, options: { readonly payload?: unknown } = {}): Promise<boolean> {
-    const letter = await this.#box.get(id);
+    const failsAgain = new Set<string>();
+    this.#redriving.add(failsAgain);
+    try {
+      return await this.#redrive(id, options, failsAgain);
+    } finally {
+      this.#redriving.delete(failsAgain);
+    }
+  }
+
+  async #redrive(
+    id: string,
+    options: { readonly payload?: unknown },
+    failsAgain: ReadonlySet<string>,
+  ): Promise<boolean> {
+    const letter = await this.get(id);
     if (!letter) return false;
     const event = letter.event;
     if (!event) {
@@ -67,12 +106,16 @@ export class DeadLetterOffice {
     if (options.payload === undefined && !isExpired) await this.#handOver(letter.group, event, 1);
     else await this.#redriveEdited(letter, event, options.payload ?? event.payload);
     // Removed last: a crash in between leaves the letter, and redriving it again doubles nothing.
-    await this.#box.remove(id);
+    // An event that failed again meanwhile has its new letter in the place of this one.
+    const now = await this.#box.get(id);
+    if (!failsAgain.has(id) && now?.lastFailedAt === letter.lastFailedAt) {
+      await this.#box.remove(id);
+    }
     return true;
   }
 
   async purge(id: string): Promise<boolean> {
-    const letter = await this.#box.get(id);
+    const letter = await this.get(id);
     if (!letter) return false;
     if (letter.parksKey !== undefined && letter.event)
       await this.#discard(letter.group, letter.event);
@@ -83,7 +126,7 @@ export class DeadLetterOffice {
   async #redriveEdited(letter: DeadLetter, event: AgentEvent, payload: unknown): Promise<void> {
     const { target, key, priority, replyTo, extensions } = event.metadata;
     const edited = this.#publisher.create(event.type, payload, {
-      source: event.source,
+      source: this.#publisher.sourceOf(event),
       cause: event,
       replayOf: event.id,
       ...(target === undefined ? {} : { target }),

@@ -8,7 +8,8 @@
  *     ├─ pattern ─ the carrier handed out more than was asked for ─▶ ack, counted
  *     ├─ expire ── too late ───────────────────────────────────────▶ ack, counted | dead letter
  *     ├─ dedup ─── handled before ─────────────────────────────────▶ ack, counted
- *     ├─ verify, upcast, schema (if it crossed a process) ── refused ▶ dead letter "invalid"
+ *     ├─ verify: signature, key, permission ── refused ────────────▶ dead letter "rejected"
+ *     ├─ upcast, schema (if it crossed a process) ── refused ──────▶ dead letter "invalid"
  *     ├─ filter of the subscription and of the bus ── no match ────▶ ack, counted
  *     ├─ attempts ─ used up by members that died ──────────────────▶ dead letter "attempts"
  *     ├─ user middleware ─▶ handler, with timeout and signal
@@ -56,7 +57,7 @@ export interface PipelineParts extends HandlerRunParts {
   readonly maxRetryDelayMs: number;
   readonly matchesType: (type: string) => boolean;
   /** Verifies, upcasts and, if it crossed a process, validates. @throws InvalidEvent */
-  readonly admit: (event: AgentEvent) => AgentEvent;
+  readonly admit: (event: AgentEvent, takenAt?: number) => AgentEvent;
 }
 
 const buryAgainMs = 1_000; // until a dead letter that could not be written is tried again
@@ -121,7 +122,7 @@ export class Pipeline {
     const { attempt } = held.lease;
     let event: AgentEvent;
     try {
-      event = this.#parts.admit(arrived);
+      event = this.#parts.admit(arrived, held.lease.recorded.recordedAt);
     } catch (error) {
       return this.#failed(held, error);
     }

@@ -14,6 +14,7 @@ import { assertTopic } from "../core/topic.ts";
 import type { Broadcasts } from "./broadcast.ts";
 import type { PublishItem, PublishOptions } from "./bus.ts";
 import type { Fairness } from "./fairness.ts";
+import type { Guard } from "./guard.ts";
 import { isInsideHandler } from "./handler-scope.ts";
 import type { Middleware } from "./middleware.ts";
 import { checkPublishOptions } from "./publish-options.ts";
@@ -28,6 +29,8 @@ export interface PublisherParts {
   readonly middleware: Middleware;
   readonly broadcasts: Broadcasts;
   readonly fairness: Fairness;
+  /** Only where signatures or permissions are on. */
+  readonly guard?: Guard | undefined;
   readonly maxHandlerBacklog: number;
 }
 
@@ -86,15 +89,19 @@ export class Publisher {
   ): AgentEvent {
     try {
       assertTopic(type);
-      const { registry, source, random } = this.#parts;
+      const { registry, source, random, guard } = this.#parts;
       const from = options.source ?? source;
-      if (!registry) {
+      const permitted = guard ? guard.permit(from, type, options) : options;
+      let event: AgentEvent;
+      if (registry) {
+        const checked = registry.validate(type, payload, options.version);
+        const version = options.version ?? registry.find(type)?.version;
+        event = makeEvent(random, now, type, checked, permitted, from, version);
+      } else {
         assertObject(type, payload);
-        return makeEvent(random, now, type, payload, options, from, undefined);
+        event = makeEvent(random, now, type, payload, permitted, from, undefined);
       }
-      const checked = registry.validate(type, payload, options.version);
-      const version = options.version ?? registry.find(type)?.version;
-      return makeEvent(random, now, type, checked, options, from, version);
+      return guard ? guard.seal(event) : event;
     } catch (error) {
       this.refused += 1;
       throw error;
@@ -104,9 +111,17 @@ export class Publisher {
   /** Makes an event of the bus's own, which no registry knows. */
   createUnchecked(type: string, payload: unknown, options: PublishOptions = {}): AgentEvent {
     assertTopic(type);
-    const { clock, random, source } = this.#parts;
+    const { clock, random, source, guard } = this.#parts;
     const from = options.source ?? source;
-    return makeEvent(random, clock.now(), type, payload, options, from, undefined);
+    const owned = guard ? guard.own(from, options) : options;
+    const event = makeEvent(random, clock.now(), type, payload, owned, from, undefined);
+    return guard ? guard.seal(event) : event;
+  }
+
+  /** The source of what is said again: what this process cannot speak for, it says itself. */
+  sourceOf(past: AgentEvent): string {
+    const { guard, source } = this.#parts;
+    return !guard || guard.speaksFor(past.source) ? past.source : source;
   }
 
   /**
@@ -319,7 +334,9 @@ export class Publisher {
   }
 
   #recheck(before: AgentEvent, after: AgentEvent): AgentEvent {
-    return after === before ? before : this.adopt(after);
+    if (after === before) return before;
+    const adopted = this.adopt(after);
+    return this.#parts.guard?.reseal(before, adopted) ?? adopted;
   }
 
   #assertDelay(event: AgentEvent): void {

@@ -15,13 +15,16 @@ import { RunningDelivery } from "./delivery.ts";
 import type { Fairness } from "./fairness.ts";
 import { insideHandler } from "./handler-scope.ts";
 import type { Publisher } from "./publisher.ts";
-import type { ReadQuery, Transport } from "./transport.ts";
+import { InvalidEvent } from "./retry-policy.ts";
+import type { ReadQuery, Recorded, Transport } from "./transport.ts";
 
 export interface ReplayParts {
   readonly transport: Transport;
   readonly publisher: Publisher;
   readonly fairness: Fairness;
-  readonly admit: (event: AgentEvent) => AgentEvent;
+  readonly admit: (event: AgentEvent, takenAt?: number) => AgentEvent;
+  /** Whether the asker may see an event. */
+  readonly sees: (event: AgentEvent) => boolean;
 }
 
 export class Replay {
@@ -32,8 +35,22 @@ export class Replay {
   }
 
   async *history(query: ReadQuery): AsyncIterable<AgentEvent> {
-    const { admit } = this.#parts;
-    for await (const event of this.#read(query)) yield admit(event);
+    for await (const past of this.#records(query)) {
+      const event = this.#admitted(past);
+      if (event) yield event;
+    }
+  }
+
+  /** Nothing, for what the asker may not see, and for what was not let in when it came either. */
+  #admitted({ event, recordedAt }: PastEvent): AgentEvent | undefined {
+    const { admit, sees } = this.#parts;
+    try {
+      const admitted = admit(event, recordedAt);
+      return sees(admitted) ? admitted : undefined;
+    } catch (error) {
+      if (error instanceof InvalidEvent && error.reason === "rejected") return undefined;
+      throw error;
+    }
   }
 
   async replay(
@@ -69,16 +86,21 @@ export class Replay {
     const { publisher } = this.#parts;
     publisher.assertOpen();
     const made = new Set<string>();
-    for await (const past of this.#read(query)) {
-      if (made.has(past.id)) continue; // the reading has caught up with what is published here
-      const event = publisher.create(past.type, past.payload, repeated(past));
+    for await (const record of this.#records(query)) {
+      // As it was: what is said again is brought to the current version where it arrives.
+      const past = this.#admitted(record) && record.event;
+      if (!past || made.has(past.id)) continue; // the reading has caught up with what is published here
+      const event = publisher.create(past.type, past.payload, {
+        ...repeated(past),
+        source: publisher.sourceOf(past),
+      });
       made.add(event.id);
       await publisher.send(event);
     }
     return made.size;
   }
 
-  #read(query: ReadQuery): AsyncIterable<AgentEvent> {
+  #records(query: ReadQuery): AsyncIterable<PastEvent> {
     const { transport } = this.#parts;
     if (!transport.read) {
       throw new CadreError(
@@ -92,20 +114,22 @@ export class Replay {
   }
 }
 
-async function* events(
-  records: AsyncIterable<{ readonly event?: AgentEvent }>,
-): AsyncIterable<AgentEvent> {
-  for await (const { event } of records) if (event) yield event;
+interface PastEvent {
+  readonly event: AgentEvent;
+  readonly recordedAt: number;
+}
+
+async function* events(records: AsyncIterable<Recorded>): AsyncIterable<PastEvent> {
+  for await (const { event, recordedAt } of records) if (event) yield { event, recordedAt };
 }
 
 /**
- * What a repeated event takes over: everything but its id, its times, its reply address and its
- * signature.
+ * What a repeated event takes over: everything but its id, its source, its times, its reply address
+ * and its signature.
  */
 function repeated(past: AgentEvent): Parameters<Publisher["create"]>[2] {
   const { metadata } = past;
   return {
-    source: past.source,
     cause: past,
     replayOf: past.id,
     version: metadata.version,

@@ -18,6 +18,7 @@ import type { Delivery, GatherOptions, Handler, Responder } from "./bus.ts";
 import type { Deadlines } from "./deadline-queue.ts";
 import { RunningDelivery } from "./delivery.ts";
 import type { ErrorChannel } from "./error-channel.ts";
+import type { Guard } from "./guard.ts";
 import { isPromise } from "./handler-run.ts";
 import { failureOf, ManyReplies, OneReply, PendingRequest, type Asker } from "./pending-request.ts";
 import { cancelType, failureMark, replyPrefix, type ReplyFailure } from "./reply.ts";
@@ -31,6 +32,7 @@ export interface RequestsParts {
   readonly deadlines: Deadlines;
   readonly errors: ErrorChannel;
   readonly reportsUnroutable: boolean;
+  readonly guard?: Guard | undefined;
   /** Opens a broadcast of the bus's own. */
   readonly open: (type: string, handler: Handler) => Promise<void>;
 }
@@ -50,8 +52,9 @@ export class Requests {
   readonly #parts: RequestsParts;
   readonly #replyTo: string;
   readonly #pending = new Map<string, PendingRequest>();
-  readonly #answering = new Map<string, (reason: unknown) => void>();
-  readonly #cancelled = new Set<string>();
+  readonly #answering = new Map<string, Answering>();
+  /** By the request's id, who gave it up. */
+  readonly #cancelled = new Map<string, string>();
   #listening: Promise<void> | undefined;
   #isListening = false;
   #hearing: Promise<void> | undefined;
@@ -105,7 +108,8 @@ export class Requests {
     delivery: Delivery,
     answer: PromiseLike<unknown>,
   ): Promise<void> {
-    this.#answering.set(event.id, (reason) => abortDelivery(delivery, reason));
+    const abort = (reason: unknown): void => abortDelivery(delivery, reason);
+    this.#answering.set(event.id, { asker: event.source, abort });
     try {
       const payload = (await answer) ?? null;
       if (!this.#isCancelled(event)) await this.#reply(event, payload);
@@ -190,29 +194,38 @@ export class Requests {
   };
 
   #isCancelled(event: AgentEvent): boolean {
-    return this.#cancelled.size > 0 && this.#cancelled.has(event.id);
+    return this.#cancelled.size > 0 && this.#cancelled.get(event.id) === event.source;
   }
 
   #onReply(reply: AgentEvent): void {
     if (reply.metadata.target !== this.#parts.instance) return;
     const pending = this.#pending.get(reply.metadata.causationId ?? "");
-    if (pending) pending.take(reply);
-    else this.lateReplies += 1;
+    if (!pending) this.lateReplies += 1;
+    else if (this.#mayAnswer(reply, pending.event)) pending.take(reply);
+  }
+
+  /** Who may not hear a request has no answer to it. */
+  #mayAnswer({ source, metadata }: AgentEvent, request: AgentEvent): boolean {
+    const permissions = this.#parts.guard?.permissions;
+    if (!permissions) return true;
+    const { type } = request;
+    return (
+      permissions.sees(request.source, metadata.tenant) &&
+      permissions.may(source, "subscribe", type, request.metadata.tenant)
+    );
   }
 
   #onCancelled(event: AgentEvent): void {
     const { requestId } = event.payload as { readonly requestId: string };
-    this.#cancelled.add(requestId);
+    this.#cancelled.set(requestId, event.source);
     if (this.#cancelled.size > maxCancelled) {
-      for (const oldest of this.#cancelled) {
-        this.#cancelled.delete(oldest);
-        break;
-      }
+      this.#cancelled.delete(this.#cancelled.keys().next().value!);
     }
     const error = new CadreError("CANCELLED", "The asker gave the request up.", {
       what: requestId,
     });
-    this.#answering.get(requestId)?.(error);
+    const answering = this.#answering.get(requestId);
+    if (answering?.asker === event.source) answering.abort(error);
   }
 
   /** What it returns is to be awaited; nothing when the reply has been sent. */
@@ -251,7 +264,7 @@ export class Requests {
       const event = publisher.createUnchecked(
         cancelType,
         { requestId: request.id },
-        { cause: request },
+        { cause: request, source: request.source },
       );
       await publisher.sendRaw({ event });
     } catch (error) {
@@ -274,6 +287,11 @@ export class Requests {
       event: reply,
     });
   }
+}
+
+interface Answering {
+  readonly asker: string;
+  abort(reason: unknown): void;
 }
 
 function abortDelivery(delivery: Delivery, reason: unknown): void {

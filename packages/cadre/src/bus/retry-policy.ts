@@ -54,7 +54,7 @@ export class RetryPolicy {
   /** @param attempt the one that failed, from 1 */
   judge(error: unknown, attempt: number, onThrown: (thrown: unknown) => void): Verdict {
     if (isCadreError(error, "TERMINAL")) return { kind: "dead", reason: "terminal" };
-    if (error instanceof InvalidEvent) return { kind: "dead", reason: "invalid" };
+    if (error instanceof InvalidEvent) return { kind: "dead", reason: error.reason };
     if (attempt >= this.maxAttempts) return { kind: "dead", reason: "attempts" };
     if (!this.#wants(error, attempt, onThrown)) return { kind: "dead", reason: "rejected" };
     const asked = isCadreError(error, "RETRYABLE") ? (error.details.retryAfterMs ?? 0) : 0;
@@ -79,16 +79,19 @@ export class RetryPolicy {
 }
 
 /**
- * Wraps what the registry refused on arrival, so that the same code thrown by a handler is still
- * retried.
+ * Wraps what the registry or the guard refused on arrival, so that the same code thrown by a
+ * handler is still retried.
  */
 export class InvalidEvent extends Error {
   override readonly name: string = "InvalidEvent";
   readonly refused: CadreError;
+  /** `rejected`: it is well formed, but does not come from who may send it. */
+  readonly reason: "invalid" | "rejected";
 
-  constructor(refused: CadreError) {
+  constructor(refused: CadreError, reason: "invalid" | "rejected" = "invalid") {
     super(refused.message, { cause: refused });
     this.refused = refused;
+    this.reason = reason;
   }
 }
 

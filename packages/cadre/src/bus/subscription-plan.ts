@@ -69,6 +69,7 @@ const rules: OptionRules<SubscribeOptions> = {
   },
   signal: someSignal,
   name: someText,
+  as: someText,
 };
 
 /** Options that only mean something for a group. */

@@ -2,6 +2,8 @@
 import type { Clock } from "../core/clock.ts";
 import type { UnitOfWork } from "../core/commit.ts";
 import { CadreError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
+import type { CompiledFilter } from "../core/filter.ts";
 import type { Random } from "../core/random.ts";
 import type { DropReport } from "./backpressure.ts";
 import { BroadcastFeed } from "./broadcast-feed.ts";
@@ -16,6 +18,7 @@ import { DedupWindow } from "./dedup-window.ts";
 import type { ErrorChannel } from "./error-channel.ts";
 import { FailureMemory } from "./failure-memory.ts";
 import type { Fairness } from "./fairness.ts";
+import type { Guard } from "./guard.ts";
 import type { MemberOfBus } from "./member.ts";
 import type { Middleware } from "./middleware.ts";
 import { Pipeline, type PipelineParts } from "./pipeline.ts";
@@ -46,6 +49,7 @@ export interface SubscriptionsParts {
   readonly source: string;
   readonly dedupWindow: number;
   readonly admit: PipelineParts["admit"];
+  readonly guard?: Guard | undefined;
   /** Says something about the bus itself, best effort. */
   readonly announce: (type: string, payload: Readonly<Record<string, unknown>>) => void;
 }
@@ -90,7 +94,7 @@ export class Subscriptions {
 
   async open(pattern: string, options: SubscribeOptions, handler: Handler): Promise<MemberOfBus> {
     this.#assertOpen();
-    const plan = planSubscription(pattern, options);
+    const plan = this.#permitted(planSubscription(pattern, options), options.as);
     const { transport } = this.#parts;
     assertSupported(plan, transport.name, transport.capabilities);
     if (plan.signal?.aborted) {
@@ -114,7 +118,7 @@ export class Subscriptions {
 
   async declareGroup(pattern: string, options: SubscribeOptions): Promise<void> {
     this.#assertOpen();
-    const plan = planSubscription(pattern, options);
+    const plan = this.#permitted(planSubscription(pattern, options), options.as);
     if (plan.group === undefined) {
       throw new CadreError("INVALID_OPTION", "declareGroup needs the name of a group.", {
         option: "group",
@@ -130,6 +134,21 @@ export class Subscriptions {
   async openOwn(pattern: string, handler: Handler): Promise<MemberOfBus> {
     const plan = planSubscription(pattern, { concurrency: ownConcurrency, timeoutMs: 0 });
     return this.#openBroadcast(plan, handler, true);
+  }
+
+  /** What its subject may see of what it asks for. @throws {CadreError} FORBIDDEN */
+  #permitted(plan: SubscriptionPlan, as: string = this.#parts.source): SubscriptionPlan {
+    const permissions = this.#parts.guard?.permissions;
+    if (!permissions) return plan;
+    for (const pattern of plan.patterns) permissions.assertMaySubscribe(as, pattern);
+    const { compiledFilter: own } = plan;
+    const sees = (event: AgentEvent): boolean =>
+      permissions.may(as, "subscribe", event.type, event.metadata.tenant);
+    const compiledFilter: CompiledFilter = {
+      matches: (event) => sees(event) && own?.matches(event) !== false,
+      equalities: own?.equalities ?? new Map(),
+    };
+    return { ...plan, compiledFilter };
   }
 
   #assertOpen(): void {
@@ -177,7 +196,8 @@ export class Subscriptions {
     } else {
       const name = `${plan.name}-${this.#parts.random.id(clock.now())}`;
       const intake = await transport.open(consumeSpec(plan, name));
-      const { fairness, admit, middleware } = this.#parts;
+      const { fairness, middleware, guard } = this.#parts;
+      const admit = guard ? once(this.#parts.admit, guard) : this.#parts.admit;
       const passes = own ? () => true : middleware.passes.bind(middleware);
       const parts = { intake, subscription, clock, errors, fairness, admit, passes };
       const feed = new BroadcastFeed(parts);
@@ -290,4 +310,14 @@ function assertFeedable(plan: SubscriptionPlan, by: string): void {
       `Use "drop-oldest" or "drop-newest", or a group.`,
     { feature: `overflow: "${plan.overflow}"`, by },
   );
+}
+
+/** For who has no memory of what it has handled: an event that comes again is refused. */
+export function once(admit: PipelineParts["admit"], guard: Guard): PipelineParts["admit"] {
+  const assertNew = guard.once();
+  return (event, takenAt) => {
+    const admitted = admit(event, takenAt);
+    assertNew(admitted);
+    return admitted;
+  };
 }

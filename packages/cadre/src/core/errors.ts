@@ -141,6 +141,21 @@ export interface ErrorDetails {
     /** Whether nobody has decided in time. */
     readonly expired: boolean;
   };
+  /** Permissions are on, and none allows it; or it is of another tenant. */
+  FORBIDDEN: {
+    readonly who: string;
+    readonly right: "publish" | "subscribe" | "claim" | "vote";
+    readonly on: string;
+    readonly tenant?: string;
+  };
+  /** An event's signature is missing, false, or not of who may speak for its source. */
+  SIGNATURE_REJECTED: {
+    readonly id: string;
+    readonly type: string;
+    readonly source: string;
+    readonly rule: string;
+    readonly signer?: string;
+  };
   /** A projection's fold threw at one event. */
   PROJECTION_FAILED: { readonly projection: string; readonly position: string };
   /** The configuration file or the environment holds a value that cannot be used. */

@@ -1,6 +1,8 @@
 /**
  * One example payload for each built-in type, with every member that its schema names, or nearly.
  */
+import { exampleDecisions } from "./example-decisions.ts";
+
 const error = { name: "Error", message: "no disk", code: "ENOSPC" };
 const owned = { taskId: "t1", agent: "reader", epoch: 2, attempt: 1 };
 const assigned = {
@@ -33,35 +35,6 @@ const life = {
 };
 const presence = { agent: "reader", incarnation: "0199-1", silentMs: 12_000, observer: "desk" };
 const call = { agent: "reader", taskId: "t1", input: 1, result: [2], error, durationMs: 3 };
-const decided = {
-  proposalId: "p1",
-  voter: "ann",
-  contentHash: "ab",
-  reason: "fine",
-  kind: "action",
-  approvals: 2,
-  rejections: 1,
-  dissent: [],
-  position: "yes",
-};
-const terms = {
-  contentHash: "ab",
-  author: "reader",
-  taskId: "t1",
-  lineage: ["reader"],
-  voters: ["ann"],
-  roles: ["manager"],
-  vetoVoters: ["eve"],
-  vetoRoles: ["owner"],
-  rules: ["schema"],
-  quorum: 1,
-  minSeen: 1,
-  weights: { ann: 0.5 },
-  mode: "approve",
-  otherwise: "expire",
-  levels: [],
-  deadlineAt: 1_700_000_000_000,
-};
 const memory = { memoryId: "m1", agent: "reader", content: "x", reason: "newer" };
 const provenance = [{ documentId: "d1", start: 0, end: 5, extractor: "rules", eventId: "e1" }];
 const entity = {
@@ -244,87 +217,7 @@ export const examplePayloads: Readonly<Record<string, Readonly<Record<string, un
   "agent.recovered": presence,
   "agent.capability.execution.*": { capability: "extract", executionId: "x1", ...call },
   "tool.invoked": { tool: "search", ...call },
-  "validation.requested": {
-    ...terms,
-    validationId: "v1",
-    subject: { a: 1 },
-    taskId: "t1",
-    validators: ["ann"],
-    criteria: "true?",
-    deadlineAt: 1_700_000_000_000,
-  },
-  "validation.responded": {
-    validationId: "v1",
-    validator: "ann",
-    verdict: "valid",
-    confidence: 0.9,
-    reason: "seen",
-    evidence: [1],
-    kind: "agent",
-    contentHash: "ab",
-    weight: 1,
-    ballot: "t9",
-    late: false,
-  },
-  "action.proposed": { ...terms, proposalId: "p1", action: "delete", content: { id: 1 } },
-  "action.voted": {
-    proposalId: "p1",
-    voter: "ann",
-    verdict: "approve",
-    contentHash: "ab",
-    kind: "person",
-    weight: 1,
-    roles: ["manager"],
-    reason: "fine",
-    evidence: [1],
-    confidence: 0.9,
-    ballot: "t9",
-    late: true,
-  },
-  "action.amended": {
-    proposalId: "p1",
-    content: { id: 2 },
-    contentHash: "cd",
-    previousHash: "ab",
-    revision: 2,
-    by: "ann",
-    reason: "typo",
-  },
-  "action.escalated": {
-    proposalId: "p1",
-    level: 1,
-    deadlineAt: 1_700_000_000_000,
-    quorum: 1,
-    voters: ["eve"],
-    roles: ["owner"],
-    reason: "nobody answered",
-  },
-  "action.withdrawn": { proposalId: "p1", by: "reader", reason: "not needed" },
-  "debate.opened": { ...terms, proposalId: "p1", question: "why?", content: 1, debate: {} },
-  "debate.opening": { proposalId: "p1", debater: "ann", opening: {}, salt: "x" },
-  "debate.sealed": { proposalId: "p1", debater: "ann", commitment: "ab" },
-  "debate.revealed": { proposalId: "p1", openings: [] },
-  "debate.turned": {
-    proposalId: "p1",
-    debater: "ann",
-    round: 1,
-    argument: "because",
-    evidence: ["a"],
-    concedes: "no",
-    position: "no",
-  },
-  "debate.forfeited": { proposalId: "p1", debater: "ann", round: 0, reason: "silent" },
-  "debate.round_ended": { proposalId: "p1", round: 1, next: "judging", dueAt: 1_700_000_000_000 },
-  "debate.judged": {
-    proposalId: "p1",
-    judge: "eve",
-    position: "no",
-    weight: 1,
-    reason: "evidence",
-  },
-  "action.approved": decided,
-  "action.vetoed": decided,
-  "action.expired": { ...decided, votes: 0, quorum: 1 },
+  ...exampleDecisions,
   "score.updated": {
     agent: "reader",
     capability: "extract",
@@ -340,6 +233,19 @@ export const examplePayloads: Readonly<Record<string, Readonly<Record<string, un
     severity: "error",
     evidence: "x",
     detectedBy: "guard",
+  },
+  "identity.rotated": {
+    agent: "reader",
+    from: "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp",
+    to: "did:key:z6MkjchhfUsD6mmvni8mCdXHw216Xrm9bQe2mBH1P5RDjVJG",
+    at: 1,
+    until: 2,
+  },
+  "identity.revoked": {
+    agent: "reader",
+    did: "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp",
+    at: 1,
+    reason: "lost",
   },
   "document.processed": {
     documentId: "d1",

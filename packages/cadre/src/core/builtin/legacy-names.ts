@@ -69,6 +69,8 @@ export const legacyNames: Readonly<Record<string, string>> = {
   "debate.judged": "DEBATE_JUDGED",
   "score.updated": "SCORE_UPDATED",
   "violation.detected": "VIOLATION_DETECTED",
+  "identity.rotated": "IDENTITY_ROTATED",
+  "identity.revoked": "IDENTITY_REVOKED",
   "document.processed": "DOCUMENT_PROCESSED",
   "embedding.generated": "EMBEDDING_GENERATED",
   "memory.created": "MEMORY_CREATED",

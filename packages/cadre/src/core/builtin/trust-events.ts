@@ -2,6 +2,7 @@
 import {
   anyJson,
   fact,
+  instant,
   number,
   oneOf,
   optional,
@@ -31,9 +32,31 @@ export interface ViolationDetected {
   readonly detectedBy?: string;
 }
 
+/** Signed by the key that is given up. Both count between `at` and `until`. */
+export interface IdentityRotated {
+  readonly agent: string;
+  /** DIDs. */
+  readonly from: string;
+  readonly to: string;
+  /** Unix milliseconds: the new key counts from here. */
+  readonly at: number;
+  /** And the old one to here. */
+  readonly until: number;
+}
+
+export interface IdentityRevoked {
+  readonly agent: string;
+  readonly did: string;
+  /** Unix milliseconds: nothing of it counts from here. */
+  readonly at: number;
+  readonly reason?: string;
+}
+
 export type TrustEvents = {
   "score.updated": ScoreUpdated;
   "violation.detected": ViolationDetected;
+  "identity.rotated": IdentityRotated;
+  "identity.revoked": IdentityRevoked;
 };
 
 export const trustEvents: BuiltinFamily<TrustEvents> = {
@@ -52,5 +75,18 @@ export const trustEvents: BuiltinFamily<TrustEvents> = {
     severity: optional(oneOf("warning", "error", "critical")),
     evidence: optional(anyJson),
     detectedBy: optional(word),
+  }),
+  "identity.rotated": fact("An agent signs with another key from now on.", {
+    agent: word,
+    from: word,
+    to: word,
+    at: instant,
+    until: instant,
+  }),
+  "identity.revoked": fact("A key counts for nothing any more.", {
+    agent: word,
+    did: word,
+    at: instant,
+    reason: optional(text),
   }),
 };
