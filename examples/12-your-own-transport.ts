@@ -7,7 +7,7 @@ import type { Capabilities, ConsumeSpec, Intake, Lease, Outgoing, PublishResult 
 import type { Recorded, Settlement, Transport } from "cadre";
 import { transportConformance } from "cadre/testing";
 
-/** What it can do, as data. What is missing (priorities, order by key …) the bus does or refuses. */
+/** What it can do, as data. What is missing, such as priorities, the bus does or refuses. */
 const capabilities: Capabilities = {
   durable: "process",
   durableGroups: true,
@@ -133,77 +133,91 @@ function leaseOf(broker: FileBroker, group: string, entry: Entry, isOpen: () => 
   };
 }
 
+function publishOne(broker: FileBroker, { event, to }: Outgoing): PublishResult {
+  try {
+    const bytes = encodeEvent(event, { maxBytes: capabilities.maxBytes });
+    if (to && !broker.groups.has(to.group)) throw new Error(`There is no group ${to.group}.`);
+    const line = { event: new TextDecoder().decode(bytes), at: clock.now() };
+    broker.write(to ? { ...line, to } : line);
+    return { ok: true };
+  } catch (error) {
+    return { ok: false, error };
+  }
+}
+
+class FileIntake implements Intake {
+  readonly #broker: FileBroker;
+  readonly #spec: ConsumeSpec;
+  readonly #closed: AbortSignal;
+  readonly #left = new AbortController();
+
+  constructor(broker: FileBroker, spec: ConsumeSpec, closed: AbortSignal) {
+    [this.#broker, this.#spec, this.#closed] = [broker, spec, closed];
+  }
+
+  get #group(): Group | undefined {
+    return this.#broker.groups.get(this.#spec.subscription);
+  }
+
+  async pull(max: number, signal: AbortSignal): Promise<readonly Lease[]> {
+    const ended = AbortSignal.any([signal, this.#left.signal, this.#closed]);
+    while (!ended.aborted) {
+      const entries = [...(this.#group?.entries.values() ?? [])];
+      const free = entries.filter(({ freeAt }) => freeAt <= clock.now()).slice(0, max);
+      if (free.length > 0) return free.map((entry) => this.#lend(entry));
+      const ms = Math.min(60_000, ...entries.map(({ freeAt }) => freeAt - clock.now()));
+      const woken = AbortSignal.any([ended, this.#broker.changed.signal]);
+      await clock.sleep(ms, woken).catch(() => undefined);
+    }
+    return [];
+  }
+
+  missed(): number {
+    const { missed = 0 } = this.#group ?? {};
+    if (this.#group) this.#group.missed = 0;
+    return missed;
+  }
+
+  async close(): Promise<void> {
+    this.#left.abort();
+    if (this.#spec.mode === "broadcast") this.#broker.groups.delete(this.#spec.subscription);
+  }
+
+  #lend(entry: Entry): Lease {
+    const { subscription, leaseMs, mode } = this.#spec;
+    if (entry.owner) entry.attempt += 1; // its owner's time ran out
+    entry.freeAt = clock.now() + leaseMs;
+    const lease = leaseOf(this.#broker, subscription, entry, () => !this.#closed.aborted);
+    if (mode === "group") return lease;
+    this.#group?.entries.delete(entry.recorded.position);
+    return { ...lease, settle: async () => "ok", extend: async () => "ok" };
+  }
+}
+
 function fileTransport(broker: FileBroker): Transport {
   const closed = new AbortController();
   const assertOpen = (): void => {
     if (!closed.signal.aborted) return;
     throw new CadreError("CLOSED", "The file transport was closed.", { what: "transport" });
   };
-  const publishOne = ({ event, to }: Outgoing): PublishResult => {
-    try {
-      const bytes = encodeEvent(event, { maxBytes: capabilities.maxBytes });
-      if (to && !broker.groups.has(to.group)) throw new Error(`There is no group ${to.group}.`);
-      const line = { event: new TextDecoder().decode(bytes), at: clock.now() };
-      broker.write(to ? { ...line, to } : line);
-      return { ok: true };
-    } catch (error) {
-      return { ok: false, error };
-    }
-  };
-  const take = (spec: ConsumeSpec, max: number): Lease[] => {
-    const { subscription: name, leaseMs, mode } = spec;
-    const entries = broker.groups.get(name)?.entries ?? new Map<string, Entry>();
-    const free = [...entries.values()].filter(({ freeAt }) => freeAt <= clock.now()).slice(0, max);
-    return free.map((entry) => {
-      if (entry.owner) entry.attempt += 1; // its owner's time ran out
-      entry.freeAt = clock.now() + leaseMs;
-      const lease = leaseOf(broker, name, entry, () => !closed.signal.aborted);
-      if (mode === "group") return lease;
-      entries.delete(entry.recorded.position);
-      return { ...lease, settle: async () => "ok", extend: async () => "ok" };
-    });
-  };
   const open = async (spec: ConsumeSpec): Promise<Intake> => {
     assertOpen();
-    const { subscription: group, patterns, definition, mode } = spec;
+    const { subscription: group, patterns, definition, mode, maxQueued } = spec;
     const known = broker.groups.get(group);
     if (known && known.definition !== definition) {
       const details = { group, expected: known.definition, actual: definition };
       throw new CadreError("GROUP_MISMATCH", `Group ${group} is defined otherwise.`, details);
     }
-    const line = { group, patterns, definition };
-    if (mode === "broadcast") broker.open(line, spec.maxQueued);
-    else if (!known) broker.write(line);
-    const left = new AbortController();
-    return {
-      pull: async (max, signal) => {
-        const ended = AbortSignal.any([signal, left.signal, closed.signal]);
-        while (!ended.aborted) {
-          const leases = take(spec, max);
-          if (leases.length > 0) return leases;
-          const free = [...(broker.groups.get(group)?.entries.values() ?? [])];
-          const ms = Math.min(60_000, ...free.map(({ freeAt }) => freeAt - clock.now()));
-          await clock.sleep(ms, AbortSignal.any([ended, broker.changed.signal])).catch(() => {});
-        }
-        return [];
-      },
-      missed: () => {
-        const { missed = 0 } = broker.groups.get(group) ?? {};
-        Object.assign(broker.groups.get(group) ?? {}, { missed: 0 });
-        return missed;
-      },
-      close: async () => {
-        left.abort();
-        if (mode === "broadcast") broker.groups.delete(group);
-      },
-    };
+    if (mode === "broadcast") broker.open({ group, patterns, definition }, maxQueued);
+    else if (!known) broker.write({ group, patterns, definition });
+    return new FileIntake(broker, spec, closed.signal);
   };
   return {
     name: "file",
     capabilities,
     publish: async (batch) => {
       assertOpen();
-      return batch.map(publishOne);
+      return batch.map((item) => publishOne(broker, item));
     },
     open,
     close: async () => closed.abort(),

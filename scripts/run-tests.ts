@@ -45,7 +45,7 @@ interface FileResult {
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const concurrency = 2;
-const fileTimeoutMs = 600_000; // a suite on a real server takes a minute or two, on a busy machine more
+const fileTimeoutMs = 600_000; // a suite on a real server takes a minute, on a busy machine more
 const faultsTimeoutMs = 1_800_000; // hundreds of rounds of kill and restart
 
 interface Selection {

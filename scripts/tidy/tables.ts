@@ -92,7 +92,8 @@ export function checkVersions(manifests: readonly Source[]): Finding[] {
     for (const [name, range] of Object.entries({ ...dependencies, ...devDependencies })) {
       const isOwn = versions.has(name);
       if (isOwn && range !== expected) complain(`takes ${name} ${range}, not ${expected}`);
-      if (!/^\d+\.\d+\.\d+(?:-[\w.]+)?$/.test(range)) complain(`${name} ${range} is not exact`);
+      const exact = /^(?:npm:[@\w/.-]+@)?\d+\.\d+\.\d+(?:-[\w.]+)?$/;
+      if (!exact.test(range)) complain(`${name} ${range} is not exact`);
     }
   }
   return findings;

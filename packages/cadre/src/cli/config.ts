@@ -67,7 +67,7 @@ export interface LoadedConfig {
   readonly sources: Readonly<Record<string, string>>;
   /** The configuration file, where there is one. */
   readonly file?: string;
-  /** What still works and should be written otherwise, a sentence each; absent when there is none. */
+  /** What still works and should be written otherwise, a sentence each; absent without any. */
   readonly warnings?: readonly string[];
 }
 
