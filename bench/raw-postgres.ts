@@ -54,8 +54,10 @@ SELECT ${rows}, moved.no, $7 + u.ord FROM moved, ${given}`;
 
 export class RawPostgres {
   readonly #pool: pg.Pool;
+  readonly #payload: (index: number) => string;
 
-  constructor(url: string) {
+  constructor(url: string, payload = (index: number): string => JSON.stringify(report(index))) {
+    this.#payload = payload;
     this.#pool = new pg.Pool({ connectionString: url, max: 10 });
   }
 
@@ -72,7 +74,7 @@ export class RawPostgres {
       indexes.map(() => "task.created"),
       indexes.map(() => "bench"),
       indexes.map(() => now),
-      indexes.map((index) => JSON.stringify(report(index))),
+      indexes.map(this.#payload),
     ];
     const query =
       stream === undefined
