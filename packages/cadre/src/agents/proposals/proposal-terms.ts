@@ -205,6 +205,8 @@ export function quorumOf(
     throw new CadreError("INVALID_OPTION", message, { option: "quorum", value: quorum });
   }
   const total = weights.reduce((sum, weight) => sum + weight, 0);
+  // All of nobody would have agreed before anybody was asked.
+  if (total === 0) throw unreachable(quorum, total);
   return quorum === "all" ? total : majorityOf(weights);
 }
 
@@ -215,7 +217,7 @@ function majorityOf(weights: readonly number[]): number {
   return Number((total / 2 + 0.001).toFixed(3));
 }
 
-function unreachable(quorum: number, possible: number): CadreError {
+function unreachable(quorum: Quorum, possible: number): CadreError {
   const message =
     `The quorum is ${quorum}, and all who may vote together weigh ${possible}. ` +
     "Who has worked on what is proposed may not vote on it: name others, or a lower quorum.";
