@@ -92,6 +92,10 @@ function inRound(
       context.waitFor(pattern, { ...options, name: own(options.name ?? pattern) }),
     call: (name, task, input, options) => context.call(own(name), task, input, options),
     spawn: (name, task, input, options) => context.spawn(own(name), task, input, options),
+    feature: (name, plan) => context.feature(own(name), plan),
+    scatter: (name, task, to, options) => context.scatter(own(name), task, to, options),
+    map: ((name: string, ...rest: never[]) =>
+      (context.map as (...all: unknown[]) => unknown)(own(name), ...rest)) as TaskContext["map"],
     propose: (what, options) => {
       const action = typeof what === "string" ? what : what.action;
       return context.propose(what, { ...options, name: own(options.name ?? action) });
