@@ -66,11 +66,14 @@ export class DebateConductor {
     signal: AbortSignal,
   ): Promise<void> {
     const { phase, round } = debate;
-    if (this.#context.clock.now() < debate.dueAt) {
+    const hearAll = async (): Promise<void> => {
       const toSpeak = stillToSpeak(debate);
       await Promise.all(toSpeak.map((each) => this.#hear(state, debate, each, speakers)));
       signal.throwIfAborted();
-    }
+    };
+    if (!this.#isOver(debate)) await hearAll();
+    // An agent may have answered in time while nobody listened.
+    if (this.#isOver(debate)) await hearAll();
     if (phase === "openings") return void (await this.#desk.reveal(state.id));
     const now = (await loadProposal(this.#context.store, state.id))?.state.debate;
     if (!now || now.phase !== "rounds" || now.round !== round) return;
@@ -79,6 +82,10 @@ export class DebateConductor {
     // Asked once the round is over: what was said in it is judged in either case.
     const affords = speakers.affords ? await speakers.affords(now) : true;
     await this.#desk.endRound(state.id, round, affords);
+  }
+
+  #isOver({ dueAt }: DebateState): boolean {
+    return this.#context.clock.now() >= dueAt;
   }
 
   async #hear(
@@ -92,7 +99,7 @@ export class DebateConductor {
     const isOpening = round === 0;
     const view = viewOf(state, debate, name, round);
     try {
-      if (kind === "person") return;
+      if (kind === "person" || (kind === "function" && this.#isOver(debate))) return;
       const answer =
         kind === "function"
           ? await this.#askFunction(debate, name, debaters, view)
@@ -102,8 +109,9 @@ export class DebateConductor {
             });
       if (answer === undefined) return;
       // A wrong answer is refused by the desk, whatever its type says.
-      if (isOpening) await this.#desk.open(id, name, answer as DebateOpening);
-      else await this.#desk.turn(id, name, answer as DebateReply);
+      const isInTime = kind === "agent"; // its task ends with the round
+      if (isOpening) await this.#desk.open(id, name, answer as DebateOpening, isInTime);
+      else await this.#desk.turn(id, name, answer as DebateReply, isInTime);
     } catch (error) {
       if (isCadreError(error, "VOTE_REFUSED")) {
         const { reason } = error.details;
@@ -152,6 +160,7 @@ export class DebateConductor {
     const taskId = `debate:${id}:${question.asks}:${question.round}:${name}`;
     const known = await this.#tasks.get(taskId);
     if (!known) {
+      if (this.#isOver(debate!)) return undefined;
       const entry = await loadProposal(store, id);
       const dueMs = Math.min(debate!.dueAt, deadlineAt) - clock.now();
       const task = question.asks === "opening" ? openingTask(name) : turnTask(name);
@@ -185,7 +194,7 @@ export class DebateConductor {
     { name, kind }: Named,
     judges: readonly Judge[],
   ): Promise<void> {
-    if (kind === "person" || this.#context.clock.now() >= debate.dueAt) return;
+    if (kind === "person" || (kind === "function" && this.#isOver(debate))) return;
     const all = viewOf(state, debate, name, debate.round + 1);
     const { debater: _debater, position: _position, ...shared } = all;
     const view: JudgeView = { ...shared, held: heldPositions(debate) };

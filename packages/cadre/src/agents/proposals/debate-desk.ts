@@ -49,18 +49,19 @@ export class DebateDesk {
 
   /**
    * Seals an opening: nobody sees it before all are in, or the time is up.
+   * @param inTime it was given in time, however late it is heard
    * @throws {CadreError} NOT_FOUND | VOTE_REFUSED | NOT_JSON
    */
-  open(id: string, as: string, opening: DebateOpening): Promise<ProposalEntry> {
+  open(id: string, as: string, opening: DebateOpening, inTime = false): Promise<ProposalEntry> {
     assertVoterName(as);
-    const kept = toFrozenJson(opening);
+    const kept = wordsOf(toFrozenJson(opening));
     return this.#change(id, as, async ({ state, last }, debate) => {
       const debater = debate.debaters.find(({ name }) => name === as);
       if (!debater) throw voteRefused(state, as, "not_a_voter");
       if (debater.commitment !== undefined) throw voteRefused(state, as, "twice");
-      const isNow = debate.phase === "openings" && this.#context.clock.now() < debate.dueAt;
+      const isNow = debate.phase === "openings" && this.#isInTime(debate, inTime);
       if (!isNow || hasForfeited(debate, as, 0)) throw voteRefused(state, as, "not_now");
-      assertPosition(state, debate, as, opening.position);
+      assertPosition(state, debate, as, kept.position);
       const { random, clock } = this.#context;
       // Few positions are thinkable: without a salt, whoever tries them all knows the opening.
       const salt = random.id(clock.now()) + random.id(clock.now());
@@ -76,16 +77,16 @@ export class DebateDesk {
 
   /**
    * Takes a turn: new evidence, or a concession.
+   * @param inTime it was given in time, however late it is heard
    * @throws {CadreError} NOT_FOUND | VOTE_REFUSED | NOT_JSON
    */
-  turn(id: string, as: string, reply: DebateReply): Promise<ProposalEntry> {
+  turn(id: string, as: string, reply: DebateReply, inTime = false): Promise<ProposalEntry> {
     assertVoterName(as);
-    const { argument = "", concedes } = reply;
-    const evidence = (reply.evidence ?? []).map(toFrozenJson);
+    const { argument, evidence, concedes } = wordsOf(toFrozenJson(reply));
     return this.#change(id, as, ({ state, last }, debate) => {
       const debater = debate.debaters.find(({ name }) => name === as);
       if (!debater) throw voteRefused(state, as, "not_a_voter");
-      const isNow = debate.phase === "rounds" && this.#context.clock.now() < debate.dueAt;
+      const isNow = debate.phase === "rounds" && this.#isInTime(debate, inTime);
       if (!isNow || hasForfeited(debate, as, debate.round)) throw voteRefused(state, as, "not_now");
       if (debater.position === undefined) throw voteRefused(state, as, "not_now");
       if (debater.hasConceded || hasSpoken(debate, as)) throw voteRefused(state, as, "twice");
@@ -112,15 +113,18 @@ export class DebateDesk {
    * A judge's verdict: one of the positions that are held in the end.
    * @throws {CadreError} NOT_FOUND | VOTE_REFUSED
    */
-  judge(id: string, as: string, { position, reason }: Judgement): Promise<ProposalEntry> {
+  judge(id: string, as: string, judgement: Judgement): Promise<ProposalEntry> {
     assertVoterName(as);
+    const { position, reason } = wordsOf(toFrozenJson(judgement));
     return this.#change(id, as, async ({ state, last }, debate) => {
       if (!debate.judges.some(({ name }) => name === as)) {
         throw voteRefused(state, as, "not_a_voter");
       }
       if (debate.verdicts.some(({ judge }) => judge === as)) throw voteRefused(state, as, "twice");
       if (debate.phase !== "judging") throw voteRefused(state, as, "not_now");
-      if (!heldPositions(debate).includes(position)) throw voteRefused(state, as, "position");
+      if (position === undefined || !heldPositions(debate).includes(position)) {
+        throw voteRefused(state, as, "position");
+      }
       const weight = state.weights[as] ?? 1;
       const said = { proposalId: id, judge: as, position, weight };
       const payload = { ...said, ...(reason === undefined ? {} : { reason }) };
@@ -225,14 +229,8 @@ export class DebateDesk {
         readonly salt: string;
       };
       if (contentHash({ salt, opening }) !== commitment) return undefined;
-      const { position, argument = "", evidence = [] } = opening as unknown as DebateOpening;
-      return {
-        debater: name,
-        round: 0,
-        position,
-        argument,
-        evidence: evidence as readonly JsonValue[], // it was JSON when it was sealed
-      };
+      const { position = "", argument, evidence } = wordsOf(opening);
+      return { debater: name, round: 0, position, argument, evidence };
     }
     return undefined;
   }
@@ -255,6 +253,10 @@ export class DebateDesk {
     cause: AgentEvent,
   ): AgentEvent {
     return teamEvent(this.#context, source, type, payload, { cause });
+  }
+
+  #isInTime({ dueAt }: DebateState, inTime: boolean): boolean {
+    return inTime || this.#context.clock.now() < dueAt;
   }
 
   /** A word of somebody who must be told why it does not count. */
@@ -283,6 +285,35 @@ export class DebateDesk {
     this.#onChange(entry);
     return entry;
   }
+}
+
+interface Words {
+  readonly position?: string;
+  readonly concedes?: string;
+  readonly reason?: string;
+  readonly argument: string;
+  readonly evidence: readonly JsonValue[];
+}
+
+/**
+ * What somebody says, of whatever shape: models and people write it, and what one of them gets
+ * wrong must not end the debate of the others.
+ */
+function wordsOf(said: JsonValue): Words {
+  const fields = (said ?? {}) as Readonly<Record<string, JsonValue | undefined>>;
+  const { position, concedes, reason, argument, evidence } = fields;
+  const one = evidence === undefined || evidence === null ? [] : [evidence];
+  return {
+    ...(typeof position === "string" ? { position } : {}),
+    ...(concedes === undefined || concedes === null ? {} : { concedes: asText(concedes) }),
+    ...(reason === undefined || reason === null ? {} : { reason: asText(reason) }),
+    argument: argument === undefined || argument === null ? "" : asText(argument),
+    evidence: Array.isArray(evidence) ? evidence : one,
+  };
+}
+
+function asText(value: JsonValue): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 function hasForfeited(debate: DebateState, name: string, round: number): boolean {
