@@ -5,6 +5,7 @@ import { toFrozenJson } from "../../core/json.ts";
 import { throughTrouble } from "../passing-trouble.ts";
 import { teamEvent } from "../team-context.ts";
 import { actionHash } from "./content-hash.ts";
+import { debateConclusion } from "./debate-outcome.ts";
 import { lineageOf } from "./lineage.ts";
 import { assertVoterName } from "./people.ts";
 import {
@@ -187,6 +188,8 @@ export class ProposalDesk {
     const { as: by, reason } = options;
     assertVoterName(by);
     const json = toFrozenJson(content ?? null);
+    // A deadline that has passed counts before the edit, whoever sees it first.
+    await this.expire(id);
     const entry = await this.change(id, async ({ state, last }) => {
       assertOpen(state);
       if (state.debate) throw voteRefused(state, by, "not_amendable");
@@ -248,8 +251,12 @@ export class ProposalDesk {
   async expire(id: string): Promise<ProposalEntry> {
     const { clock } = this.#context;
     return this.change(id, (entry) => {
-      const conclusion = overdue(entry.state, clock.now());
-      return conclusion ? [concluded(this.#context, entry, conclusion)] : [];
+      const late = overdue(entry.state, clock.now());
+      if (!late) return [];
+      // What its judges have said by the deadline is said.
+      const isJudged = entry.state.debate?.phase === "judging";
+      const conclusion = isJudged ? (debateConclusion(entry.state, true) ?? late) : late;
+      return [concluded(this.#context, entry, conclusion)];
     });
   }
 

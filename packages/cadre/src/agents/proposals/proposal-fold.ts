@@ -46,8 +46,8 @@ export function applyProposal(
   if (event.type === "validation.responded") {
     return voted(state, fields, readValidatorsVote(fields, event));
   }
-  if (event.type === "action.amended") return amended(state, fields);
-  if (event.type === "action.escalated") return escalated(state, fields);
+  if (event.type === "action.amended") return amended(state, fields, event);
+  if (event.type === "action.escalated") return escalated(state, fields, event);
   if (!state.debate) return state;
   return { ...state, debate: applyDebate(state.debate, event) };
 }
@@ -85,6 +85,7 @@ function opened(kind: ProposalKind, fields: Fields, event: AgentEvent): Proposal
     ...(debate ? { debate: openedDebate(fields["debate"]) } : {}),
     openedAt: event.timestamp,
     deadlineAt: Number(fields["deadlineAt"]),
+    windowMs: Number(fields["deadlineAt"]) - event.timestamp,
     correlationId: event.metadata.correlationId,
   };
 }
@@ -117,14 +118,23 @@ function voted(state: ProposalState, fields: Fields, vote: Vote): ProposalState 
   }
   // A vote on what was changed since counts for nothing; it could only be a replayed one.
   if (vote.contentHash !== state.contentHash) return { ...state, ballots };
-  const others = state.votes.filter(({ voter }) => voter !== vote.voter);
+  // A rule may be named like a voter, and both have their word.
+  const isRule = vote.kind === "rule";
+  const others = state.votes.filter(
+    ({ voter, kind }) => voter !== vote.voter || (kind === "rule") !== isRule,
+  );
   return { ...state, ballots, votes: [...others, vote] };
 }
 
-function amended(state: ProposalState, fields: Fields): ProposalState {
+function amended(state: ProposalState, fields: Fields, event: AgentEvent): ProposalState {
   const by = text(fields["by"]);
+  const { deadlineAt, windowMs } = state;
+  // What goes ahead by itself has its whole time again: nobody has seen it as it is now.
+  const goesAhead = state.mode === "veto" || state.otherwise === "approve";
+  const anew = goesAhead ? Math.max(deadlineAt, event.timestamp + windowMs) : deadlineAt;
   return {
     ...state,
+    deadlineAt: anew,
     content: fields["content"] ?? null,
     contentHash: text(fields["contentHash"]),
     revision: Number(fields["revision"]),
@@ -133,12 +143,13 @@ function amended(state: ProposalState, fields: Fields): ProposalState {
   };
 }
 
-function escalated(state: ProposalState, fields: Fields): ProposalState {
+function escalated(state: ProposalState, fields: Fields, event: AgentEvent): ProposalState {
   const { names, roles } = state.voters;
   return {
     ...state,
     level: Number(fields["level"]),
     deadlineAt: Number(fields["deadlineAt"]),
+    windowMs: Number(fields["deadlineAt"]) - event.timestamp,
     quorum: Number(fields["quorum"] ?? state.quorum),
     voters: {
       names: union(names, words(fields["voters"])),

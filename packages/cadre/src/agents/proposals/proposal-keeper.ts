@@ -30,7 +30,7 @@ import { proposalOfTurn } from "./debate-tasks.ts";
 import { isDecided, proposalIdOf, proposalPrefix, type ProposalState } from "./proposal.ts";
 import type { ProposalDesk } from "./proposal-desk.ts";
 import { loadProposal, openProposals, type ProposalEntry } from "./proposal-log.ts";
-import { hasAllRules } from "./proposal-tally.ts";
+import { hasAllRules, willGoAhead } from "./proposal-tally.ts";
 import { isOfLineage } from "./voting.ts";
 import { Wakeup } from "./wakeup.ts";
 
@@ -172,7 +172,7 @@ export class ProposalKeeper {
     const now = clock.now();
     for (const [id, { state }] of this.#open) {
       const notBeforeMs = (this.#notBefore.get(id) ?? monotonic) - monotonic;
-      waitMs = Math.min(waitMs, Math.max(nextInstant(state, now) - now, notBeforeMs));
+      waitMs = Math.min(waitMs, Math.max(nextInstant(state) - now, notBeforeMs));
     }
     if (waitMs === Infinity) return;
     this.#cancelTimer = clock.after(Math.max(0, waitMs), () => this.#run());
@@ -201,12 +201,16 @@ export class ProposalKeeper {
     const isSweep = clock.monotonic() - this.#sweptAt >= longestSleepMs;
     if (isSweep) this.#sweptAt = clock.monotonic();
     for (const [id, { state }] of this.#open) {
-      if (isSweep || nextInstant(state, now) <= now) this.#due.add(id);
+      if (isSweep || nextInstant(state) <= now) this.#due.add(id);
     }
     this.#tendAt = undefined;
     for (const id of [...this.#due]) {
       if (this.#closed) return;
-      if ((this.#notBefore.get(id) ?? 0) > clock.monotonic()) continue;
+      const notBefore = this.#notBefore.get(id) ?? 0;
+      if (notBefore > clock.monotonic()) {
+        this.#tendAt = Math.min(this.#tendAt ?? Infinity, notBefore);
+        continue;
+      }
       this.#notBefore.delete(id);
       this.#due.delete(id);
       await this.#tend(id).catch((error: unknown) => {
@@ -337,11 +341,10 @@ const finalTypes: ReadonlySet<string> = new Set([
 ]);
 
 /** Unix milliseconds of what time will make of it next. */
-function nextInstant({ deadlineAt, levels, level, mode }: ProposalState, now: number): number {
-  const early = levels[level]?.earlyMs ?? 0;
+function nextInstant(state: ProposalState): number {
+  const { deadlineAt, levels, level } = state;
   // A veto window that was seen by enough goes ahead at its end and not before.
-  const isBefore = mode === "veto" && now >= deadlineAt - early;
-  return isBefore ? deadlineAt : deadlineAt - early;
+  return willGoAhead(state) ? deadlineAt : deadlineAt - (levels[level]?.earlyMs ?? 0);
 }
 
 /** The end of the last level, if each takes all its time. */

@@ -50,7 +50,7 @@ export function overdue(state: ProposalState, now: number): Conclusion | undefin
   if (state.status !== "open") return undefined;
   const next = state.levels[state.level];
   const isLate = now >= state.deadlineAt;
-  const goesAhead = state.mode === "veto" && hasAllRules(state) && hasBeenSeen(state);
+  const goesAhead = willGoAhead(state);
   if (isLate && goesAhead) {
     return { status: "approved", by: "deadline", reason: "nobody objected in time" };
   }
@@ -67,6 +67,11 @@ export function overdue(state: ProposalState, now: number): Conclusion | undefin
     return { status: "vetoed", by: "deadline", reason: `by default: ${reason}` };
   }
   return { status: "expired", by: "deadline", reason };
+}
+
+/** Whether it happens at its deadline, if nobody objects until then. */
+export function willGoAhead(state: ProposalState): boolean {
+  return state.mode === "veto" && hasAllRules(state) && hasBeenSeen(state);
 }
 
 function missing(state: ProposalState): string {
@@ -122,8 +127,9 @@ export function eligible({ voters, levels, level, lineage }: ProposalState): rea
   return names.filter((name) => !lineage.includes(name));
 }
 
-export function weightOfName({ weights, votes }: ProposalState, name: string): number {
-  return votes.find(({ voter }) => voter === name)?.weight ?? weights[name] ?? 1;
+export function weightOfName(state: ProposalState, name: string): number {
+  const vote = votersOf(state).find(({ voter }) => voter === name);
+  return vote?.weight ?? state.weights[name] ?? 1;
 }
 
 /** Votes of another mind than the outcome. */

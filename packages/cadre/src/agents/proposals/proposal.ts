@@ -191,6 +191,8 @@ export interface ProposalState {
   /** Unix milliseconds. */
   readonly openedAt: number;
   readonly deadlineAt: number;
+  /** How long this level is, in milliseconds. */
+  readonly windowMs: number;
   readonly correlationId: string;
 }
 

@@ -2,6 +2,7 @@
 import type { AgentEvent } from "../../core/event.ts";
 import { toFrozenJson } from "../../core/json.ts";
 import { anything, checkOptions, numberBetween, oneOf, someText } from "../../core/options.ts";
+import { contentHash } from "./content-hash.ts";
 import { lineageOf } from "./lineage.ts";
 import { assertVoterName, knownVoter, type Elector } from "./people.ts";
 import type { Electorate, ProposalState, Verdict, Vote } from "./proposal.ts";
@@ -114,9 +115,12 @@ function isRepeated(state: ProposalState, vote: CastVote): boolean {
   if (vote.ballot !== undefined) return false;
   const same = (known: Vote): boolean =>
     known.voter === vote.as &&
+    known.kind !== "rule" &&
     known.verdict === vote.verdict &&
     known.contentHash === vote.hash &&
-    known.reason === vote.reason;
+    known.reason === vote.reason &&
+    known.confidence === vote.confidence &&
+    contentHash(known.evidence ?? null) === contentHash(vote.evidence ?? null);
   return (state.status === "open" ? state.votes : state.late).some(same);
 }
 
