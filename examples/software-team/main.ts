@@ -1,0 +1,123 @@
+/**
+ * A software team takes a broken library to green. No model is needed: the agents are rules.
+ *
+ *   node main.ts [--data FOLDER] [--chaos] [--window SECONDS] [--ask] [--json]
+ *
+ * Kill it at any moment, and start the same command with the same folder again: it goes on.
+ */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { foldProjection, secureRandom, startProjection, systemClock } from "cadre";
+import { startCadre } from "cadre/agents";
+import { MakeGreen, teamEvents } from "./contract.ts";
+import { Crew } from "./crew.ts";
+import { journalOf } from "./journal.ts";
+import { printReport, reportOf } from "./report.ts";
+import { Repository } from "./repository.ts";
+import { storeOf, timing } from "./run-folder.ts";
+
+const library = fileURLToPath(new URL("./library", import.meta.url));
+const goal = "green";
+const mostKills = 6;
+const killEveryMs = { least: 1_500, most: 4_000 };
+const msPerSecond = 1_000;
+
+const { values } = parseArgs({
+  options: {
+    data: { type: "string" },
+    chaos: { type: "boolean", default: false },
+    window: { type: "string" },
+    ask: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+  },
+});
+const folder = resolve(values.data ?? mkdtempSync(join(tmpdir(), "cadre-software-team-")));
+const say = (text: string): void => {
+  if (!values.json) console.log(text);
+};
+
+const repository = new Repository(folder);
+await repository.prepare(library);
+await using team = await startCadre({
+  name: "desk",
+  store: storeOf(folder),
+  events: teamEvents,
+  people: [{ name: "ana", roles: ["maintainer"] }],
+  orchestrator: false,
+  ...timing,
+});
+const progress = await startProjection(team.store, journalOf, { snapshot: false });
+await progress.caughtUp();
+let told = progress.state.lines.length;
+say(told > 0 ? `goes on in ${folder}` : `works in ${folder}`);
+progress.onChange(({ lines }) => {
+  for (const line of lines.slice(told)) say(line);
+  told = lines.length;
+});
+
+const window =
+  values.window === undefined ? {} : { vetoWindowMs: Number(values.window) * msPerSecond };
+const task = await team.tasks.create(
+  MakeGreen,
+  {
+    base: await repository.commitOf("found"),
+    version: "1.1.0",
+    refusedVersion: "2.0.0",
+    ...window,
+  },
+  { id: goal },
+);
+const crew = new Crew(folder, ["north", "south"]);
+const stopping = new AbortController();
+const { signal } = stopping;
+void answer(signal);
+if (values.chaos) void harm(crew, signal);
+try {
+  const result = await Promise.race([task.result(), crew.failed]);
+  stopping.abort();
+  await crew.stop();
+  await progress.caughtUp();
+  await progress.close();
+  await repository.tidy();
+  const { state } = await foldProjection(team.store, journalOf);
+  const report = await reportOf({ result, journal: state, repository });
+  if (values.json) console.log(JSON.stringify(report, undefined, 2));
+  else printReport(report);
+} finally {
+  stopping.abort();
+  await crew.stop();
+}
+
+/** The maintainer's answer. With `--ask` it is left to the command line. */
+async function answer(signal: AbortSignal): Promise<void> {
+  const id = `${goal}.merge`;
+  while (!signal.aborted) {
+    const proposal = await team.proposals.get(id);
+    if (proposal?.status === "open") {
+      const { mode, contentHash: hash } = proposal;
+      const verb = mode === "veto" ? "veto" : "approve";
+      if (values.ask || mode === "veto") {
+        say(`To answer: CADRE_STORE=${storeOf(folder)} npx cadre proposals ${verb} ${id} --as ana`);
+      } else {
+        const reason = "all tests pass";
+        await team.proposals.vote(id, { as: "ana", verdict: "approve", hash, reason });
+      }
+      return;
+    }
+    await systemClock.sleep(200);
+  }
+}
+
+/** Kills workers in the middle of whatever they do. */
+async function harm(crew: Crew, signal: AbortSignal): Promise<void> {
+  const { least, most } = killEveryMs;
+  for (let kills = 0; kills < mostKills; kills += 1) {
+    await systemClock.sleep(least + (most - least) * secureRandom.next());
+    if (signal.aborted) return;
+    const worker = crew.killOne();
+    if (worker !== undefined) await team.bus.publish("team.worker.killed", { worker });
+  }
+}
