@@ -10,6 +10,7 @@ import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { median, runRow, type Entry, type Outcome } from "./contest.ts";
+import { scratchFolder } from "./load.ts";
 import type { Row } from "./row.ts";
 import { short, tableOf } from "./table.ts";
 import { scenarioNames, soakRoundSeconds } from "./transports/scenarios.ts";
@@ -48,6 +49,7 @@ for (const broker of only) {
   const outcomes: Outcome[] = [];
   for (const part of parts) {
     process.stderr.write(`bench: ${name}: ${part}\n`);
+    process.env["CADRE_BENCH_RATES"] = scratchFolder();
     outcomes.push(await runRow(name, partOf(row, part), roundsOf(part)));
   }
   const all: Outcome = {
@@ -92,7 +94,8 @@ function slopes(name: string, entries: readonly Entry[]): string {
       const minutes = (third * soakRoundSeconds) / 60;
       const perMinute = (after - before) / minutes;
       write({ row: name, soak: figure, from: before, to: after, perMinute });
-      text += `    soak ${figure}: ${short(before)} → ${short(after)}, ${perMinute.toFixed(2)} a minute\n`;
+      const change = `${short(before)} → ${short(after)}, ${perMinute.toFixed(2)} a minute`;
+      text += `    soak ${figure}: ${change}\n`;
     }
   }
   return text;

@@ -1,7 +1,7 @@
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager, type JetStreamClient } from "@nats-io/jetstream";
 import { connect, nanos } from "@nats-io/transport-node";
 import { randomUUID } from "node:crypto";
-import { envelope, inFlight, payloadOf, type Side } from "./side.ts";
+import { envelope, inFlight, payloadOf, type Member, type Side } from "./side.ts";
 
 const encoder = new TextEncoder();
 
@@ -31,26 +31,7 @@ export async function openRawNats(url: string): Promise<Side> {
     async publish(from, to) {
       await Promise.all(Array.from({ length: to - from }, (_, at) => publishOne(from + at)));
     },
-    async consume(handle) {
-      const consumer = await stream.consumers.get("raw", "workers");
-      const messages = await consumer.consume({ max_messages: inFlight });
-      const acks = new Set<Promise<unknown>>();
-      const reading = (async () => {
-        for await (const message of messages) {
-          handle(payloadOf(message.string()));
-          const ack = message.ackAck().finally(() => acks.delete(ack));
-          acks.add(ack);
-          if (acks.size >= inFlight) await Promise.race(acks);
-        }
-      })();
-      return {
-        async stop() {
-          await messages.close();
-          await reading;
-          await Promise.all(acks);
-        },
-      };
-    },
+    consume: (handle) => consume(stream, handle),
     async double(n) {
       if (!answering) {
         client.subscribe("math.double", {
@@ -65,5 +46,29 @@ export async function openRawNats(url: string): Promise<Side> {
       return reply.json<{ readonly doubled: number }>().doubled;
     },
     close: () => client.close(),
+  };
+}
+
+async function consume(
+  stream: JetStreamClient,
+  handle: Parameters<Side["consume"]>[0],
+): Promise<Member> {
+  const consumer = await stream.consumers.get("raw", "workers");
+  const messages = await consumer.consume({ max_messages: inFlight });
+  const acks = new Set<Promise<unknown>>();
+  const reading = (async () => {
+    for await (const message of messages) {
+      handle(payloadOf(message.string()));
+      const ack = message.ackAck().finally(() => acks.delete(ack));
+      acks.add(ack);
+      if (acks.size >= inFlight) await Promise.race(acks);
+    }
+  })();
+  return {
+    async stop() {
+      await messages.close();
+      await reading;
+      await Promise.all(acks);
+    },
   };
 }

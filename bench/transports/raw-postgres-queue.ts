@@ -30,6 +30,11 @@ page AS (
 )
 SELECT * FROM page`;
 
+interface Taken {
+  readonly position: string;
+  readonly payload: string;
+}
+
 /** The log of `RawPostgres`, and a group over it. Pages are read, and acked, one after the other. */
 export async function openRawPostgres(url: string): Promise<Side> {
   const log = new RawPostgres(url, (index) => JSON.stringify(kilobyte(index)));

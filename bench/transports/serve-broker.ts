@@ -1,58 +1,39 @@
 /** A server of a row's own, whose resolved publishes survive what the driver says they survive. */
-import {
-  startKafkaServer,
-  kafkaServerPath,
-} from "../../packages/cadre/test/servers/kafka-server.ts";
-import { natsServerPath, startNatsServer } from "../../packages/cadre/test/servers/nats-server.ts";
-import {
-  rabbitmqServerPath,
-  startRabbitmqServer,
-} from "../../packages/cadre/test/servers/rabbitmq-server.ts";
-import {
-  redisServerPath,
-  startRedisServer,
-} from "../../packages/cadre/test/servers/redis-server.ts";
+import { join } from "node:path";
 import { makeDatabase, servePostgres } from "../postgres-cluster.ts";
 import type { Served } from "../row.ts";
 import type { Broker } from "./side.ts";
 
 const variable = "CADRE_BENCH_BROKER";
 
+/** What the tests start, as far as it is used here. */
 interface OwnServer {
   readonly url: string;
   stop(): Promise<void>;
 }
 
-const kafkaProperties = {
-  // What is old goes soon, so that a long run does not fill the disk.
-  "log.retention.check.interval.ms": "10000",
-  "log.roll.ms": "30000",
-};
+interface ServerModule {
+  /** `natsServerPath`, `startNatsServer` … */
+  readonly [name: string]: (options?: unknown) => unknown;
+}
 
-const servers: Readonly<
-  Record<
-    Exclude<Broker, "postgres">,
-    { readonly path: () => string | undefined; readonly start: () => Promise<OwnServer> }
-  >
-> = {
-  nats: { path: natsServerPath, start: () => startNatsServer() },
-  redis: { path: redisServerPath, start: () => startRedisServer({ appendfsync: "always" }) },
-  rabbitmq: {
-    path: rabbitmqServerPath,
-    start: () => startRabbitmqServer(["vm_memory_high_watermark.absolute = 2GB"]),
-  },
-  kafka: {
-    path: kafkaServerPath,
-    start: () => startKafkaServer({ properties: kafkaProperties }),
-  },
+const folder = join(import.meta.dirname, "../../packages/cadre/test/servers");
+const options: Readonly<Partial<Record<Broker, unknown>>> = {
+  redis: { appendfsync: "always" },
+  rabbitmq: ["vm_memory_high_watermark.absolute = 2GB"],
+  // What is old goes soon, so that a long run does not fill the disk.
+  kafka: { properties: { "log.retention.check.interval.ms": "10000", "log.roll.ms": "30000" } },
 };
 
 /** Starts the server, or says why there is none. */
 export async function serveBroker(broker: Broker): Promise<Served | string> {
   if (broker === "postgres") return servePostgres();
-  const { path, start } = servers[broker];
-  if (path() === undefined) return `there is no ${broker} here; see scripts/servers.ts`;
-  const server = await start();
+  const servers = (await import(join(folder, `${broker}-server.ts`))) as ServerModule;
+  if (servers[`${broker}ServerPath`]!() === undefined) {
+    return `there is no ${broker} here; see scripts/servers.ts`;
+  }
+  const start = servers[`start${broker.charAt(0).toUpperCase()}${broker.slice(1)}Server`]!;
+  const server = (await start(options[broker])) as OwnServer;
   return { env: { [variable]: server.url }, stop: () => server.stop() };
 }
 

@@ -1,4 +1,4 @@
-/** What is measured: a bus over a broker, or the broker's client as somebody would use it by hand. */
+/** What is measured: a bus over a broker, or the broker's client used by hand. */
 
 export const brokers = ["nats", "redis", "rabbitmq", "kafka", "postgres"] as const;
 export type Broker = (typeof brokers)[number];
