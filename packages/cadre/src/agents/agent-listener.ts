@@ -97,7 +97,8 @@ export class AgentListener {
       );
     }
     for (const ear of this.#ephemeral) {
-      const options = { concurrency: ear.work.options.concurrency ?? this.#port.agent.capacity };
+      const { name, capacity } = this.#port.agent;
+      const options = { concurrency: ear.work.options.concurrency ?? capacity, as: name };
       this.#subscriptions.push(
         await subscribe(bus, ear.work.pattern, options, (event, delivery) =>
           this.#handle([ear], event, delivery),
@@ -129,6 +130,7 @@ export class AgentListener {
     const retry = set.find((options) => options.retry !== undefined)?.retry;
     return {
       group: agentGroup(this.#port.agent.name),
+      as: this.#port.agent.name,
       also: others.map(({ work }) => work.pattern),
       concurrency,
       timeoutMs: set.find((options) => options.timeoutMs !== undefined)?.timeoutMs ?? 0,
@@ -177,12 +179,15 @@ export class AgentListener {
           mark.touch();
           delivery.signal.throwIfAborted();
         },
+        work: () => ({
+          ...(event.metadata.tenant === undefined ? {} : { tenant: event.metadata.tenant }),
+        }),
         cause: () => event,
         withoutSlot,
       });
       const { correlation } = ear.work;
       if (correlation) await this.#correlate(correlation, event);
-      else await ear.work.run(event, common.make());
+      else await run(ear.work, event, common);
       await journal.flush();
       await this.#emit(common, delivery, ear);
     }
@@ -263,6 +268,18 @@ export class AgentListener {
         return written;
       },
     });
+  }
+}
+
+async function run(
+  work: EventWork,
+  event: AgentEvent,
+  common: HandlerContext<unknown>,
+): Promise<void> {
+  try {
+    await work.run(event, common.make());
+  } catch (error) {
+    throw common.explain(error);
   }
 }
 

@@ -16,8 +16,10 @@ import type { JsonValue } from "../core/json.ts";
 import type { Logger } from "../core/logger.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import type { RetryOptions } from "../bus/bus.ts";
+import type { Identity } from "../bus/identity/identity.ts";
 import type { SnapshotPolicy } from "../store/snapshot-policy.ts";
 import type { SagaDefinition } from "./define-saga.ts";
+import type { ModelContext } from "./models/model-context.ts";
 import type { Ballot, BallotAnswer } from "./proposals/ballots.ts";
 import type { DebatePart } from "./proposals/debate-tasks.ts";
 import type { ProposalContext } from "./proposals/proposal-context.ts";
@@ -97,7 +99,10 @@ export interface SignalOptions {
 }
 
 /** What every handler of an agent is given. */
-export interface AgentContext<State = unknown, Events extends object = EventMap> {
+export interface AgentContext<
+  State = unknown,
+  Events extends object = EventMap,
+> extends ModelContext {
   /**
    * Only for inference; never set. It also lets a typed context pass where any context is taken.
    */
@@ -295,6 +300,8 @@ export interface AgentOptions<State = undefined, Own extends object = EventMap> 
    * milliseconds. @default that of `startCadre`
    */
   readonly stuckAfterMs?: number;
+  /** Signs its events. @default the team's, where it has one */
+  readonly identity?: Identity;
   /** The agent's state as a fold of its own stream `agent/<name>`. */
   readonly state?: {
     readonly initial: State;
@@ -345,6 +352,7 @@ export interface AgentDefinition<State = undefined, Events extends object = Even
   readonly tasks: readonly TaskWork<State>[];
   readonly events: readonly EventWork<State>[];
   readonly registry?: EventRegistry;
+  readonly identity?: Identity;
   readonly state?: AgentOptions<State>["state"];
   /** A task: exactly one agent does it. */
   does<Input, Output>(

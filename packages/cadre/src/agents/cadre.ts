@@ -1,5 +1,8 @@
 /** The running team. `start-cadre.ts` makes one. */
 import type { Bus, DrainReport } from "../bus/bus.ts";
+import type { Identity } from "../bus/identity/identity.ts";
+import type { SignatureOptions } from "../bus/identity/signature-options.ts";
+import type { PermissionOptions } from "../bus/permission-rules.ts";
 import type { Transport } from "../bus/transport.ts";
 import type { Clock } from "../core/clock.ts";
 import type { EventMap } from "../core/event-types.ts";
@@ -15,6 +18,9 @@ import type { FeatureHandle, FeaturePlan } from "./feature.ts";
 import type { AgentOrders } from "./health/agent-control.ts";
 import type { HealthOptions, PresencePreset } from "./health/health-options.ts";
 import type { RateLimit } from "./health/rate-limit-rules.ts";
+import type { TeamBudgets } from "./models/budget-scopes.ts";
+import type { ModelOptions } from "./models/model-options.ts";
+import type { Budgets } from "./models/team-models.ts";
 import type { TenantShares } from "./orchestration/fair-queue.ts";
 import type { FlowExpectation } from "./orchestration/flow-expectation.ts";
 import type { OrchestratorOptions } from "./orchestration/orchestrator-options.ts";
@@ -87,6 +93,11 @@ export interface CadreOptions<Own extends object = EventMap> {
    */
   readonly stranded?: "warn" | "refuse";
   /**
+   * Events after which a process notes where the next start may begin to read the log, so that a
+   * start costs what is open and not what is over; 0 is never. @default 2_000
+   */
+  readonly markEvery?: number;
+  /**
    * How soon a silent agent is given up: a preset of the next three. `fast` beats each second,
    * suspects after 3 s and gives up after 5; `standard` 2, 10 and 15; `relaxed`, for slow networks
    * and expensive takeovers, 30, 90 and 120. @default "standard"
@@ -102,6 +113,12 @@ export interface CadreOptions<Own extends object = EventMap> {
   readonly suspectAfterMs?: number;
   /** Silence after which its tasks are offered again. @default 15_000 */
   readonly leaseMs?: number;
+  /** Signs what the runtime says, and its agents that have no identity of their own. */
+  readonly identity?: Identity;
+  /** Whether signatures are checked, and whose keys count beside those of this team's agents. */
+  readonly signatures?: SignatureOptions;
+  /** Who may publish, subscribe, claim and vote. @default everybody everything */
+  readonly permissions?: PermissionOptions;
   /** When agents of this process are taken to be stuck or broken, and what then. */
   readonly health?: HealthOptions;
   /**
@@ -109,6 +126,13 @@ export interface CadreOptions<Own extends object = EventMap> {
    * agent keep to `agent:<name>` and `capability:<name>`; every other name is for `ctx.limit`.
    */
   readonly limits?: Readonly<Record<string, RateLimit>>;
+  /** How models are called that agents don't say it of. */
+  readonly models?: Omit<ModelOptions, "name">;
+  /**
+   * What all the work for a tenant may spend on models, ever. All processes must say the same.
+   * @default none
+   */
+  readonly budgets?: TeamBudgets;
   /**
    * Seals the log behind its head, and to its end when the team closes: `cadre verify` then finds
    * the first row that was changed, removed or inserted. @default false
@@ -209,6 +233,8 @@ export interface Cadre<Events extends object = EventMap> {
   };
   /** Orders to agents, in whichever process they run. */
   readonly agents: AgentOrders;
+  /** What was spent of budgets, by all processes. */
+  readonly budgets: Budgets;
   /** What happens only if its voters agree. */
   readonly proposals: Proposals;
   /** What fires at an instant, every so often, or by a cron expression. */

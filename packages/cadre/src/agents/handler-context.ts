@@ -11,6 +11,10 @@ import type { JsonValue } from "../core/json.ts";
 import type { AgentContext, StepOptions } from "./agent.ts";
 import { agentStream } from "./agent-state.ts";
 import type { StepCall } from "./journal-sink.ts";
+import type { ChargedWork } from "./models/budget-scopes.ts";
+import { HandlerModels } from "./models/handler-models.ts";
+import type { ToolOptions } from "./models/model-context.ts";
+import type { ToolRun } from "./models/tools.ts";
 import type { StepJournal } from "./step-journal.ts";
 import type { TeamContext } from "./team-context.ts";
 import { unheard } from "./within-time.ts";
@@ -28,6 +32,8 @@ export interface HandlerScope<State> {
   readonly journal: StepJournal;
   /** The handler runs only to learn its undos: it has no effect. */
   readonly replays?: boolean;
+  /** Whose models' calls are charged to whom. */
+  work(): ChargedWork;
   /** What the handler's own events are caused by. */
   cause(): AgentEvent;
   /** Throws when this attempt may have no effect any more. */
@@ -41,17 +47,24 @@ export class HandlerContext<State> {
   readonly #scope: HandlerScope<State>;
   readonly #heldBack: AgentEvent[] = [];
   readonly #records: AgentEvent[] = [];
+  readonly #models: HandlerModels;
   /** Monotonic. */
   #breathedAt = -Infinity;
 
   constructor(scope: HandlerScope<State>) {
     this.#scope = scope;
+    this.#models = new HandlerModels(scope);
   }
 
   /** Nothing of what was held back until now happens. */
   forget(): void {
     this.#heldBack.length = 0;
     this.#records.length = 0;
+  }
+
+  /** What has failed, where another library says only that something has. */
+  explain(error: unknown): unknown {
+    return this.#models.explain(error);
   }
 
   /** Events to publish with the handler's success. */
@@ -94,6 +107,11 @@ export class HandlerContext<State> {
       sleep: (name, ms) => unheard(this.#sleep(name, ms)),
       breathe: () => this.#breathe(),
       limit: (name, amount, limits) => unheard(this.#limit(name, amount, limits)),
+      model: (model, options) => this.#models.model(model, options),
+      // One tool is like the other here; the types of each are its caller's.
+      tool: ((name: string, run: ToolRun, options?: ToolOptions) =>
+        this.#models.tool(name, run, options)) as AgentContext["tool"],
+      tools: (tools, options) => this.#models.tools(tools, options),
     };
   }
 
@@ -119,12 +137,12 @@ export class HandlerContext<State> {
     const known = registry?.find(type);
     const checked = registry ? registry.validate(type, payload, options.version) : payload;
     const version = known ? { version: known.version } : {};
-    return createEvent(
-      { clock: context.clock, random: context.random, source: agent, ...version },
-      type,
-      checked,
-      { cause: this.#scope.cause(), ...options },
-    );
+    const { clock, random, guard } = context;
+    const given = { cause: this.#scope.cause(), ...options };
+    const permitted = guard ? guard.permit(agent, type, given) : given;
+    const making = { clock, random, source: agent, ...version };
+    const event = createEvent(making, type, checked, permitted);
+    return guard ? (guard.seal(event) as typeof event) : event;
   }
 
   async #ask(

@@ -10,4 +10,5 @@ export const hopeless: ReadonlySet<ErrorCode> = new Set([
   "UNSUPPORTED",
   "INVALID_PLAN",
   "FEATURE_BLOCKED",
+  "BUDGET_EXHAUSTED",
 ]);

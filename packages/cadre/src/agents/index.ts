@@ -90,6 +90,15 @@ export type { LegacyReport } from "./legacy/legacy-words.ts";
 export type { AuditOptions, TeamRetentionOptions } from "./log-upkeep.ts";
 export type { LargePayloads } from "./large-payloads.ts";
 export type { Budget } from "./models/budget.ts";
+export type { BudgetState } from "./models/budget-ledger.ts";
+export type { TeamBudgets } from "./models/budget-scopes.ts";
+export type { LanguageModel, ModelCall, ModelIdentity } from "./models/language-model.ts";
+export type { ModelContext, ToolCallInfo, ToolOptions } from "./models/model-context.ts";
+export type { ModelOptions, StreamOptions } from "./models/model-options.ts";
+export type { ModelUsage, Price } from "./models/model-usage.ts";
+export { readStream, type ReadStreamOptions } from "./models/read-stream.ts";
+export type { StreamPiece } from "./models/stream-pieces.ts";
+export type { Budgets } from "./models/team-models.ts";
 export { teamStreams } from "./team-streams.ts";
 export { diffAgent, reconstruct } from "./reconstruct.ts";
 export type {

@@ -28,12 +28,19 @@ export interface JournalSink {
   readonly afterReceipt?: (step: string) => Promise<void>;
 }
 
+/** What is written beside a receipt, in the same commit. */
+export interface StepFact {
+  readonly type: string;
+  readonly payload: Readonly<Record<string, unknown>>;
+}
+
 /** One step as the handler asks for it. */
 export interface StepCall<Result = unknown> {
   readonly name: string;
   readonly input: unknown;
   readonly run: (stepKey: string) => Promise<Result> | Result;
   readonly options: StepOptions<Result, unknown>;
+  readonly facts?: (result: Result | undefined) => readonly StepFact[];
 }
 
 /**
@@ -53,4 +60,17 @@ export function assertPossible<Result>(
     `Step "${name}" has ${options.undo ? "an undo" : "a pivot"}, and a handler of an event only ` +
     "goes forward. Start a saga from the event, or publish the event that takes this one back.";
   throw new CadreError("UNSUPPORTED", message, { feature: "undo", by: "on()" });
+}
+
+/** What a step in doubt comes to by its policy; nothing, when it is to run. */
+export async function settleDoubt<Result>(
+  { options, input }: StepCall<Result>,
+  policy: string,
+  key: string,
+): Promise<{ readonly result: Result; readonly skipped?: true } | "ask" | undefined> {
+  if (policy === "retry") return undefined;
+  if (policy === "skip") return { result: null as Result, skipped: true };
+  if (policy !== "check" || !options.check) return "ask";
+  const found = await options.check(key, input);
+  return found === undefined ? undefined : { result: found };
 }

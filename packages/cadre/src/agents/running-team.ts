@@ -15,6 +15,7 @@ import type { SharedRateLimits } from "./health/rate-limits.ts";
 import type { HealthOptions } from "./health/health-options.ts";
 import { NobodyWatch } from "./health/nobody-watch.ts";
 import { Workforce } from "./health/workforce.ts";
+import { budgetsOf, type Budgets } from "./models/team-models.ts";
 import type { TenantShares } from "./orchestration/fair-queue.ts";
 import type { FlowExpectation } from "./orchestration/flow-expectation.ts";
 import { startFlowWatch, type FlowWatch } from "./orchestration/flow-watch.ts";
@@ -40,6 +41,7 @@ import { TaskDesk } from "./task-desk.ts";
 import { TaskSweeper } from "./task-sweeper.ts";
 import type { TaskState } from "./task.ts";
 import type { TeamContext } from "./team-context.ts";
+import { learnKeys, watchOver } from "./trust/team-guarding.ts";
 import { strandedWork, type StrandedWork } from "./work-version.ts";
 
 export interface TeamParts {
@@ -71,6 +73,7 @@ export class RunningTeam implements Cadre {
   readonly tasks: Cadre["tasks"];
   readonly features: FeatureDesk;
   readonly sagas: SagaDesk;
+  readonly budgets: Budgets;
   readonly proposals: TeamProposals;
   readonly schedules: ScheduleDesk;
   readonly agents: AgentControl;
@@ -110,6 +113,7 @@ export class RunningTeam implements Cadre {
     this.#desk = new TaskDesk(context, this.#board);
     this.#signals = new SignalHub(context);
     this.tasks = this.#desk;
+    this.budgets = budgetsOf(context.models);
     this.sagas = new SagaDesk(context, this.#desk);
     this.features = new FeatureDesk(context, this.#desk, this.#presence);
     this.proposals = new TeamProposals({
@@ -180,6 +184,7 @@ export class RunningTeam implements Cadre {
       ...this.#workforce.agents.map((agent) => () => agent.declare()),
       () => this.#board.start(),
       () => this.#lookForStranded(),
+      () => learnKeys(this.#context),
       () => this.#presence.look(),
       () => this.proposals.start(),
       () => this.agents.begin(),
@@ -329,6 +334,7 @@ export class RunningTeam implements Cadre {
   /** What every team answers: a shutdown for all, and questions to one agent. */
   async #listenToSystem(): Promise<void> {
     const { bus } = this.#context;
+    this.#subscriptions.push(...(await watchOver(this.#context)));
     this.#subscriptions.push(
       await bus.subscribe("system.shutdown", () => {
         // Not awaited: closing waits for the handlers that run, and this is one.

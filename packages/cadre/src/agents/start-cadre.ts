@@ -8,6 +8,7 @@
  * then bus and store.
  */
 import { createBus } from "../bus/create-bus.ts";
+import { guardOf } from "../bus/guard-parts.ts";
 import type { Bus } from "../bus/bus.ts";
 import type { WithBuiltinEvents } from "../core/builtin/registry.ts";
 import { systemClock, type Clock } from "../core/clock.ts";
@@ -33,6 +34,7 @@ import { SharedRateLimits } from "./health/rate-limits.ts";
 import { checkHealth, timingOf } from "./health/health-options.ts";
 import { startArchive, type Archive } from "../outbox/archive.ts";
 import { withArchive } from "../outbox/archive-transport.ts";
+import { teamModels } from "./models/team-models.ts";
 import { openStore, openTransport, type OpenContext, type OpenedStore } from "./open-url.ts";
 import { someShares } from "./orchestration/fair-queue.ts";
 import { assertPollable, pollingStore, pollingTransport } from "./orchestration/polling.ts";
@@ -40,6 +42,7 @@ import { orchestratorSettings } from "./orchestration/orchestrator-options.ts";
 import { RunningTeam } from "./running-team.ts";
 import type { TeamContext } from "./team-context.ts";
 import { teamRegistry } from "./team-registry.ts";
+import { teamGuarding } from "./trust/team-guarding.ts";
 
 const defaults = { name: "cadre", presence: "standard", pollEveryMs: 1_000 } as const;
 
@@ -95,6 +98,7 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
   const name = options.name ?? defaults.name;
   const { transport, store } = opened;
   const sameLog = isOneLog(opened);
+  const guarding = teamGuarding(options, name, store, host);
   const bus: Bus = createBus({
     transport,
     events,
@@ -102,6 +106,7 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
     clock,
     random,
     logger,
+    ...guarding,
     ...(sameLog ? {} : { unitOfWork: storeUnitOfWork(store) }),
     onCritical: () => {
       team.close().catch((error: unknown) => {
@@ -122,8 +127,11 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
     logger,
     ...timing,
     limits,
+    models: teamModels({ store, clock, random, limits }, options.models, options.budgets),
+    guard: guardOf(guarding, name, clock, guarding.onViolation ?? (() => {})),
     ...(options.weigh === undefined ? {} : { weigh: options.weigh }),
     ...(options.strict === undefined ? {} : { strict: options.strict }),
+    ...(options.markEvery === undefined ? {} : { markEvery: options.markEvery }),
   };
   const team = new RunningTeam(context, {
     agents: options.agents ?? [],
@@ -221,11 +229,17 @@ function checkCadreOptions(options: CadreOptions): void {
     retention: anything,
     largePayloads: someObject,
     stranded: oneOf("warn", "refuse"),
+    markEvery: wholeNumber(0),
     people: { expected: "a list of people", accepts: Array.isArray },
     weigh: anything,
     presence: oneOf("fast", "standard", "relaxed"),
     health: someObject,
     limits: someObject,
+    identity: someObject,
+    signatures: someObject,
+    permissions: someObject,
+    models: someObject,
+    budgets: someObject,
     heartbeatMs: wholeNumber(1),
     suspectAfterMs: wholeNumber(1),
     leaseMs: wholeNumber(1),

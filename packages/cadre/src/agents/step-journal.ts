@@ -14,7 +14,7 @@
 import { isCadreError, type CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
-import { assertPossible, type JournalSink, type StepCall } from "./journal-sink.ts";
+import { assertPossible, settleDoubt, type JournalSink, type StepCall } from "./journal-sink.ts";
 import { isPassing } from "./passing-trouble.ts";
 import { hashInput } from "./input-hash.ts";
 import { inDoubt, leftOut, otherInput, recordedError, repeated } from "./step-errors.ts";
@@ -300,7 +300,8 @@ export class StepJournal {
     // One write for the receipts of earlier steps and the intent of this one.
     await this.flush();
     if (isInDoubt) {
-      const settled = await this.#resolveDoubt(call, policy);
+      const settled = await settleDoubt(call, policy, this.#named(call.name).key);
+      if (settled === "ask") throw (this.#doubt = inDoubt(call.name));
       if (settled) return this.#receipt(call, inputHash, settled);
     }
     const result = await this.#attempts(call, inputHash);
@@ -328,6 +329,11 @@ export class StepJournal {
           run(key),
         );
       } catch (error) {
+        if (isCadreError(error, "STEP_IN_DOUBT") && error.details.step === name) {
+          // It has not happened, and a person says whether it may.
+          this.#push("step.intent", this.#fieldsOf(call, inputHash));
+          throw (this.#doubt = error);
+        }
         const refused = isCadreError(error, "TERMINAL") && !this.#steps.isPastPivot();
         const fields = { step: name, key, inputHash, attempt, error: plainError(error) };
         this.#push("step.failed", refused ? { ...fields, refused } : fields);
@@ -336,19 +342,6 @@ export class StepJournal {
         await this.#sink.clock.sleep(Math.min(maxDelayMs, delayMs * 2 ** (attempt - 1)));
       }
     }
-  }
-
-  async #resolveDoubt<Result>(
-    { name, options, input }: StepCall<Result>,
-    policy: string,
-  ): Promise<{ readonly result: Result; readonly skipped?: true } | undefined> {
-    if (policy === "retry") return undefined;
-    if (policy === "skip") return { result: null as Result, skipped: true };
-    if (policy === "check" && options.check) {
-      const found = await options.check(this.#named(name).key, input);
-      return found === undefined ? undefined : { result: found };
-    }
-    throw (this.#doubt = inDoubt(name));
   }
 
   #receipt<Result>(
@@ -361,6 +354,8 @@ export class StepJournal {
     const kept = result === undefined ? {} : { result: toFrozenJson(result) };
     const fields = this.#fieldsOf(call, inputHash);
     this.#push("step.receipt", { ...fields, ...kept, ...(skipped ? { skipped } : {}) });
+    for (const fact of call.facts?.(kept.result as Result) ?? [])
+      this.#push(fact.type, fact.payload);
     this.#flushSoon();
     return kept.result as Result;
   }

@@ -84,6 +84,7 @@ export class TaskEntry {
       journal: this.journal,
       replays: port.replays,
       assertOwned: () => this.#assertOwned(),
+      work: () => ({ task: this.#state, ...tenantOf(this.#state) }),
       cause: () => port.started,
       withoutSlot: (wait) => port.slot.without(wait),
     });
@@ -94,9 +95,18 @@ export class TaskEntry {
     const { definition, run, validate } = this.#port.work;
     const input = definition.checkInput(this.#state.input);
     const context = this.#taskContext();
-    if (!validate) return run(input, context);
+    if (!validate) return this.#explained(() => run(input, context));
     const forget = (): void => this.common.forget();
-    return runValidated({ definition, validate, context, run: (ctx) => run(input, ctx), forget });
+    const again = (ctx: TaskContext): unknown => this.#explained(() => run(input, ctx));
+    return runValidated({ definition, validate, context, run: again, forget });
+  }
+
+  async #explained(run: () => unknown): Promise<unknown> {
+    try {
+      return await run();
+    } catch (error) {
+      throw this.common.explain(error);
+    }
   }
 
   get #state(): TaskState {
@@ -216,9 +226,10 @@ export class TaskEntry {
     input: Input,
     options: TaskOptions = {},
   ): Promise<TaskHandle<Output>> {
-    const { desk, replays, writer } = this.#port;
+    const { desk, replays, writer, agent, context } = this.#port;
     const { id, deadlineAt, tenant, budget, depth } = this.#state;
     this.#assertOwned();
+    context.guard?.permissions?.tenantFor(agent.name, tenant ?? options.tenant);
     // The child's id follows from the parent and the name: a second attempt finds the child of
     // the first.
     const childId = options.id ?? `${id}.${name}`;
@@ -237,9 +248,11 @@ export class TaskEntry {
   }
 
   async #waitFor(pattern: string, options: SignalOptions = {}): Promise<AgentEvent | undefined> {
-    const { signals, slot, signal } = this.#port;
+    const { signals, slot, signal, agent } = this.#port;
     const { name = pattern, where, timeoutMs } = options;
+    const { guard } = this.#port.context;
     assertPattern(pattern);
+    guard?.permissions?.assertMaySubscribe(agent.name, pattern);
     this.#assertOwned();
     const filter = where === undefined ? undefined : compileFilter(where);
     const { journal } = this;
@@ -251,7 +264,10 @@ export class TaskEntry {
       signals.wait({
         pattern,
         since: { taskId: this.#state.id, at: this.#state.createdAt },
-        accepts: (event) => !journal.hasTaken(event.id) && (filter?.matches(event) ?? true),
+        accepts: (event) =>
+          !journal.hasTaken(event.id) &&
+          (filter?.matches(event) ?? true) &&
+          (guard?.shows(agent.name, event) ?? true),
         take: (event) => journal.takeSignal(name, event),
         dueAt,
         signal,
@@ -276,6 +292,10 @@ export class TaskEntry {
     this.#lastProgressAt = now;
     await writer.append([taskProgress(context, writer.entry, fraction, note)]);
   }
+}
+
+function tenantOf({ tenant }: TaskState): { readonly tenant?: string } {
+  return tenant === undefined ? {} : { tenant };
 }
 
 /** An error of a lease that ended. */

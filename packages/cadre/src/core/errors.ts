@@ -109,6 +109,14 @@ export interface ErrorDetails {
   WRONG_STATE: { readonly what: string; readonly state: string };
   /** The plan of a feature, or a change of it, cannot be carried out: everything that is wrong. */
   INVALID_PLAN: { readonly feature: string; readonly problems: readonly string[] };
+  /** A budget does not allow a model's call. */
+  BUDGET_EXHAUSTED: {
+    readonly scope: string;
+    readonly unit: string;
+    readonly limit: number;
+    readonly spent: number;
+    readonly wanted: number;
+  };
   /** A feature that a task waits for cannot go on. */
   FEATURE_BLOCKED: { readonly feature: string; readonly kind: string; readonly reason: string };
   /** A journaled step came again with another input, or a different step came in its place. */

@@ -72,3 +72,12 @@ export type {
 } from "./sim-faults.ts";
 export { scenarios } from "./scenarios.ts";
 export { CountingWorld } from "./scenarios/world.ts";
+export {
+  recordedModel,
+  scriptedModel,
+  type ScriptedCall,
+  type ScriptedModel,
+  type ScriptedModelOptions,
+  type ScriptedReply,
+  type ScriptedToolCall,
+} from "./scripted-model.ts";

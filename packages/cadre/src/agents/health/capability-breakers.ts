@@ -41,6 +41,8 @@ const others: ReadonlySet<ErrorCode> = new Set([
   "CLOSED",
   "LEASE_LOST",
   "RATE_LIMITED",
+  "BUDGET_EXHAUSTED",
+  "STEP_IN_DOUBT",
 ]);
 
 export class CapabilityBreakers {

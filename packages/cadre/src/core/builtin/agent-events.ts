@@ -118,6 +118,8 @@ export interface CapabilityExecution {
 
 export interface ToolInvoked {
   readonly tool: string;
+  /** Name of the call in its handler's journal. */
+  readonly step?: string;
   readonly agent?: string;
   readonly taskId?: string;
   readonly input?: unknown;
@@ -238,5 +240,9 @@ export const agentEvents: BuiltinFamily<AgentEvents> = {
       ...call,
     },
   ),
-  "tool.invoked": fact("An agent has called a tool.", { tool: word, ...call }),
+  "tool.invoked": fact("An agent has called a tool.", {
+    tool: word,
+    step: optional(word),
+    ...call,
+  }),
 };

@@ -9,6 +9,7 @@ import { featureEvents, type FeatureEvents } from "./feature-events.ts";
 import { flowEvents, type FlowEvents } from "./flow-events.ts";
 import { knowledgeGraphEvents, type KnowledgeGraphEvents } from "./knowledge-graph-events.ts";
 import { memoryEvents, type MemoryEvents } from "./memory-events.ts";
+import { modelEvents, type ModelEvents } from "./model-events.ts";
 import { scheduleEvents, type ScheduleEvents } from "./schedule-events.ts";
 import { stepEvents, type StepEvents } from "./step-events.ts";
 import { systemEvents, type SystemEvents } from "./system-events.ts";
@@ -26,6 +27,7 @@ export type BuiltinEvents = TaskEvents &
   MemoryEvents &
   KnowledgeGraphEvents &
   EvolutionEvents &
+  ModelEvents &
   StepEvents &
   ScheduleEvents &
   SystemEvents;
@@ -52,6 +54,7 @@ export const builtinEvents: EventRegistry<BuiltinEvents> = defineEvents({
   ...memoryEvents,
   ...knowledgeGraphEvents,
   ...evolutionEvents,
+  ...modelEvents,
   ...stepEvents,
   ...scheduleEvents,
   ...systemEvents,
