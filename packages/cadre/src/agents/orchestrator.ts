@@ -23,6 +23,7 @@ import {
 import { Assignment } from "./orchestration/assignment.ts";
 import { FeatureBoard } from "./orchestration/feature-board.ts";
 import { cancelFeature } from "./orchestration/feature-changes.ts";
+import { FeatureReader } from "./orchestration/feature-reader.ts";
 import { isOffered, missingAgent, obstacleOf, standsYet } from "./orchestration/obstacles.ts";
 import { inputOf, plannedRequest } from "./orchestration/planned-request.ts";
 import type { OrchestratorSettings } from "./orchestration/orchestrator-options.ts";
@@ -48,7 +49,6 @@ export interface OrchestratorPort {
   readonly subscribes: boolean;
 }
 
-const eventsPerTurn = 256; // then timers run: reading a long log must not look like death
 const createBatch = 64; // tasks in one commit
 const retryMs = 500;
 const pressureBeats = 5; // heartbeats for which a word of backpressure counts
@@ -68,6 +68,7 @@ class FeatureOrchestrator implements Orchestrator {
   readonly #port: OrchestratorPort;
   readonly #gate: ReleaseGate;
   readonly #features = new FeatureBoard();
+  readonly #reader: FeatureReader;
   readonly #dirty = new Set<FeatureProgress>();
   /** Features with tasks that are due and were not released yet; the first is served next. */
   readonly #held = new Set<FeatureProgress>();
@@ -75,7 +76,6 @@ class FeatureOrchestrator implements Orchestrator {
   readonly #lacking = new Map<FeatureProgress, Obstacle>();
   /** Tasks of cancelled features that were told so. */
   readonly #cancelling = new Map<FeatureProgress, Set<string>>();
-  #position = 0;
   #working: Promise<void> | undefined;
   #again = false;
   #hasRoom = false;
@@ -87,6 +87,16 @@ class FeatureOrchestrator implements Orchestrator {
   constructor(context: TeamContext, port: OrchestratorPort) {
     this.#context = context;
     this.#port = port;
+    this.#reader = new FeatureReader(context, this.#features, {
+      changed: (progress) => {
+        if (progress.feature === "completed") this.#forget(progress);
+        else this.#dirty.add(progress);
+      },
+      orphaned: (progress, why) => void this.#orphans.set(progress, why),
+      read: ({ type }) => {
+        if (type === "task.claimed") this.#hasRoom ||= this.#held.size > 0;
+      },
+    });
     const { directory, board, settings } = port;
     this.#gate = new ReleaseGate({
       clock: context.clock,
@@ -175,7 +185,7 @@ class FeatureOrchestrator implements Orchestrator {
     do {
       this.#again = false;
       try {
-        await this.#read();
+        await this.#reader.read(() => this.#closed);
         this.#gate.begin();
         if (this.#hasRoom) for (const progress of this.#held) this.#dirty.add(progress);
         this.#hasRoom = false;
@@ -193,25 +203,6 @@ class FeatureOrchestrator implements Orchestrator {
         this.#again = true;
       }
     } while (this.#again && !this.#closed);
-  }
-
-  async #read(): Promise<void> {
-    let sinceYield = 0;
-    for await (const stored of this.#context.store.read({ after: this.#position })) {
-      if (this.#closed) return;
-      const { changed, orphans } = this.#features.apply(stored);
-      for (const progress of changed) {
-        if (progress.feature === "completed") this.#forget(progress);
-        else this.#dirty.add(progress);
-      }
-      for (const [progress, why] of orphans) this.#orphans.set(progress, why);
-      if (stored.event.type === "task.claimed") this.#hasRoom ||= this.#held.size > 0;
-      this.#position = stored.position;
-      sinceYield += 1;
-      if (sinceYield < eventsPerTurn) continue;
-      sinceYield = 0;
-      await this.#context.clock.yield();
-    }
   }
 
   #forget(progress: FeatureProgress): void {

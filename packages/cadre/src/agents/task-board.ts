@@ -4,10 +4,14 @@
  * It is a cache. What it says may be old by a moment, so nothing is decided by it: it only finds
  * what to try, and the expected version of the append decides. A final task leaves the board; who
  * waits for it is told.
+ *
+ * It begins at the last mark, with the tasks that were open there, and not at the begin of the log.
  */
 import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { EventStore, LogPosition, StoredEvent } from "../store/event-store.ts";
+import { LogMark } from "./log-mark.ts";
+import { readOpenTasks } from "./open-tasks.ts";
 import { FairQueue, type TenantShares } from "./orchestration/fair-queue.ts";
 import {
   applyTask,
@@ -40,8 +44,11 @@ export type TaskEndListener = (state: TaskState | undefined, error?: CadreError)
  */
 const eventsPerTurn = 256;
 
+type BoardContext = Pick<TeamContext, "store" | "clock" | "logger" | "markEvery">;
+
 export class TaskBoard {
-  readonly #context: Pick<TeamContext, "store" | "clock" | "logger">;
+  readonly #context: BoardContext;
+  readonly #mark: LogMark;
   readonly #open = new Map<string, BoardEntry>();
   readonly #claimable = new Map<string, FairQueue>();
   readonly #shares: TenantShares;
@@ -53,18 +60,22 @@ export class TaskBoard {
   readonly #held = new Set<string>();
   readonly #counts = { completed: 0, failed: 0, cancelled: 0, expired: 0, rejected: 0 };
   #position: LogPosition = 0;
+  /** Id of the event at the position. */
+  #anchor = "";
+  #hasBegun = false;
   #reading: Promise<void> | undefined;
   #again = false;
   #isReady = false;
   #closed = false;
   #unwatch: (() => void) | undefined;
 
-  constructor(context: Pick<TeamContext, "store" | "clock" | "logger">, shares: TenantShares = {}) {
+  constructor(context: BoardContext, shares: TenantShares = {}) {
     this.#context = context;
+    this.#mark = new LogMark(context, "tasks");
     this.#shares = shares;
   }
 
-  /** Reads the log to its end, then follows it. */
+  /** Reads the log to its end, from the last mark on, then follows it. */
   async start(): Promise<void> {
     this.#unwatch = this.#context.store.watch(() => void this.refresh());
     await this.refresh();
@@ -211,7 +222,9 @@ export class TaskBoard {
     do {
       this.#again = false;
       try {
+        if (!this.#hasBegun) await this.#begin();
         await this.#readTail();
+        this.#noteMark();
       } catch (error) {
         if (this.#closed) return;
         this.#context.logger.warn("The task board could not read the store; it tries again.", {
@@ -223,6 +236,35 @@ export class TaskBoard {
     } while (this.#again && !this.#closed);
   }
 
+  /** Takes over what was open at the last mark, if there is one. */
+  async #begin(): Promise<void> {
+    const mark = await this.#mark.load();
+    const tasks = mark ? await readOpenTasks(this.#context.store, mark.open, mark.position) : [];
+    if (mark) {
+      this.#position = mark.position;
+      this.#anchor = mark.anchor;
+      Object.assign(this.#counts, mark.counts);
+    }
+    // In the orders in which they would have come from the log.
+    for (const { entry } of tasks.toSorted((a, b) => a.createdAt - b.createdAt)) {
+      this.#open.set(entry.state.id, entry);
+    }
+    for (const { entry } of tasks.toSorted((a, b) => a.claimableAt - b.claimableAt)) {
+      this.#put(entry);
+    }
+    this.#hasBegun = true;
+  }
+
+  #noteMark(): void {
+    if (!this.#mark.isDue(this.#open.size)) return;
+    void this.#mark.keep({
+      position: this.#position,
+      anchor: this.#anchor,
+      open: [...this.#open.keys()],
+      counts: { ...this.#counts },
+    });
+  }
+
   async #readTail(): Promise<void> {
     let sinceYield = 0;
     const query = { streamPrefix: taskStreamPrefix, after: this.#position };
@@ -230,6 +272,8 @@ export class TaskBoard {
       if (this.#closed) return;
       this.#apply(stored);
       this.#position = stored.position;
+      this.#anchor = stored.event.id;
+      this.#mark.passed(1);
       sinceYield += 1;
       if (sinceYield === eventsPerTurn) {
         sinceYield = 0;

@@ -99,6 +99,11 @@ export class FeatureBoard {
     return undefined;
   }
 
+  /** Takes over a feature as it was read from its own stream and those of its tasks. */
+  put(progress: FeatureProgress): void {
+    if (!this.#features.has(progress.id)) this.#remember(progress);
+  }
+
   #remember(progress: FeatureProgress): void {
     this.#features.set(progress.id, progress);
     if (progress.parent === undefined) return;
