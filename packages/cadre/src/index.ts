@@ -106,6 +106,12 @@ export {
   type TrustedKeys,
   type TrustLookup,
 } from "./bus/identity/key-ring.ts";
+export {
+  keyRevoked,
+  keyRotated,
+  type KeyRevocation,
+  type KeyRotation,
+} from "./bus/identity/key-events.ts";
 export type { SignatureOptions } from "./bus/identity/signature-options.ts";
 export { checkSignature, signEvent, type SignatureCheck } from "./bus/identity/signed-event.ts";
 export type { Violation, ViolationRule } from "./bus/identity/violation-log.ts";

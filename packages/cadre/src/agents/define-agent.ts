@@ -44,6 +44,7 @@ export function defineAgent<State = undefined, Own extends object = EventMap>(
     version: someText,
     stuckAfterMs: wholeNumber(1),
     state: someObject,
+    identity: someObject,
   });
   // The registry types events for their users; inside, all events are alike.
   const agent: unknown = build(options, options.capacity ?? 1, [], []);
@@ -129,6 +130,7 @@ function build<State>(
     ...(options.stuckAfterMs === undefined ? {} : { stuckAfterMs: options.stuckAfterMs }),
     ...(options.events === undefined ? {} : { registry: options.events }),
     ...(options.state === undefined ? {} : { state: options.state }),
+    ...(options.identity === undefined ? {} : { identity: options.identity }),
     does(task: TaskDefinition, second?: unknown, third?: unknown) {
       const { validate } = (third === undefined ? {} : second) as { validate?: TaskValidation };
       if (validate) checkValidation(task.name, validate);

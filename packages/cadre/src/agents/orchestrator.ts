@@ -20,7 +20,7 @@ import {
   type Obstacle,
   type PlanItem,
 } from "./feature-fold.ts";
-import { Assignment } from "./orchestration/assignment.ts";
+import { Assignment, scoreOfPermitted } from "./orchestration/assignment.ts";
 import { FeatureBoard } from "./orchestration/feature-board.ts";
 import { cancelFeature } from "./orchestration/feature-changes.ts";
 import { FeatureReader } from "./orchestration/feature-reader.ts";
@@ -350,7 +350,8 @@ class FeatureOrchestrator implements Orchestrator {
     items: readonly PlanItem[],
   ): Promise<readonly TaskRequest[]> {
     const { assignment, score } = this.#port.settings;
-    const choice = new Assignment(this.#port.directory, assignment, score);
+    const permitted = scoreOfPermitted(this.#context, score, progress.tenant);
+    const choice = new Assignment(this.#port.directory, assignment, permitted);
     const requests: TaskRequest[] = [];
     for (const item of items) {
       const { tenant, id: feature } = progress;

@@ -197,7 +197,7 @@ export class TaskWorker implements LocalClaimer {
     const { agent, breakers, taken, context } = this.#port;
     if (!workFor(agent, state) || taken.has(state.id)) return false;
     const { assignedTo, triedBy, capability } = state;
-    if (!breakers.allows(capability)) return false;
+    if (!breakers.allows(capability) || !this.#isPermitted(state)) return false;
     const waitedMs = context.clock.now() - entry.last.timestamp;
     const patienceMs = context.suspectAfterMs;
     if (!mayTakeOver(state, agent.name, { waitedMs, patienceMs })) return false;
@@ -210,6 +210,11 @@ export class TaskWorker implements LocalClaimer {
     // task, or not want it, so it is not waited for for ever.
     if (!triedBy.includes(agent.name) || waitedMs >= 2 * context.heartbeatMs) return true;
     return !rivals.others(capability).some((name) => !triedBy.includes(name));
+  }
+
+  #isPermitted({ capability, tenant }: TaskState): boolean {
+    const { agent, context } = this.#port;
+    return context.guard?.permissions?.may(agent.name, "claim", capability, tenant) ?? true;
   }
 
   #claimEvents(entry: BoardEntry): readonly AgentEvent[] {

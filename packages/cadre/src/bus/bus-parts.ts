@@ -15,6 +15,7 @@ import { ErrorEvents } from "./error-events.ts";
 import { Fairness } from "./fairness.ts";
 import type { Guard } from "./guard.ts";
 import { guardOf } from "./guard-parts.ts";
+import type { Violation } from "./identity/violation-log.ts";
 import type { MemberOfBus } from "./member.ts";
 import { Middleware } from "./middleware.ts";
 import { Publisher, type PublisherParts } from "./publisher.ts";
@@ -105,9 +106,9 @@ function assembleBase(options: BusOptions, logger: Logger): BaseParts {
   const middleware = new Middleware();
   const fairness = new Fairness(clock);
   const source = options.source ?? defaults.source;
-  const guard: Guard | undefined = guardOf(options, source, clock, (violation) =>
-    announce(publisher, errors, "violation.detected", { ...violation, detectedBy: source }),
-  );
+  const say = (violation: Violation): void =>
+    announce(publisher, errors, "violation.detected", { ...violation, detectedBy: source });
+  const guard: Guard | undefined = guardOf(options, source, clock, options.onViolation ?? say);
   const known = admission(options.events, transport.capabilities.crossesProcess);
   const admit = guard ? guarded(known, guard) : known;
   const onRefused = (event: AgentEvent, cause: unknown): void =>

@@ -51,6 +51,7 @@ const rules: OptionRules<BusOptions> = {
   identities: someObject,
   signatures: someObject,
   permissions: someObject,
+  onViolation: someFunction,
   onCritical: someFunction,
 };
 

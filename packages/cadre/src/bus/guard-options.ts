@@ -1,5 +1,6 @@
 import type { Identity } from "./identity/identity.ts";
 import type { SignatureOptions } from "./identity/signature-options.ts";
+import type { Violation } from "./identity/violation-log.ts";
 import type { PermissionOptions } from "./permission-rules.ts";
 
 /** Who a bus is, whom it believes, and who may do what on it. */
@@ -12,4 +13,6 @@ export interface GuardOptions {
   readonly signatures?: SignatureOptions;
   /** Who may publish and subscribe what. @default everybody everything */
   readonly permissions?: PermissionOptions;
+  /** Told of violations, in place of `violation.detected` on the bus: to write them elsewhere. */
+  readonly onViolation?: (violation: Violation) => void;
 }

@@ -8,8 +8,8 @@
  * There is none where neither signatures nor permissions are on: then nothing is asked.
  */
 import type { Clock } from "../core/clock.ts";
-import { CadreError } from "../core/errors.ts";
-import type { AgentEvent } from "../core/event.ts";
+import { CadreError, isCadreError } from "../core/errors.ts";
+import { withMetadata, type AgentEvent } from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
 import type { PublishOptions } from "./bus.ts";
 import type { Identity } from "./identity/identity.ts";
@@ -96,9 +96,25 @@ export class Guard {
     return this.#own.has(before) ? this.seal(after) : after;
   }
 
-  /** Signs what local code writes beside the bus; what is signed already stays as it is. */
-  sealUnsigned(event: AgentEvent): AgentEvent {
-    return event.metadata.signature === undefined ? this.seal(event) : event;
+  /** What the runtime of an agent writes in its name: of its tenant, where it says none. */
+  sealFor(event: AgentEvent): AgentEvent {
+    const tenant = this.#parts.permissions?.tenantOf(event.source);
+    const isOpen = tenant === undefined || tenant === "*" || event.metadata.tenant !== undefined;
+    return this.seal(isOpen ? event : withMetadata(event, { tenant }));
+  }
+
+  /** Whether it may be handed to `who`, as an event of a log that was taken then. */
+  shows(who: string, event: AgentEvent, takenAt?: number): boolean {
+    const { permissions } = this.#parts;
+    try {
+      const { type, metadata } = this.check(event, takenAt);
+      return permissions?.may(who, "subscribe", type, metadata.tenant) ?? true;
+    } catch (error) {
+      if (isCadreError(error, "SIGNATURE_REJECTED") || isCadreError(error, "FORBIDDEN")) {
+        return false;
+      }
+      throw error;
+    }
   }
 
   /**

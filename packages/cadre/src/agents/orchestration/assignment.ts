@@ -1,5 +1,6 @@
 /** Which agent is asked first to do a task. */
 import type { Directory } from "../directory.ts";
+import type { TeamContext } from "../team-context.ts";
 
 /** An agent that could take a task, as of one look at the directory. */
 export interface Candidate {
@@ -38,6 +39,21 @@ export const leastLoaded: AssignmentPolicy = (_task, candidates) => {
   return best?.agent;
 };
 
+/** The score with which who may not claim a task is not asked for it. */
+export function scoreOfPermitted(
+  { guard }: Pick<TeamContext, "guard">,
+  score: Score,
+  tenant: string | undefined,
+): Score {
+  const permissions = guard?.permissions;
+  if (!permissions) return score;
+  return (agent, capability) =>
+    permissions.may(agent, "claim", capability, tenant) ? score(agent, capability) : 0;
+}
+
+/** What an agent is trusted with a capability. */
+export type Score = (agent: string, capability: string) => number;
+
 interface Room {
   readonly agent: string;
   readonly capacity: number;
@@ -49,14 +65,10 @@ interface Room {
 export class Assignment {
   readonly #directory: Pick<Directory, "find">;
   readonly #policy: AssignmentPolicy;
-  readonly #score: (agent: string, capability: string) => number;
+  readonly #score: Score;
   readonly #room = new Map<string, Room[]>();
 
-  constructor(
-    directory: Pick<Directory, "find">,
-    policy: AssignmentPolicy,
-    score: (agent: string, capability: string) => number,
-  ) {
+  constructor(directory: Pick<Directory, "find">, policy: AssignmentPolicy, score: Score) {
     this.#directory = directory;
     this.#policy = policy;
     this.#score = score;

@@ -20,6 +20,7 @@ import { dissentFrom, weightOf, type Conclusion } from "./proposal-tally.ts";
 /** What a change may use of a team; the command line brings its own. */
 export type Proposing = Pick<TeamContext, "store" | "clock" | "random" | "name"> & {
   readonly weigh?: Weigh;
+  readonly guard?: TeamContext["guard"];
   /** Knows agents that the store does not: those that are not asked. */
   readonly directory?: Pick<Directory, "find">;
 };

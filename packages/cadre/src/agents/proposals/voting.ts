@@ -64,6 +64,8 @@ export async function castVote(
     const { state } = now;
     if (vote.ballot !== undefined && state.ballots.includes(vote.ballot)) return undefined;
     if (state.debate) throw voteRefused(state, vote.as, "debated");
+    const { tenant } = before.last.metadata;
+    context.guard?.permissions?.assertMay(vote.as, "vote", state.action, tenant);
     await assertMayVote(context, state, vote, voter);
     counted = state.status === "open" ? "yes" : "late";
     if (counted === "yes" && vote.hash !== state.contentHash) {

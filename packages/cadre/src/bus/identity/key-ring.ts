@@ -97,11 +97,15 @@ export class KeyRing {
     const name = isDid(source) ? (this.#names.get(source) ?? source) : source;
     const keys = this.keysOf(name);
     const key = keys.find(({ did }) => did === signer);
-    if (!key) return keys.length > 0 ? "forged" : "unknown";
+    if (!key) return this.#isKnown(name) ? "forged" : "unknown";
     const { notBefore = 0, notAfter = Infinity, revokedAt = Infinity } = key;
     if (at >= revokedAt || takenAt >= revokedAt) return "revoked";
     if (at < notBefore) return "not_yet_valid";
     return at > notAfter || takenAt > notAfter ? "expired" : "trusted";
+  }
+
+  #isKnown(name: string): boolean {
+    return this.#keys.has(name) || (this.#lookup?.(name).length ?? 0) > 0;
   }
 
   /**
