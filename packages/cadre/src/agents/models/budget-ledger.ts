@@ -8,7 +8,8 @@
  * A budget is one slot; a call that several budgets bound takes from all of them in one commit, by
  * compare-and-set, or from none. What is open counts as spent. So whatever dies and whenever, the
  * sum of what was reserved is never above the budget: a process that died in a call leaves its
- * reservation, for the provider may want the money. The next try of that call makes it doubtful.
+ * reservation, for the provider may want the money. The next try of that call makes it doubtful;
+ * where there is a receipt, the reservation is named in it, and is settled by whoever reads it.
  */
 import type { Clock } from "../../core/clock.ts";
 import { isCadreError } from "../../core/errors.ts";
@@ -100,8 +101,13 @@ export class BudgetLedger {
     return exhausted ?? reservation;
   }
 
-  /** Charges what the call came to; without it, nobody knows, and its worst stays charged. */
-  async settle({ id, scopes }: Reservation, actual: Spending | undefined): Promise<void> {
+  /**
+   * Charges what the call came to, once; without it, nobody knows, and its worst stays charged.
+   */
+  async settle(
+    { id, scopes }: Pick<Reservation, "id" | "scopes">,
+    actual: Spending | undefined,
+  ): Promise<void> {
     await this.#change(scopes, (_scope, known) => {
       const { [id]: call, ...open } = known.open;
       if (!call) return known;

@@ -137,11 +137,23 @@ export class HandlerModels {
         options: {},
         facts: (result) => [calledFact(readRecord(result), { step, agent, work: work() })],
       });
-      return readRecord(record);
+      return await this.#settled(readRecord(record));
     } catch (error) {
       this.#failure = error;
       throw error;
     }
+  }
+
+  /** Also where an earlier attempt has died between its receipt and this. */
+  async #settled(record: CallRecord): Promise<CallRecord> {
+    const { context, journal } = this.#port;
+    if (!record.charge) return record;
+    const { reservation, amount } = record.charge;
+    await journal.flush();
+    await context.models.ledger.settle(reservation, amount).catch((error: unknown) => {
+      context.logger.warn("A call could not be charged as it was.", { reservation, error });
+    });
+    return record;
   }
 
   /** What the SDK took for a tool's answer, and is none, ends the handler here. */

@@ -1,7 +1,7 @@
 /**
  * One call of a model, within its step.
  *
- *   budget reserved ──▶ rate limit ──▶ call ──▶ answer: charged what it came to
+ *   budget reserved ──▶ rate limit ──▶ call ──▶ answer: charged what it came to, behind its receipt
  *     │ no                               ├──refused, too many, trouble told──▶ charged nothing
  *     ▼                                  └──cut off, stopped──▶ charged the worst: it may be paid
  *   degrade │ ask │ stop
@@ -139,8 +139,6 @@ export class MeteredCall {
     const { provider, modelId } = admitted.model;
     const usage = usageOf(performed.usage);
     const actual = usage && this.#spending(admitted.model, usage);
-    // A provider that says nothing about what it took is charged for the worst.
-    await this.#charge(admitted, actual ?? admitted.worst);
     const finishReason = finishWord(performed.finishReason);
     return {
       answer,
@@ -152,6 +150,7 @@ export class MeteredCall {
       ...(finishReason === undefined ? {} : { finishReason }),
       ...(admitted.degraded ? { degraded: true } : {}),
       ...(generation === undefined ? {} : { generation }),
+      ...chargeOf(admitted, actual),
     };
   }
 
@@ -263,4 +262,14 @@ export class MeteredCall {
       context.logger.warn("That a budget is exhausted could not be told.", { error });
     });
   }
+}
+
+/** A provider that says nothing about what it took is charged for the worst. */
+function chargeOf(
+  { reservation, worst }: Admitted,
+  actual: Spending | undefined,
+): Pick<CallRecord, "charge"> {
+  if (!reservation) return {};
+  const { id, scopes } = reservation;
+  return { charge: { reservation: { id, scopes }, amount: actual ?? worst } };
 }

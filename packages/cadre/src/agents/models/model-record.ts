@@ -1,10 +1,11 @@
 /** What the journal keeps of a model's call, and what is said of it. */
 import type { JsonValue } from "../../core/json.ts";
 import type { StepFact } from "../journal-sink.ts";
+import type { Reservation } from "./budget-ledger.ts";
 import type { ChargedWork } from "./budget-scopes.ts";
 import type { ModelAnswer } from "./language-model.ts";
 import { toRecord } from "./model-json.ts";
-import type { ModelUsage } from "./model-usage.ts";
+import type { ModelUsage, Spending } from "./model-usage.ts";
 
 /** What a call has come to, as JSON. */
 export interface CallRecord {
@@ -22,6 +23,11 @@ export interface CallRecord {
   readonly degraded?: true;
   /** Which run of a stream it is, for its readers. */
   readonly generation?: number;
+  /** What is due to the budgets; paid when the record is durable. */
+  readonly charge?: {
+    readonly reservation: Pick<Reservation, "id" | "scopes">;
+    readonly amount: Spending;
+  };
 }
 
 /** What one try brought. */
@@ -76,7 +82,7 @@ export function readRecord(result: unknown): CallRecord {
 
 /** `model.called`: what projections of cost are made of. Neither prompt nor answer are in it. */
 export function calledFact(
-  { answer: _answer, generation: _generation, ...call }: CallRecord,
+  { answer: _answer, generation: _generation, charge: _charge, ...call }: CallRecord,
   by: { readonly step: string; readonly agent: string; readonly work: ChargedWork },
 ): StepFact {
   const { step, agent, work } = by;
