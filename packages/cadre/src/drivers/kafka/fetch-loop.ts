@@ -20,14 +20,15 @@ export interface FetchParts {
 
 const waitMs = 500; // how long a broker keeps a request that finds nothing
 const maxBytes = 1_048_576;
-const mostRequests = 4;
+const mostRequests = 4; // to one broker
 const pauseMs = 100;
 
 export class FetchLoop {
   readonly #cluster: Cluster;
   readonly #parts: FetchParts;
   readonly #asked = new Set<string>();
-  readonly #slots = new Set<number>();
+  /** By broker: none waits for the others. */
+  readonly #slots = new Map<number, Set<number>>();
   #resting: (() => void) | undefined;
   #ended = false;
 
@@ -49,10 +50,15 @@ export class FetchLoop {
     }
     if (lost.size > 0) void this.#refresh([...lost]);
     for (const [node, list] of byLeader) {
-      const slot = [1, 2, 3, 4].slice(0, mostRequests).find((number) => !this.#slots.has(number));
-      if (slot === undefined) return; // the next answer wakes
-      void this.#fetch(node, list, slot);
+      const slot = this.#freeSlot(node);
+      if (slot !== undefined) void this.#fetch(node, list, slot); // else its next answer wakes
     }
+  }
+
+  #freeSlot(node: number): number | undefined {
+    const taken = this.#slots.get(node);
+    for (let slot = 1; slot <= mostRequests; slot += 1) if (!taken?.has(slot)) return slot;
+    return undefined;
   }
 
   async end(): Promise<void> {
@@ -68,7 +74,8 @@ export class FetchLoop {
   }
 
   async #fetch(node: number, list: readonly Wanted[], slot: number): Promise<void> {
-    this.#slots.add(slot);
+    const slots = this.#slots.get(node) ?? new Set();
+    this.#slots.set(node, slots.add(slot));
     for (const wanted of list) this.#asked.add(nameOf(wanted));
     const trouble = new Set<string>();
     try {
@@ -89,7 +96,7 @@ export class FetchLoop {
       }
       for (const { topic } of list) trouble.add(topic);
     } finally {
-      this.#slots.delete(slot);
+      slots.delete(slot);
       for (const wanted of list) this.#asked.delete(nameOf(wanted));
     }
     if (trouble.size > 0) await this.#refresh([...trouble]);

@@ -52,6 +52,8 @@ export class Lane {
   readonly #done: Set<number>;
   readonly #attempts: Map<number, number>;
   readonly #entries = new Map<number, Entry>();
+  /** What the log had dropped before it was read; too much to mark one by one. */
+  #gaps: { readonly from: number; readonly to: number }[] = [];
   /** By offset. */
   #waiting: Entry[] = [];
   #bytes = 0;
@@ -63,6 +65,10 @@ export class Lane {
   held = 0;
   /** Nothing new is handed out: the partition may go to another member. */
   isStill = false;
+  /** Something of it was handled here, and nobody died of it. */
+  isProven = false;
+  /** The group was told that it may go, and has not said where. */
+  isOffered = false;
   /** Behind what was there when it began. */
   #backlogEnd: number | undefined;
   isEnded = false;
@@ -121,8 +127,9 @@ export class Lane {
     return this.#next - this.#base >= windowSize;
   }
 
-  /** The entry that holds everything up, if it waits for its time. */
+  /** The entry that holds everything up, if it waits for its time and its key does not. */
   get stuck(): Entry | undefined {
+    if (this.#parts.ordered === "block") return undefined;
     const entry = this.isFull ? this.#entries.get(this.#base) : undefined;
     return entry?.state === "delayed" ? entry : undefined;
   }
@@ -131,19 +138,21 @@ export class Lane {
     if (this.isEnded || wanted.offset !== this.#next) return;
     this.#backlogEnd ??= end;
     let at = this.#next;
+    const limit = this.#base + windowSize;
     for (const record of records) {
-      if (record.offset - this.#base >= windowSize) {
-        this.#next = record.offset;
+      const holes = Math.min(record.offset, limit); // of compaction, marks of transactions
+      for (; at < holes; at += 1) this.#done.add(at);
+      this.#next = at;
+      if (record.offset >= limit) {
         this.#moveBase();
         return;
       }
-      for (; at < record.offset; at += 1) this.#done.add(at); // holes of compaction, marks
       at = record.offset + 1;
       this.#next = at;
       if (this.#done.has(record.offset)) continue;
       this.#enter(toRead(record, this.#parts.format));
     }
-    const last = Math.min(next, this.#base + windowSize);
+    const last = Math.min(next, limit);
     for (; at < last; at += 1) this.#done.add(at);
     this.#next = Math.max(this.#next, last);
     this.#moveBase();
@@ -151,12 +160,28 @@ export class Lane {
 
   /** The log has dropped, or cut off, what was to come. */
   moved(offset: number): void {
-    if (offset > this.#next) {
-      for (let at = this.#next; at < offset; at += 1) this.#done.add(at);
-    }
+    if (offset > this.#next) this.#gaps.push({ from: this.#next, to: offset });
+    else this.#cutOff(offset);
     this.#next = offset;
-    if (offset < this.#base) this.#base = offset;
     this.#moveBase();
+  }
+
+  /** What comes there now is something else. */
+  #cutOff(end: number): void {
+    for (const [offset, entry] of this.#entries) {
+      if (offset < end) continue;
+      if (entry.state === "waiting") this.#remove(entry);
+      entry.cancelTimer?.();
+      entry.state = "done";
+      this.#forget(offset);
+    }
+    for (const offset of this.#done) if (offset >= end) this.#done.delete(offset);
+    for (const offset of this.#attempts.keys()) if (offset >= end) this.#attempts.delete(offset);
+    this.#gaps = this.#gaps
+      .filter(({ from }) => from < end)
+      .map(({ from, to }) => ({ from, to: Math.min(to, end) }));
+    this.#base = Math.min(this.#base, end);
+    this.#version += 1;
   }
 
   /** Those that may be handed out now, first ones first. */
@@ -211,6 +236,7 @@ export class Lane {
 
   /** Back among those that wait, at its old place. */
   putBack(entry: Entry, counted: boolean): void {
+    if (entry.state === "done") return; // the log was cut off before it
     if (!counted) entry.handed = Math.max(0, entry.handed - 1);
     const { offset } = entry.read.record;
     if (entry.handed > 0) this.#attempts.set(offset, entry.handed);
@@ -220,6 +246,7 @@ export class Lane {
   }
 
   delay(entry: Entry, delayMs: number): void {
+    if (entry.state === "done") return;
     entry.state = "delayed";
     this.#version += 1;
     entry.cancelTimer = this.#parts.after(delayMs, () => {
@@ -282,7 +309,15 @@ export class Lane {
 
   #moveBase(): void {
     const before = this.#base;
-    while (this.#done.delete(this.#base)) this.#base += 1;
+    for (;;) {
+      const [gap] = this.#gaps;
+      if (gap?.from === this.#base) {
+        this.#base = gap.to;
+        this.#gaps.shift();
+        for (const offset of this.#done) if (offset < gap.to) this.#done.delete(offset);
+      } else if (this.#done.delete(this.#base)) this.#base += 1;
+      else break;
+    }
     if (this.#base !== before) this.#version += 1;
   }
 }
