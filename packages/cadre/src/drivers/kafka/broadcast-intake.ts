@@ -3,6 +3,7 @@ import { compilePattern } from "../../core/pattern.ts";
 import { FetchLoop } from "./fetch-loop.ts";
 import { nameOf, partitionsOf, type Fetched, type Wanted } from "./log-access.ts";
 import type { Session } from "./session.ts";
+import { Sleepers } from "./sleepers.ts";
 import { planTopics, type TopicPlan } from "./topics.ts";
 import { Tail, takeFirst } from "./tail.ts";
 import { toRead, type Read } from "./wire.ts";
@@ -29,7 +30,7 @@ export class BroadcastIntake implements Intake {
   readonly #tails = new Map<string, Tail>();
   readonly #loop: FetchLoop;
   readonly #endListening: () => void;
-  readonly #wakers = new Set<() => void>();
+  readonly #sleepers = new Sleepers();
   #closing: Promise<void> | undefined;
 
   constructor(parts: BroadcastParts) {
@@ -59,7 +60,7 @@ export class BroadcastIntake implements Intake {
           extend: answerOk,
         }));
       }
-      await this.#next(signal);
+      await this.#sleepers.next(signal);
     }
     return [];
   }
@@ -73,7 +74,7 @@ export class BroadcastIntake implements Intake {
     await Promise.resolve(); // `#closing` is set before anybody wakes
     this.#endListening();
     this.#parts.onClose(this);
-    for (const wake of [...this.#wakers]) wake();
+    this.#sleepers.wake();
     await this.#loop.end();
   }
 
@@ -98,23 +99,11 @@ export class BroadcastIntake implements Intake {
       .map((record) => toRead(record, format))
       .filter((read) => this.#isOurs(read));
     this.#tails.get(nameOf(fetched.wanted))?.take(fetched, reads);
-    for (const wake of [...this.#wakers]) wake();
+    this.#sleepers.wake();
   }
 
   #isOurs({ recorded: { event } }: Read): boolean {
     return !event || this.#matchers.some((matches) => matches(event.type));
-  }
-
-  #next(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        signal.removeEventListener("abort", wake);
-        this.#wakers.delete(wake);
-        resolve();
-      };
-      this.#wakers.add(wake);
-      signal.addEventListener("abort", wake, { once: true });
-    });
   }
 }
 

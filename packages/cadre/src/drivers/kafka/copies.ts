@@ -1,24 +1,34 @@
 /**
  * Copies of events for one group alone: what is directed to it, and retries that wait longer than a
- * moment. All groups share one topic; a group reads one partition of it.
+ * moment. All groups share one topic; a group reads one partition of it, which its record names: it
+ * stays the same when the topic is given more partitions.
  */
 import type { AgentEvent } from "../../core/event.ts";
+import type { GroupRecord } from "./group-records.ts";
 import type { Partition } from "./log-access.ts";
 import type { Session } from "./session.ts";
 import { internalTopic, partitionOfKey } from "./topics.ts";
 import { headerOf, type Read } from "./wire.ts";
 
-/** Where copies for the group lie. */
-export function directedPartition(session: Session, group: string): Partition {
+/** Where copies for a group that is made now will lie. */
+export function newDirectedPartition(session: Session, group: string): Partition {
   const topic = internalTopic(session.settings, "copies");
   const count = Math.max(1, session.cluster.partitionsOf(topic));
   return { topic, partition: partitionOfKey(group, count) };
 }
 
+/** Where copies for the group lie. */
+export function directedPartition(
+  { settings }: Pick<Session, "settings">,
+  { copies }: Pick<GroupRecord, "copies">,
+): Partition {
+  return { topic: internalTopic(settings, "copies"), partition: copies };
+}
+
 /** Writes a copy of what was read: as it came, with another attempt and a delay. */
 export async function sendCopy(
   session: Session,
-  group: string,
+  group: GroupRecord,
   { record, recorded }: Read,
   how: { readonly attempt: number; readonly delayMs: number },
 ): Promise<void> {
@@ -28,7 +38,7 @@ export async function sendCopy(
     value: record.value ?? undefined,
     headers: {
       ...record.headers,
-      [headerOf.group]: group,
+      [headerOf.group]: group.name,
       [headerOf.attempt]: String(how.attempt),
       [headerOf.delay]: String(how.delayMs),
       [headerOf.position]: recorded.position,
@@ -41,7 +51,7 @@ export async function sendCopy(
 export async function direct(
   session: Session,
   event: AgentEvent,
-  to: { readonly group: string; readonly attempt?: number },
+  to: { readonly group: GroupRecord; readonly attempt: number },
 ): Promise<number> {
   const { format } = session.settings;
   const { value, headers } = format.encode(event, { maxBytes: session.maxEventBytes });
@@ -52,8 +62,8 @@ export async function direct(
     value,
     headers: {
       ...headers,
-      [headerOf.group]: to.group,
-      [headerOf.attempt]: String(to.attempt ?? 1),
+      [headerOf.group]: to.group.name,
+      [headerOf.attempt]: String(to.attempt),
     },
   });
 }

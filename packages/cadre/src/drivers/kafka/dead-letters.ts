@@ -24,7 +24,7 @@ export class KafkaDeadLetters implements DeadLetterBox {
 
   put(letter: DeadLetter): Promise<void> {
     return this.#with("keep a dead letter", async (session) => {
-      const value = encodeLetter(letter, session.maxEventBytes + letterBytes);
+      const value = encodeLetter(letter, session.maxLetterBytes);
       await write(session, letter.id, value);
     });
   }
@@ -111,8 +111,6 @@ async function readLetter(session: Session, offset: number): Promise<DeadLetter 
   if (!record?.value) return undefined;
   return freezeJson(JSON.parse(String(record.value)) as DeadLetter); // written by `put`
 }
-
-const letterBytes = 12_288; // of what is reserved beside the largest event
 
 /** The stack goes first where the letter is too large: the event counts for more. */
 function encodeLetter(letter: DeadLetter, maxBytes: number): Uint8Array {

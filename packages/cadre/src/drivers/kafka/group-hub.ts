@@ -21,6 +21,7 @@ import { firstReady, Lane, type Entry } from "./lane.ts";
 import { nameOf, partitionsOf, type Fetched, type Partition, type Wanted } from "./log-access.ts";
 import { Membership } from "./membership.ts";
 import type { Session } from "./session.ts";
+import { Sleepers } from "./sleepers.ts";
 import { knownTopics } from "./start-offsets.ts";
 import { internalTopic, planTopics, type TopicPlan } from "./topics.ts";
 import { headerOf, type Read } from "./wire.ts";
@@ -34,6 +35,8 @@ export interface HubParts {
   readonly onEnd: (hub: GroupHub, wasDeleted: boolean) => void;
 }
 
+const moveAgainMs = 1_000;
+
 export class GroupHub {
   readonly record: GroupRecord;
   readonly #parts: HubParts;
@@ -45,7 +48,7 @@ export class GroupHub {
   readonly #leaseParts: LeaseParts;
   readonly #lanes = new Map<string, Lane>();
   readonly #leases = new Set<KafkaLease>();
-  readonly #wakers = new Set<() => void>();
+  readonly #sleepers = new Sleepers();
   readonly #endListening: () => void;
   /** Open intakes. */
   members = 0;
@@ -53,6 +56,8 @@ export class GroupHub {
   #pulledAt = -Infinity;
   #saidWants = false;
   #others = 0;
+  /** Lookings for topics to share out. */
+  #sharing = 0;
   #cancelIdle: (() => void) | undefined;
   #isEnded = false;
   #ending: Promise<void> | undefined;
@@ -87,7 +92,7 @@ export class GroupHub {
       desk: this.#desk,
       isOrdered: spec.ordered !== undefined,
       copy: (entry, attempt, delayMs) =>
-        sendCopy(session, record.name, entry.read, { attempt, delayMs }),
+        sendCopy(session, record, entry.read, { attempt, delayMs }),
       onEnd: (lease) => this.#onEnd(lease),
     };
     this.#endListening = session.cluster.onTopics(() => this.#lookForTopics());
@@ -103,8 +108,12 @@ export class GroupHub {
     try {
       while (!this.#isEnded && !signal.aborted) {
         const leases = this.#handOut(max, leaseMs);
-        if (leases.length > 0) return leases;
-        await this.#next(signal);
+        if (leases.length === 0) await this.#sleepers.next(signal);
+        else {
+          const counted = await this.#counted(leases);
+          if (counted.length > 0 && !signal.aborted) return counted;
+          for (const lease of counted) lease.settle({ kind: "release" }).catch(() => {}); // runs out
+        }
       }
       return [];
     } finally {
@@ -131,7 +140,7 @@ export class GroupHub {
     this.#cancelIdle?.();
     this.#dropLanes([...this.#lanes.values()]);
     this.#parts.onEnd(this, wasDeleted);
-    this.#wakeAll();
+    this.#sleepers.wake();
     await Promise.all([this.#loop.end(), this.#membership.end()]);
   }
 
@@ -182,6 +191,21 @@ export class GroupHub {
     return leases;
   }
 
+  /**
+   * Until something of a partition was handled here, the cluster is told first what is handed out:
+   * an event that kills its handler at once would not be counted otherwise, by one owner after the
+   * other.
+   */
+  async #counted(leases: KafkaLease[]): Promise<KafkaLease[]> {
+    const unproven = new Set(
+      leases.map(({ entry }) => entry.lane).filter((lane) => !lane.isProven),
+    );
+    if (unproven.size === 0) return leases;
+    // Not being able to count is no reason to stand still.
+    await Promise.all([...unproven].map((lane) => this.#desk.kept(lane).catch(() => "ok")));
+    return leases.filter(({ entry }) => !entry.lane.isEnded);
+  }
+
   /** An event that waited here needed no copy. */
   #dropSuperfluous({ read }: Entry): void {
     const id = read.recorded.event?.id;
@@ -193,7 +217,7 @@ export class GroupHub {
 
   get #directed(): Partition {
     const { session, record } = this.#parts;
-    return directedPartition(session, record.name);
+    return directedPartition(session, record);
   }
 
   #onEnd(lease: KafkaLease): void {
@@ -203,7 +227,7 @@ export class GroupHub {
     if (lane.held === 0 && !lane.isEnded && (lane.isStill || this.#isIdle)) {
       if (this.#others > 0) this.#membership.again();
     }
-    this.#wakeAll(); // there is room, or it waits again
+    this.#sleepers.wake(); // there is room, or it waits again
     this.#endIfDone();
   }
 
@@ -216,9 +240,14 @@ export class GroupHub {
     const { cluster } = this.#parts.session;
     this.#saidWants = this.members > 0 && !this.#isIdle;
     const held: string[] = [];
+    // What was offered without an answer may have been another's meanwhile.
+    this.#dropLanes([...this.#lanes.values()].filter((lane) => lane.isOffered && lane.held === 0));
     for (const [name, lane] of this.#lanes) {
       if (lane.held > 0) held.push(name);
-      else lane.isStill = true; // it may go to another
+      else {
+        lane.isStill = true; // it may go to another
+        lane.isOffered = true;
+      }
     }
     const topics = cluster.topics.filter((topic) => this.#plan.takes(topic));
     return {
@@ -231,7 +260,8 @@ export class GroupHub {
 
   async #partitions(): Promise<readonly Partition[]> {
     const { session } = this.#parts;
-    const topics = await knownTopics(session, this.#plan);
+    this.#sharing += 1;
+    const topics = await knownTopics(session, this.#plan).finally(() => (this.#sharing -= 1));
     return [...partitionsOf(session.cluster, topics), this.#directed];
   }
 
@@ -254,12 +284,15 @@ export class GroupHub {
       };
       this.#lanes.set(name, this.#makeLane(partition, offset, marks));
     }
-    for (const [name, lane] of this.#lanes) lane.isStill = finish.includes(name);
+    for (const [name, lane] of this.#lanes) {
+      lane.isStill = finish.includes(name);
+      lane.isOffered = false;
+    }
     // Settled since the wish was said.
     const isFree = finish.some((name) => this.#lanes.get(name)?.held === 0);
     if (isFree || (this.#pulls > 0 && !this.#saidWants)) this.#membership.again();
     this.#loop.wake();
-    this.#wakeAll();
+    this.#sleepers.wake();
   }
 
   #makeLane(partition: Partition, base: number, marks: string | null | undefined): Lane {
@@ -275,7 +308,7 @@ export class GroupHub {
       dueIn: ({ record }) =>
         record.timestamp + Number(record.headers[headerOf.delay] ?? 0) - clock.now(),
       after: (delayMs, action) => clock.after(delayMs, action, { background: true }),
-      onWaiting: () => this.#wakeAll(),
+      onWaiting: () => this.#sleepers.wake(),
     });
   }
 
@@ -306,7 +339,7 @@ export class GroupHub {
     lane.take(fetched);
     if (lane.stuck) void this.#moveOn(lane.stuck);
     if (lane.isDirty) this.#desk.wakeSoon();
-    this.#wakeAll();
+    this.#sleepers.wake();
   }
 
   /** A copy that waits for its time holds up a whole window: it goes to the end. */
@@ -316,7 +349,7 @@ export class GroupHub {
     const left = timestamp + Number(headers[headerOf.delay] ?? 0) - session.settings.clock.now();
     const attempt = entry.first + entry.handed;
     try {
-      await sendCopy(session, record.name, entry.read, { attempt, delayMs: Math.max(0, left) });
+      await sendCopy(session, record, entry.read, { attempt, delayMs: Math.max(0, left) });
       if (entry.lane.isEnded || entry.state !== "delayed") return;
       entry.lane.settle(entry);
       this.#desk.wake();
@@ -326,6 +359,10 @@ export class GroupHub {
         group: record.name,
         error,
       });
+      const again = (): void => {
+        if (entry.lane.stuck === entry) void this.#moveOn(entry);
+      };
+      session.settings.clock.after(moveAgainMs, again, { background: true });
     }
   }
 
@@ -338,7 +375,9 @@ export class GroupHub {
     );
     if (!isNew) return;
     this.#noteTopics();
-    if (this.#membership.joined) this.#membership.again();
+    // A leader that is just sharing out counts them in; else also a join that is on its way is too
+    // late for them.
+    if (this.#sharing === 0) this.#membership.again();
   }
 
   readonly #seen = new Set<string>();
@@ -348,21 +387,5 @@ export class GroupHub {
     for (const topic of cluster.topics) {
       if (this.#plan.takes(topic)) this.#seen.add(`${topic}/${cluster.partitionsOf(topic)}`);
     }
-  }
-
-  #next(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        signal.removeEventListener("abort", wake);
-        this.#wakers.delete(wake);
-        resolve();
-      };
-      this.#wakers.add(wake);
-      signal.addEventListener("abort", wake, { once: true });
-    });
-  }
-
-  #wakeAll(): void {
-    for (const wake of [...this.#wakers]) wake();
   }
 }

@@ -19,6 +19,8 @@ export interface GroupRecord {
   readonly incarnation: string;
   readonly definition: string;
   readonly patterns: readonly string[];
+  /** The partition in which events for it alone lie. */
+  readonly copies: number;
   /** First offsets by partition; one that is not here began empty. */
   readonly starts: Readonly<Record<string, number>>;
 }

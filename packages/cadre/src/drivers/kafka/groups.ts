@@ -1,6 +1,6 @@
 /** Groups from outside: joining, listing, deleting. */
 import type { ConsumeSpec, GroupState } from "../../bus/transport.ts";
-import { directedPartition } from "./copies.ts";
+import { directedPartition, newDirectedPartition } from "./copies.ts";
 import { committedOffsets } from "./group-offsets.ts";
 import type { GroupRecord } from "./group-records.ts";
 import { codes, KafkaRefusal } from "./kafka-error.ts";
@@ -21,7 +21,7 @@ export async function joinGroup(session: Session, spec: ConsumeSpec): Promise<Gr
   const definition = spec.ordered ? `${spec.definition} ordered: ${spec.ordered}` : spec.definition;
   return session.groups.join(spec.subscription, definition, async () => {
     const starts = await startOffsets(session, spec.patterns, spec.from);
-    const copies = directedPartition(session, spec.subscription);
+    const copies = newDirectedPartition(session, spec.subscription);
     for (const [name, offset] of await offsetsAt(session.cluster, [copies], "end")) {
       starts.set(name, offset);
     }
@@ -30,6 +30,7 @@ export async function joinGroup(session: Session, spec: ConsumeSpec): Promise<Gr
       incarnation: settings.random.id(settings.clock.now()),
       definition,
       patterns: spec.patterns,
+      copies: copies.partition,
       starts: Object.fromEntries(starts),
     };
   });
@@ -54,7 +55,7 @@ async function placeOf(
 ): Promise<{ behind: number; open: number }> {
   const { cluster, settings } = session;
   const topics = await knownTopics(session, planTopics(settings, record.patterns));
-  const partitions = [...partitionsOf(cluster, topics), directedPartition(session, record.name)];
+  const partitions = [...partitionsOf(cluster, topics), directedPartition(session, record)];
   const ends = await offsetsAt(cluster, partitions, "end");
   const starts = await offsetsAt(cluster, partitions, "start");
   const groupId = groupIdOf(session, record.name);

@@ -64,7 +64,9 @@ export class KafkaLease implements Lease {
     try {
       if (!this.#isApplied) await this.#apply(settlement);
       if (lane.isEnded) return this.#end("lost");
-      return this.#end((await this.#parts.desk.kept(lane)) === "ok" ? "settled" : "lost");
+      const isKept = (await this.#parts.desk.kept(lane)) === "ok";
+      if (isKept) lane.isProven = true;
+      return this.#end(isKept ? "settled" : "lost");
     } catch (error) {
       // Whether it was kept is not known: the same may be asked again, or it runs out.
       this.#settled = undefined;

@@ -85,13 +85,14 @@ export class Publishing {
     to: NonNullable<Outgoing["to"]>,
   ): Promise<{ topic: string; partition: number; offset: number }> {
     const session = this.#session;
-    if (!(await session.groups.find(to.group))) {
+    const group = await session.groups.find(to.group);
+    if (!group) {
       const message =
         `There is no group "${to.group}" at ${session.url}. ` +
         "Subscribe with it first, or fix its name.";
       throw new CadreError("NOT_FOUND", message, { what: "group", id: to.group });
     }
-    const offset = await direct(session, event, to);
-    return { ...directedPartition(session, to.group), offset: Math.max(0, offset) };
+    const offset = await direct(session, event, { group, attempt: to.attempt ?? 1 });
+    return { ...directedPartition(session, group), offset: Math.max(0, offset) };
   }
 }

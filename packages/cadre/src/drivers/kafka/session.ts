@@ -30,9 +30,14 @@ export class Session {
     const { partitions } = cluster.settings;
     await Promise.all([
       session.#make("groups", 1, compacted),
-      session.#make("letters", 1, compacted),
+      session.#make("letters", 1, {
+        ...compacted,
+        "max.message.bytes": String(session.maxLetterBytes + reservedBytes),
+      }),
       session.#make("copies", partitions, {
         "retention.ms": String(copiesKeptMs),
+        // Others' events may be as large as the broker takes.
+        "max.message.bytes": String(session.#messageBytes + reservedBytes),
         "message.timestamp.type": "LogAppendTime",
       }),
     ]);
@@ -46,6 +51,11 @@ export class Session {
   /** Largest encoded event. */
   get maxEventBytes(): number {
     return this.#messageBytes - reservedBytes;
+  }
+
+  /** Largest dead letter: also what holds no event is kept, as base64. */
+  get maxLetterBytes(): number {
+    return this.#messageBytes * 2;
   }
 
   /** The topic of events of `type`, where it is known to be there. */
