@@ -35,7 +35,7 @@ interface Taken {
   readonly payload: string;
 }
 
-/** The log of `RawPostgres`, and a group over it. Pages are read, and acked, one after the other. */
+/** The log of `RawPostgres`, and a group over it. Pages are read one after the other. */
 export async function openRawPostgres(url: string): Promise<Side> {
   const log = new RawPostgres(url, (index) => JSON.stringify(kilobyte(index)));
   await log.prepare();
