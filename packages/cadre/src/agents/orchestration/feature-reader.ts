@@ -19,8 +19,10 @@ export interface FeatureEars {
 
 const eventsPerTurn = 256; // then timers run: reading a long log must not look like death
 
+type ReaderContext = Pick<TeamContext, "store" | "clock" | "logger" | "markEvery">;
+
 export class FeatureReader {
-  readonly #context: TeamContext;
+  readonly #context: ReaderContext;
   readonly #features: FeatureBoard;
   readonly #ears: FeatureEars;
   readonly #mark: LogMark;
@@ -29,7 +31,7 @@ export class FeatureReader {
   #anchor = "";
   #hasBegun = false;
 
-  constructor(context: TeamContext, features: FeatureBoard, ears: FeatureEars) {
+  constructor(context: ReaderContext, features: FeatureBoard, ears: FeatureEars) {
     this.#context = context;
     this.#features = features;
     this.#ears = ears;
