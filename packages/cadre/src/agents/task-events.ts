@@ -146,6 +146,13 @@ export function taskProgress(
   });
 }
 
+/** It has come as far as a wait: the owners that it lost before are not laid to it. */
+export function taskWaits(context: Making, entry: BoardEntry): AgentEvent {
+  const { id, epoch, owner } = entry.state;
+  const fields = { taskId: id, epoch, waiting: true };
+  return next(context, owner?.agent ?? "", "task.progress", entry.last, fields);
+}
+
 export function taskCompleted(context: Making, entry: BoardEntry, result: unknown): AgentEvent {
   const { id, epoch, attempt, owner } = entry.state;
   const agent = owner?.agent ?? "";

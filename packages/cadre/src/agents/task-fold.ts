@@ -74,6 +74,7 @@ const changes: Readonly<Record<string, Change>> = {
     owner: { agent: text(fields["agent"]), incarnation: text(fields["incarnation"]) },
   }),
   "task.started": (state) => ({ ...state, status: "running" }),
+  "task.progress": (state, fields) => (fields["waiting"] === true ? gotOn(state) : state),
   "task.lease_expired": (state, fields) => {
     const next = { ...reoffer(state, fields), attempt: Math.max(0, state.attempt - 1) };
     if (fields["reason"] === "released") return next;
@@ -105,14 +106,20 @@ const changes: Readonly<Record<string, Change>> = {
   }),
   "step.intent": owed,
   "step.receipt": (state, fields, event) =>
-    fields["skipped"] === true ? settled(state, fields) : owed(state, fields, event),
+    gotOn(fields["skipped"] === true ? settled(state, fields) : owed(state, fields, event)),
+  "step.signal": gotOn,
   "step.failed": (state, fields) => (fields["refused"] === true ? settled(state, fields) : state),
-  "step.undo_receipt": settled,
+  "step.undo_receipt": (state, fields) => gotOn(settled(state, fields)),
   "step.in_doubt": (state, fields) => parked(state, fields, "in_doubt"),
   "saga.undo_stuck": (state, fields) => parked(state, fields, "stuck"),
   "step.resolved": resolved,
   "saga.undo_started": undoStarted,
 };
+
+/** What has got on since it lost an owner is not what ended that one. */
+function gotOn(state: TaskState): TaskState {
+  return state.lost === 0 ? state : { ...state, lost: 0 };
+}
 
 /** A step has begun or is done: it may have to be undone, or nothing may be from here on. */
 function owed(state: TaskState, fields: Fields, event: AgentEvent): TaskState {

@@ -43,6 +43,7 @@ import { TaskWriter } from "./task-writer.ts";
 import type { TaskState } from "./task.ts";
 import type { TeamContext } from "./team-context.ts";
 import { UndoRun, type UndoOutcome } from "./undo-run.ts";
+import { noteWaits } from "./wait-note.ts";
 
 export interface TaskRunPort {
   readonly context: TeamContext;
@@ -78,6 +79,7 @@ export class TaskRun {
     this.#work = work;
     this.#writer = new TaskWriter(port.context, entry);
     this.#started = entry.last;
+    noteWaits(port.context, port.slot, this.#writer, () => this.#entry?.journal);
   }
 
   get state(): TaskState {

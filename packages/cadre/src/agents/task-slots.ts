@@ -58,6 +58,8 @@ export class TaskSlots {
  * the children that it still waits for.
  */
 export class SlotHold {
+  /** Called when its handler begins to wait. */
+  onWait: () => void = () => {};
   readonly #slots: { giveBack(): void; takeAgain(): Promise<void> };
   #held = true;
   #over = false;
@@ -77,6 +79,7 @@ export class SlotHold {
   async without<Result>(wait: () => Promise<Result>): Promise<Result> {
     this.#waits += 1;
     this.#let();
+    this.onWait();
     try {
       return await wait();
     } finally {

@@ -116,7 +116,10 @@ export interface TaskState {
    * From 1 with the first claim. A lease that ran out or was given back does not use an attempt up.
    */
   readonly attempt: number;
-  /** Leases that ran out. A task that has lost too many owners fails: it may be what kills them. */
+  /**
+   * Leases that ran out since it last got on: by a step that was done, or by a wait that it came
+   * to. A task that has lost too many owners so fails: it may be what kills them.
+   */
   readonly lost: number;
   readonly maxAttempts: number;
   readonly priority: Priority;

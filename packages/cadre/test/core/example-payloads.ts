@@ -108,7 +108,7 @@ export const examplePayloads: Readonly<Record<string, Readonly<Record<string, un
   "task.acknowledged": { taskId: "t1", agent: "reader", epoch: 2 },
   "task.claimed": { ...owned, incarnation: "0199-1", leaseMs: 15_000, until: 1_700_000_000_000 },
   "task.started": owned,
-  "task.progress": { taskId: "t1", epoch: 2, progress: 0.5, note: "half" },
+  "task.progress": { taskId: "t1", epoch: 2, progress: 0.5, note: "half", waiting: true },
   "task.completed": { ...owned, result: { n: 3 }, durationMs: 12 },
   "task.failed": { ...owned, reason: "no disk", error, final: true },
   "task.retry": { ...owned, nextEpoch: 3, notBefore: 1_700_000_000_000, reason: "no disk", error },

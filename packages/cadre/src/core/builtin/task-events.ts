@@ -116,6 +116,8 @@ export interface TaskProgress {
   /** 0 to 1. */
   readonly progress?: number;
   readonly note?: string;
+  /** It waits for something: the owners that it lost before are not laid to it. */
+  readonly waiting?: boolean;
 }
 
 export interface TaskCompleted {
@@ -284,6 +286,7 @@ export const taskEvents: BuiltinFamily<TaskEvents> = {
     epoch: optional(ordinal),
     progress: optional(share),
     note: optional(text),
+    waiting: optional(flag),
   }),
   "task.completed": fact("The task is done; this is its result.", {
     ...owned,
