@@ -20,7 +20,7 @@ import { complaints, healthOf } from "./examination.ts";
 import { planRound } from "./plan.ts";
 import { releaseSaga } from "./release.ts";
 import type { Repository } from "./repository.ts";
-import { objections } from "./review.ts";
+import { honestTypes, objections } from "./review.ts";
 
 const answerMs = 600_000; // for a tester on a machine that does other things, or a person
 const mostRounds = 5;
@@ -62,10 +62,12 @@ export function teamOf(repository: Repository, crew: string): readonly AnyAgent[
       // Released only when the tester has passed it.
       { validate: { voters: { agents: ["tester"] }, deadlineMs: answerMs, rounds: 1 } },
       async ({ base, round, tips, results = {} }, ctx) => {
-        const commits = tips.map((tip) => results[tip]?.commit ?? base);
-        const message = `Round ${round}`;
-        const commit = await ctx.step("merge", { base, commits }, async () => {
-          const merged = await repository.merge(base, commits, { message, role: "team" });
+        const merges = tips.map((tip) => ({
+          commit: results[tip]?.commit ?? base,
+          message: `Round ${round}: ${tip}`,
+        }));
+        const commit = await ctx.step("merge", { base, merges }, async () => {
+          const merged = await repository.merge(base, merges, "team");
           await repository.git(["update-ref", `refs/heads/round-${round}`, merged]);
           return merged;
         });
@@ -138,7 +140,7 @@ async function fix(repository: Repository, input: FixInput, ctx: TaskContext): P
       { action: "accept a change", content: change },
       {
         name: `accept.${number}`,
-        voters: { agents: ["tester", "reviewer"] },
+        voters: { agents: ["tester", "reviewer"], validators: [honestTypes] },
         quorum: "all",
         deadlineMs: answerMs,
       },

@@ -80,14 +80,16 @@ const reactions: Reactions = {
   "validation.responded": (_, { payload: { validator, verdict, reason } }) =>
     line(validator, `says ${verdict}${reason === undefined ? "" : `: ${reason}`}`),
   "step.receipt": (journal, { payload: { step } }, task) =>
-    journal.tasks.get(task) === "release" ? line("release-manager", `${step} done`) : undefined,
-  "step.undo_receipt": (journal, { payload: { step } }) => {
+    journal.tasks.get(task) === "release"
+      ? line("release-manager", `${task}: ${step} done`)
+      : undefined,
+  "step.undo_receipt": (journal, { payload: { step } }, task) => {
     journal.undone.push(step);
-    return line("release-manager", `${step} undone`);
+    return line("release-manager", `${task}: ${step} undone`);
   },
   "step.failed": (journal, { payload: { error } }, task) =>
     journal.tasks.get(task) === "release"
-      ? line("release-manager", error?.message ?? "failed")
+      ? line("release-manager", `${task}: ${error?.message ?? "failed"}`)
       : undefined,
   "team.worker.killed": (journal, { payload: { worker } }) => {
     journal.kills += 1;

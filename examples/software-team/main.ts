@@ -21,9 +21,9 @@ import { storeOf, timing } from "./run-folder.ts";
 
 const library = fileURLToPath(new URL("./library", import.meta.url));
 const goal = "green";
+const lookEveryMs = 200;
 const mostKills = 6;
 const killEveryMs = { least: 1_500, most: 4_000 };
-const msPerSecond = 1_000;
 
 const { values } = parseArgs({
   options: {
@@ -35,10 +35,6 @@ const { values } = parseArgs({
   },
 });
 const folder = resolve(values.data ?? mkdtempSync(join(tmpdir(), "cadre-software-team-")));
-const say = (text: string): void => {
-  if (!values.json) console.log(text);
-};
-
 const repository = new Repository(folder);
 await repository.prepare(library);
 await using team = await startCadre({
@@ -46,10 +42,10 @@ await using team = await startCadre({
   store: storeOf(folder),
   events: teamEvents,
   people: [{ name: "ana", roles: ["maintainer"] }],
-  orchestrator: false,
+  orchestrator: false, // the workers have it
   ...timing,
 });
-const progress = await startProjection(team.store, journalOf, { snapshot: false });
+await using progress = await startProjection(team.store, journalOf, { snapshot: false });
 await progress.caughtUp();
 let told = progress.state.lines.length;
 say(told > 0 ? `goes on in ${folder}` : `works in ${folder}`);
@@ -58,66 +54,74 @@ progress.onChange(({ lines }) => {
   told = lines.length;
 });
 
-const window =
-  values.window === undefined ? {} : { vetoWindowMs: Number(values.window) * msPerSecond };
 const task = await team.tasks.create(
   MakeGreen,
   {
     base: await repository.commitOf("found"),
     version: "1.1.0",
     refusedVersion: "2.0.0",
-    ...window,
+    ...(values.window === undefined ? {} : { vetoWindowMs: Number(values.window) * 1_000 }),
   },
-  { id: goal },
+  { id: goal }, // asked for at each start, and there is one
 );
 const crew = new Crew(folder, ["north", "south"]);
 const stopping = new AbortController();
-const { signal } = stopping;
-void answer(signal);
-if (values.chaos) void harm(crew, signal);
+const besides = [answer(stopping.signal), ...(values.chaos ? [harm(stopping.signal)] : [])];
 try {
   const result = await Promise.race([task.result(), crew.failed]);
   stopping.abort();
+  await Promise.all(besides);
   await crew.stop();
   await progress.caughtUp();
-  await progress.close();
   await repository.tidy();
+  // From the log alone, not from what was seen on the way.
   const { state } = await foldProjection(team.store, journalOf);
   const report = await reportOf({ result, journal: state, repository });
   if (values.json) console.log(JSON.stringify(report, undefined, 2));
   else printReport(report);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
 } finally {
   stopping.abort();
   await crew.stop();
 }
 
-/** The maintainer's answer. With `--ask` it is left to the command line. */
+function say(text: string): void {
+  if (!values.json) console.log(text);
+}
+
+/** The maintainer's answer. In a veto window, and with `--ask`, it is left to the command line. */
 async function answer(signal: AbortSignal): Promise<void> {
   const id = `${goal}.merge`;
-  while (!signal.aborted) {
-    const proposal = await team.proposals.get(id);
-    if (proposal?.status === "open") {
-      const { mode, contentHash: hash } = proposal;
-      const verb = mode === "veto" ? "veto" : "approve";
-      if (values.ask || mode === "veto") {
-        say(`To answer: CADRE_STORE=${storeOf(folder)} npx cadre proposals ${verb} ${id} --as ana`);
-      } else {
-        const reason = "all tests pass";
-        await team.proposals.vote(id, { as: "ana", verdict: "approve", hash, reason });
-      }
-      return;
-    }
-    await systemClock.sleep(200);
+  let proposal = await team.proposals.get(id);
+  while (proposal === undefined && (await pause(lookEveryMs, signal))) {
+    proposal = await team.proposals.get(id);
   }
+  if (proposal?.status !== "open") return;
+  if (values.ask || proposal.mode === "veto") {
+    const verb = proposal.mode === "veto" ? "veto" : "approve";
+    say(`To answer: CADRE_STORE=${storeOf(folder)} npx cadre proposals ${verb} ${id} --as ana`);
+    return;
+  }
+  const hash = proposal.contentHash;
+  await team.proposals.vote(id, { as: "ana", verdict: "approve", hash, reason: "it is green" });
 }
 
 /** Kills workers in the middle of whatever they do. */
-async function harm(crew: Crew, signal: AbortSignal): Promise<void> {
+async function harm(signal: AbortSignal): Promise<void> {
   const { least, most } = killEveryMs;
   for (let kills = 0; kills < mostKills; kills += 1) {
-    await systemClock.sleep(least + (most - least) * secureRandom.next());
-    if (signal.aborted) return;
+    if (!(await pause(least + (most - least) * secureRandom.next(), signal))) return;
     const worker = crew.killOne();
     if (worker !== undefined) await team.bus.publish("team.worker.killed", { worker });
   }
+}
+
+/** False when there is nothing more to wait for. */
+function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  return systemClock.sleep(ms, signal).then(
+    () => true,
+    () => false,
+  );
 }

@@ -53,7 +53,7 @@ async function merge(
 ): Promise<string> {
   const before = await repository.commitOf(main);
   const message = `Release ${version}\n\nStep: ${key}`;
-  const merged = await repository.merge(before, [commit], { message, role });
+  const merged = await repository.merge(before, [{ commit, message }], role);
   // Fails when somebody else was faster: then the saga's next attempt merges onto that.
   await repository.move(main, merged, before);
   return merged;

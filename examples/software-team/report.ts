@@ -64,23 +64,25 @@ export async function reportOf({
 }
 
 export function printReport(report: Report): void {
-  const { changes, wallMs, events, tasks, kills, commits } = report;
+  const { changes, refused, undone, decision, releases, tree, commits } = report;
+  const { rounds, tasks, events, kills, wallMs } = report;
   console.log("");
   for (const { finding, tried } of changes) {
     console.log(finding);
-    for (const { strategy, by, refusals } of tried) {
-      console.log(`  ${refusals.length === 0 ? "+" : "-"} ${strategy} (${by})`);
+    for (const { strategy, refusals } of tried) {
+      console.log(`  ${refusals.length === 0 ? "+" : "-"} ${strategy}`);
       for (const refusal of refusals) console.log(`      ${refusal}`);
     }
   }
   console.log("");
-  console.log(`the release that failed: ${report.refused}; undone: ${report.undone.join(", ")}`);
-  console.log(`merged: ${report.merged} (${report.decision}); released ${report.releases.join()}`);
-  console.log(`main has ${commits} commits; its tree is ${report.tree}`);
+  if (refused !== undefined) {
+    console.log(`Refused: ${refused}`);
+    console.log(`Taken back: ${undone.join(", ")}`);
+  }
+  console.log(`Merge into main: ${decision}`);
+  console.log(`Released: ${releases.join() || "nothing"}`);
+  console.log(`The tree of main is ${tree}, after ${commits} commits.`);
   const seconds = (wallMs / 1_000).toFixed(1);
-  console.log(
-    `${report.rounds} rounds, ${tasks} tasks, ${events} events, ${kills} kills, ${seconds} s`,
-  );
-  console.log("");
-  console.log(report.diff);
+  console.log(`${rounds} rounds, ${tasks} tasks, ${events} events, ${kills} kills, ${seconds} s`);
+  console.log(`\n${report.diff}`);
 }

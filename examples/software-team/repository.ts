@@ -126,11 +126,11 @@ export class Repository {
   /** Merges commits onto a base, without a fast-forward. @throws on a conflict */
   async merge(
     base: string,
-    commits: readonly string[],
-    { message, role }: { readonly message: string; readonly role: string },
+    merges: readonly { readonly commit: string; readonly message: string }[],
+    role: string,
   ): Promise<string> {
     return this.worktree(base, async (folder) => {
-      for (const commit of commits) {
+      for (const { commit, message } of merges) {
         await this.#in(folder, ["merge", "--quiet", "--no-ff", "--message", message, commit], role);
       }
       return this.#in(folder, ["rev-parse", "HEAD"], role);

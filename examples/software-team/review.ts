@@ -1,22 +1,44 @@
-/** The reviewer's rules: they look at the change, and run nothing. */
+/** What is looked at in a change without running anything. */
+import type { Rule } from "cadre/agents";
 import type { Change } from "./contract.ts";
 
 const mostLines = 12; // a change that needs more is for a person
 
-/** Why a change is refused; nothing, when it may pass. */
+/** The reviewer's objections; none, when the change may pass. */
 export function objections({ diff }: Pick<Change, "diff">): readonly string[] {
-  const lines = diff.split("\n");
-  const files = lines.filter((line) => line.startsWith("+++ ")).map((line) => line.slice(6));
-  const added = lines.filter((line) => /^\+(?!\+\+)/.test(line)).map((line) => line.slice(1));
-  const removed = lines.filter((line) => /^-(?!--)/.test(line));
-  const found: string[] = [];
+  const { files, added, removed } = linesOf(diff);
   const outside = files.filter((file) => !file.startsWith("src/"));
-  if (outside.length > 0) found.push(`touches ${outside.join(", ")}`);
-  if (added.length > mostLines) found.push(`adds ${added.length} lines`);
-  if (added.length + removed.length === 0) found.push("changes nothing");
-  for (const line of added) {
-    if (/\bany\b|@ts-/.test(line)) found.push("turns the types off");
-    if (/\w!\.|\bas (?!const\b)/.test(line)) found.push("asserts what it cannot know");
-  }
-  return found;
+  return [
+    ...(outside.length > 0 ? [`touches ${outside.join(", ")}`] : []),
+    ...(added.length > mostLines ? [`adds ${added.length} lines`] : []),
+    ...(added.length + removed.length === 0 ? ["changes nothing"] : []),
+  ];
+}
+
+/** A rule that is asked before any agent is: types may not be argued away. */
+export const honestTypes: Rule = {
+  name: "honest-types",
+  check: (content) => {
+    const { added } = linesOf((content as unknown as Change).diff);
+    if (added.some((line) => /\bany\b|@ts-/.test(line))) return "it turns the types off";
+    if (added.some((line) => /\w!\.|\bas (?!const\b)/.test(line))) {
+      return "it asserts what it cannot know";
+    }
+    return true;
+  },
+};
+
+interface DiffLines {
+  readonly files: readonly string[];
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+}
+
+function linesOf(diff: string): DiffLines {
+  const lines = diff.split("\n");
+  return {
+    files: lines.filter((line) => line.startsWith("+++ ")).map((line) => line.slice(6)),
+    added: lines.filter((line) => /^\+(?!\+\+)/.test(line)).map((line) => line.slice(1)),
+    removed: lines.filter((line) => /^-(?!--)/.test(line)),
+  };
 }
