@@ -143,28 +143,46 @@ export class Requests {
   #ask(where: string, asker: Asker, type: string, payload: unknown, options: GatherOptions): void {
     checkOptions(where, options, rules);
     const { publisher, clock } = this.#parts;
-    const { signal, timeoutMs = defaultTimeoutMs } = options;
+    const { signal } = options;
     publisher.assertOpen();
     signal?.throwIfAborted();
+    const make = (): PendingRequest => this.#make(asker, type, payload, options);
+    const pending = make();
+    if (this.#isListening) this.#send(pending, signal, clock);
+    else void this.#sendListening(pending, make, signal);
+  }
+
+  /** The time of a request begins now. */
+  #make(asker: Asker, type: string, payload: unknown, options: GatherOptions): PendingRequest {
+    const { publisher, clock } = this.#parts;
+    const { timeoutMs = defaultTimeoutMs } = options;
     const now = clock.now();
     const deadlineAt = now + timeoutMs;
     // What only a request has among its options, the event takes no notice of.
     const replyTo = this.#replyTo;
     const expiresAt = Math.min(deadlineAt, options.expiresAt ?? deadlineAt);
     const event = publisher.create(type, payload, { ...options, replyTo, expiresAt }, now);
-    const pending = new PendingRequest(event, timeoutMs, asker, this.#onEnd);
-    if (this.#isListening) this.#send(pending, signal, clock);
-    else void this.#sendListening(pending, signal);
+    return new PendingRequest(event, timeoutMs, asker, this.#onEnd);
   }
 
-  async #sendListening(pending: PendingRequest, signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * Where listening takes seconds, a request that was made before would have expired when it is
+   * sent: it is made again then.
+   */
+  async #sendListening(
+    early: PendingRequest,
+    make: () => PendingRequest,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { clock, open } = this.#parts;
     try {
-      this.#listening ??= this.#parts.open(this.#replyTo, (reply) => this.#onReply(reply));
+      const startedAt = clock.now();
+      this.#listening ??= open(this.#replyTo, (reply) => this.#onReply(reply));
       await this.#listening;
       this.#isListening = true;
-      this.#send(pending, signal);
+      this.#send(clock.now() === startedAt ? early : make(), signal);
     } catch (error) {
-      pending.fail(error);
+      early.fail(error);
     }
   }
 

@@ -1,7 +1,11 @@
-/** Collects what is asked in one turn, and asks AWS for ten of it at a time. */
+/** Collects what is asked in one turn, or for a while, and asks AWS for ten of it at a time. */
+import type { Clock } from "../../core/clock.ts";
+
 export interface BatchDeskParts<Item, Answer> {
   /** One answer for each item, in their order. */
   readonly send: (items: readonly Item[]) => Promise<readonly Answer[]>;
+  /** How long the first waits for others. @default until the end of its turn */
+  readonly patience?: { readonly clock: Clock; readonly ms: number };
 }
 
 interface Waiting<Item, Answer> {
@@ -23,8 +27,15 @@ export class BatchDesk<Item, Answer> {
   ask(item: Item): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
-      if (this.#waiting.length === 1) queueMicrotask(() => this.#sendAll());
+      if (this.#waiting.length === 1) this.#sendSoon();
+      else if (this.#waiting.length === most && this.#parts.patience) this.#sendAll();
     });
+  }
+
+  #sendSoon(): void {
+    const { patience } = this.#parts;
+    if (!patience) queueMicrotask(() => this.#sendAll());
+    else patience.clock.after(patience.ms, () => this.#sendAll(), { background: true });
   }
 
   #sendAll(): void {

@@ -1,20 +1,20 @@
 /**
  * A broadcast: a queue and a rule of its own, which end with it.
  *
- * What is received is deleted before it is handed out: at most once. A process that is killed
- * leaves both behind; while a broadcast lives it says so on its queue, and who connects next
- * removes those that have been silent.
+ * What is received is handed out and then deleted, several at a time; what comes twice is known by
+ * its entry. A process that is killed leaves queue and rule behind; while a broadcast lives it says
+ * so on its queue, and who connects next removes those that have been silent.
  */
 import type { Intake, Lease, Recorded } from "../../bus/transport.ts";
 import { describeError } from "../../core/errors.ts";
 import { compilePattern } from "../../core/pattern.ts";
 import type { MessageLike } from "./client.ts";
 import { timeoutError } from "./eventbridge-error.ts";
-import { makeQueue, makeRule, removeAll, sendProbe } from "./groups.ts";
+import { fillRule, makeQueue, putRule, removeAll, sendProbe } from "./groups.ts";
 import { QueueTap } from "./queue-tap.ts";
 import { ReceiptDesk } from "./receipts.ts";
 import type { Session } from "./session.ts";
-import { sayAlive, sayAliveMs } from "./sweep.ts";
+import { aliveTags, sayAlive, sayAliveMs } from "./sweep.ts";
 import { toReceived } from "./wire.ts";
 
 export interface BroadcastIntakeParts {
@@ -26,6 +26,7 @@ export interface BroadcastIntakeParts {
 
 const keptMs = 3_600_000; // a reader that is an hour behind misses events
 const probeAgainMs = 1_000;
+const deleteMs = 200; // much less than what was received is hidden for
 const remembered = 10_000; // entries, to tell what SQS or EventBridge hands out twice
 
 export class BroadcastIntake implements Intake {
@@ -48,7 +49,7 @@ export class BroadcastIntake implements Intake {
     this.#name = name;
     const { session, patterns } = parts;
     this.#matchers = patterns.map((pattern) => compilePattern(pattern));
-    this.#receipts = new ReceiptDesk(session, url);
+    this.#receipts = new ReceiptDesk(session, url, deleteMs);
     this.#tap = new QueueTap({
       session,
       url,
@@ -61,15 +62,13 @@ export class BroadcastIntake implements Intake {
   }
 
   static async open(parts: BroadcastIntakeParts): Promise<BroadcastIntake> {
-    const { session, subscription, patterns } = parts;
+    const { session, subscription } = parts;
     const { clock, random } = session.settings;
     const name = session.names.broadcast(`${subscription} ${random.id(clock.now())}`);
-    const url = await makeQueue(session, { name, mark: "Broadcast", retentionMs: keptMs });
+    const url = await makeBoth(parts, name);
     const intake = new BroadcastIntake(parts, name, url);
     try {
-      await sayAlive(session, url);
-      const description = JSON.stringify({ broadcast: subscription.slice(0, 200) });
-      await makeRule(session, { name, patterns, description });
+      await fillRule(session, name);
       await intake.#prove();
       intake.#liveOn(url);
       return intake;
@@ -197,6 +196,20 @@ export class BroadcastIntake implements Intake {
     this.#failure = error;
     for (const wake of [...this.#waiting]) wake();
   }
+}
+
+/** Queue and rule; neither is left behind when the other could not be made. */
+async function makeBoth(parts: BroadcastIntakeParts, name: string): Promise<string> {
+  const { session, subscription, patterns } = parts;
+  const description = JSON.stringify({ broadcast: subscription.slice(0, 200) });
+  const tags = aliveTags(session);
+  const [queue, rule] = await Promise.allSettled([
+    makeQueue(session, { name, mark: "Broadcast", retentionMs: keptMs, tags }),
+    putRule(session, { name, patterns, description }),
+  ]);
+  if (queue.status === "fulfilled" && rule.status === "fulfilled") return queue.value;
+  await removeAll(session, name).catch(() => {}); // the sweep finds the queue later
+  throw queue.status === "rejected" ? queue.reason : (rule as PromiseRejectedResult).reason;
 }
 
 const ok: Promise<"ok"> = Promise.resolve("ok");

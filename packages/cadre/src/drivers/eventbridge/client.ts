@@ -89,7 +89,7 @@ export interface SendEntry {
 
 export interface QueuesClientLike {
   createQueue: Call<
-    { QueueName: string; Attributes: Record<string, string> },
+    { QueueName: string; Attributes: Record<string, string>; tags?: Record<string, string> },
     { readonly QueueUrl?: string | undefined }
   >;
   getQueueUrl: Call<{ QueueName: string }, { readonly QueueUrl?: string | undefined }>;

@@ -29,15 +29,20 @@ export async function joinGroup(session: Session, spec: ConsumeSpec): Promise<Jo
   const { subscription: group, definition } = spec;
   const name = session.names.group(group);
   const { retentionMs } = session.settings;
+  const known = describe(session, name);
+  known.catch(() => {}); // thrown below, unless the queue cannot be had either
   const url = await makeQueue(session, { name, mark: digest(definition), retentionMs });
   const attributes = await attributesOf(session, url);
   const wanted = `Cadre${digest(definition)}`;
   if (!(attributes["Policy"] ?? "").includes(wanted)) {
-    const rule = await describe(session, name);
-    throw mismatch(group, definition, readDescription(rule?.Description).definition);
+    const { Description } = (await describe(session, name)) ?? {};
+    throw mismatch(group, definition, readDescription(Description).definition);
   }
   const description = JSON.stringify({ group, definition });
-  const isNew = await makeRule(session, { name, patterns: spec.patterns, description });
+  const rule = { name, patterns: spec.patterns, description };
+  const isNew = (await known)?.EventPattern !== patternOf(session, rule);
+  if (isNew) await putRule(session, rule);
+  await fillRule(session, name); // also one that is there: who made it may have been killed before
   return { name, url, isNew };
 }
 
@@ -54,11 +59,13 @@ export interface QueueSpec {
   /** Tells queues of one name apart. */
   readonly mark: string;
   readonly retentionMs: number;
+  /** Of a queue that is made. */
+  readonly tags?: Record<string, string>;
 }
 
 /** The URL of the queue, which is there afterwards. */
 export async function makeQueue(session: Session, spec: QueueSpec): Promise<string> {
-  const { name, mark, retentionMs } = spec;
+  const { name, mark, retentionMs, tags = {} } = spec;
   const Attributes = {
     MessageRetentionPeriod: String(Math.ceil(retentionMs / 1_000)),
     Policy: JSON.stringify({
@@ -76,7 +83,7 @@ export async function makeQueue(session: Session, spec: QueueSpec): Promise<stri
     }),
   };
   const make = (options: CallOptions): Promise<{ readonly QueueUrl?: string | undefined }> =>
-    session.clients.queues.createQueue({ QueueName: name, Attributes }, options);
+    session.clients.queues.createQueue({ QueueName: name, Attributes, tags }, options);
   try {
     const { QueueUrl } = await session.patiently(
       `make queue ${name}`,
@@ -92,36 +99,38 @@ export async function makeQueue(session: Session, spec: QueueSpec): Promise<stri
   }
 }
 
-/** Whether it had to be made or changed. */
-export async function makeRule(
-  session: Session,
-  rule: {
-    readonly name: string;
-    readonly patterns: readonly string[];
-    readonly description: string;
-  },
-): Promise<boolean> {
+export interface RuleSpec {
+  readonly name: string;
+  readonly patterns: readonly string[];
+  readonly description: string;
+}
+
+/** Lets the events of the patterns through, as soon as it has a target. */
+export async function putRule(session: Session, rule: RuleSpec): Promise<void> {
   const { name } = rule;
   const { eventBus: EventBusName } = session.settings;
-  const EventPattern = rulePattern(rule.patterns, session.names.source, session.names.probe(name));
-  const known = await describe(session, name);
-  const isNew = known?.EventPattern !== EventPattern;
-  if (isNew) {
-    const Description = fitting(rule.description);
-    await session.patiently(`make rule ${name}`, (options) =>
-      session.clients.events.putRule(
-        { EventBusName, Name: name, EventPattern, Description },
-        options,
-      ),
-    );
-  }
+  const EventPattern = patternOf(session, rule);
+  const Description = fitting(rule.description);
+  await session.patiently(`make rule ${name}`, (options) =>
+    session.clients.events.putRule(
+      { EventBusName, Name: name, EventPattern, Description },
+      options,
+    ),
+  );
+}
+
+function patternOf(session: Session, { name, patterns }: RuleSpec): string {
+  return rulePattern(patterns, session.names.source, session.names.probe(name));
+}
+
+/** Makes the queue of the same name the rule's target. */
+export async function fillRule(session: Session, name: string): Promise<void> {
+  const { eventBus: EventBusName } = session.settings;
   const Targets = [{ Id: "queue", Arn: session.queueArn(name) }];
-  // Also of a rule that is there: who made it may have been killed before this.
   const { FailedEntryCount = 0 } = await session.patiently(`fill ${name}`, (options) =>
     session.clients.events.putTargets({ EventBusName, Rule: name, Targets }, options),
   );
   if (FailedEntryCount > 0) throw new Error(`AWS did not take the queue as target of rule ${name}`);
-  return isNew;
 }
 
 export async function sendProbe(session: Session, name: string): Promise<void> {

@@ -16,10 +16,15 @@ export class ReceiptDesk {
   readonly #deletes: BatchDesk<string, Answer>;
   readonly #hides: BatchDesk<{ readonly receipt: string; readonly seconds: number }, Answer>;
 
-  constructor(session: Session, url: string) {
+  /** @param deleteMs how long a delete may wait for others, to share their request */
+  constructor(session: Session, url: string, deleteMs: number = 0) {
     this.#session = session;
     this.#url = url;
-    this.#deletes = new BatchDesk({ send: (receipts) => this.#deleteAll(receipts) });
+    const { clock } = session.settings;
+    this.#deletes = new BatchDesk({
+      send: (receipts) => this.#deleteAll(receipts),
+      ...(deleteMs > 0 ? { patience: { clock, ms: deleteMs } } : {}),
+    });
     this.#hides = new BatchDesk({ send: (items) => this.#hideAll(items) });
   }
 

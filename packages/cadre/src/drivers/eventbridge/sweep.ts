@@ -6,13 +6,18 @@ import type { Session } from "./session.ts";
 
 const aliveTag = "cadre-alive";
 
+/** What a queue says whose broadcast lives at this moment. */
+export function aliveTags(session: Session): Record<string, string> {
+  return { [aliveTag]: String(session.settings.clock.now()) };
+}
+
 export const sayAliveMs = 300_000;
 
 /** Six times silent: longer than any pause of a process that still runs. */
 const silentMs = 6 * sayAliveMs;
 
 export async function sayAlive(session: Session, url: string): Promise<void> {
-  const Tags = { [aliveTag]: String(session.settings.clock.now()) };
+  const Tags = aliveTags(session);
   await session.patiently("say that a broadcast lives", (options) =>
     session.clients.queues.tagQueue({ QueueUrl: url, Tags }, options),
   );
@@ -51,7 +56,7 @@ async function sweepOne(session: Session, url: string): Promise<void> {
       session.clients.queues.listQueueTags({ QueueUrl: url }, options),
     );
     const aliveAt = Number(Tags?.[aliveTag]);
-    // One without a tag is being made just now.
+    // One without a tag is none of ours: it is made with one.
     if (!(aliveAt + silentMs < session.settings.clock.now())) return;
     await removeAll(session, url.slice(url.lastIndexOf("/") + 1));
   } catch (error) {

@@ -14,7 +14,7 @@ if (missing !== false) {
   await transportConformance({
     test,
     createTransport: () => eventbridge(url, { connection: motoConnection, waitMs: 1_000 }),
-    leaseMs: 1_000, // SQS counts in whole seconds
+    leaseMs: 1_500, // SQS counts in whole seconds, and a busy machine takes some of them
     boundMs: 30_000, // Python is slow where tests run side by side
     notApplicable: ["T-6", "T-35", "T-35b"].map((check) => ({ check, reason })),
   });
