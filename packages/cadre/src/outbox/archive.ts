@@ -304,18 +304,19 @@ class RunningArchive implements Archive {
   async #refuse(lease: Lease, cause: unknown): Promise<void> {
     const { transport, clock, logger } = this.#settings;
     const { recorded, attempt } = lease;
-    const { event } = recorded;
-    if (!event || !transport.deadLetters) throw cause;
+    const { event, undecodable, position } = recorded;
+    if (!transport.deadLetters) throw cause;
     const now = clock.now();
     const { name, message } = describeError(cause);
     await transport.deadLetters.put({
-      id: `${this.group}/${event.id}`,
+      id: `${this.group}/${event?.id ?? position}`,
       group: this.group,
-      event,
+      ...(event && { event }),
+      ...(undecodable && { bytes: Buffer.from(undecodable.bytes).toString("base64") }),
       reason: "rejected",
       error: { name, message },
       attempts: attempt,
-      position: recorded.position,
+      position,
       firstFailedAt: now,
       lastFailedAt: now,
     });

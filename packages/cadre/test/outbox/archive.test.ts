@@ -13,6 +13,8 @@ import {
   secureRandom,
   systemClock,
   type AgentEvent,
+  type DeadLetter,
+  type DeadLetterBox,
   type EventStore,
   type Lease,
   type Transport,
@@ -159,6 +161,31 @@ function handing(pulls: Lease[][]): Transport {
   };
 }
 
+function boxOf(letters: DeadLetter[]): DeadLetterBox {
+  return {
+    put: async (letter) => void letters.push(letter),
+    get: async () => undefined,
+    list: async function* () {},
+    remove: async () => false,
+  };
+}
+
+/** A store that takes all but what is bad. */
+function refusing(inner: EventStore, isBad: (event: AgentEvent) => boolean): EventStore {
+  const commit: EventStore["commit"] = async (work) => {
+    if (work.appends?.some(({ events }) => events.some((event) => isBad(event)))) {
+      throw new CadreError("TOO_LARGE", "too large", { bytes: 2, maxBytes: 1 });
+    }
+    return inner.commit(work);
+  };
+  return new Proxy(inner, {
+    get(target, name) {
+      const value: unknown = name === "commit" ? commit : Reflect.get(target, name);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
 function carrierParts(base: Transport): Transport {
   return {
     name: base.name,
@@ -173,19 +200,7 @@ test("while the store refuses nothing is acked, and afterwards all of it is ther
   const [transport, inner] = [memory(), memoryStore()];
   const errors: unknown[] = [];
   let refusals = 3;
-  const store: EventStore = new Proxy(inner, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name);
-      if (name === "commit") {
-        return async (commit: Parameters<EventStore["commit"]>[0]) => {
-          refusals -= 1;
-          if (refusals >= 0) throw new CadreError("STORE_FULL", "full", { path: "here" });
-          return inner.commit(commit);
-        };
-      }
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  const store = refusing(inner, ({ id }) => id === bad.id);
   await using archive = await startArchive({
     transport,
     store,
@@ -209,17 +224,8 @@ test("while the store refuses nothing is acked, and afterwards all of it is ther
 
 test("an event that the store can never take is a dead letter, and the others are kept", async () => {
   const [carrier, inner] = [memoryCarrier(), memoryStore()];
-  const letters: string[] = [];
-  const base = carrier.connect();
-  const transport: Transport = {
-    ...carrierParts(base),
-    deadLetters: {
-      put: async (letter) => void letters.push(letter.id),
-      get: async () => undefined,
-      list: async function* () {},
-      remove: async () => false,
-    },
-  };
+  const letters: DeadLetter[] = [];
+  const transport = { ...carrierParts(carrier.connect()), deadLetters: boxOf(letters) };
   const bad = eventOf("task.created", { bad: true });
   const store: EventStore = new Proxy(inner, {
     get(target, name) {
@@ -241,7 +247,10 @@ test("an event that the store can never take is a dead letter, and the others ar
   await publish(transport, [good[0]!, bad, good[1]!]);
   await until(async () => (await archive.status()).refused === 1);
   await until(async () => (await archive.status()).archived === 2);
-  assert.deepEqual(letters, [`archive/${bad.id}`]);
+  assert.deepEqual(
+    letters.map(({ id }) => id),
+    [`archive/${bad.id}`],
+  );
   await transport.close();
 });
 
@@ -354,4 +363,38 @@ test("what cannot be is refused at the start", async () => {
     isCadreError(error, "UNSUPPORTED"),
   );
   await parts.transport.close();
+});
+
+test("bytes that the store can never take are a dead letter, and the others are kept", async () => {
+  const inner = memoryStore();
+  const settled: string[] = [];
+  const leaseOf = (recorded: Lease["recorded"]): Lease => ({
+    recorded,
+    attempt: 3,
+    settle: async ({ kind }) => {
+      settled.push(`${recorded.position} ${kind}`);
+      return "ok";
+    },
+    extend: async () => "ok",
+  });
+  const bytes = Buffer.from("very much that is no event");
+  const good = eventOf("task.created");
+  const letters: DeadLetter[] = [];
+  const transport: Transport = {
+    ...handing([
+      [
+        leaseOf({ position: "7", recordedAt: 1, undecodable: { bytes, reason: "no JSON" } }),
+        leaseOf({ position: "8", recordedAt: 2, event: good }),
+      ],
+    ]),
+    deadLetters: boxOf(letters),
+  };
+  const store = refusing(inner, ({ type }) => type === "archive.undecodable");
+  await using archive = await startArchive({ transport, store, minRetryMs: 1 });
+  await until(() => settled.length === 2);
+  assert.deepEqual(await idsIn(inner), [good.id]);
+  assert.equal((await archive.status()).refused, 1);
+  const [letter] = letters;
+  assert.equal(letter?.id, "archive/7");
+  assert.equal(letter?.bytes, bytes.toString("base64"));
 });
