@@ -42,6 +42,8 @@ process.stdout.write(
     `node ${process.versions.node}  ${Object.entries(versions).flat().join(" ")}\n\n`,
 );
 
+// A server that starts or stops keeps no process alive by itself.
+const alive = setInterval(() => {}, 60_000);
 let missed = 0;
 for (const broker of only) {
   const name = `transports-${broker}`;
@@ -63,6 +65,7 @@ for (const broker of only) {
   for (const { name: who, reason } of all.left) write({ row: name, leftOut: who, reason });
   process.stdout.write(`${tableOf(`${name}: ${row.title}`, all)}${slopes(name, all.entries)}\n`);
 }
+clearInterval(alive);
 process.stderr.write(`bench: ${missed === 0 ? "no goal missed" : `goals missed: ${missed}`}\n`);
 
 /** The row with the contenders, scenarios and goals of one part. */

@@ -1,4 +1,5 @@
 import { createBus, type Transport } from "cadre";
+import { eventbridge } from "cadre/eventbridge";
 import { kafka } from "cadre/kafka";
 import { nats } from "cadre/nats";
 import { postgres } from "cadre/postgres";
@@ -21,6 +22,10 @@ function transportOf(broker: Broker, url: string, bounded: boolean): Transport {
       return kafka(url, bounded ? { maxAgeMs: 120_000 } : {});
     case "postgres":
       return postgres(url);
+    case "eventbridge": {
+      const credentials = { accessKeyId: "bench", secretAccessKey: "bench" };
+      return eventbridge(url, { connection: { credentials } });
+    }
   }
 }
 
@@ -40,7 +45,7 @@ export function openCadre(broker: Broker, url: string, bounded = false): Promise
       for (const result of await bus.publishBatch(items)) if ("error" in result) throw result.error;
     },
     async consume(handle) {
-      const options = { group: "workers", from: "earliest", concurrency: inFlight } as const;
+      const options = { group: "workers", concurrency: inFlight };
       const subscription = await bus.subscribe("task.#", options, ({ payload }) => {
         handle(payload as Kilobyte);
       });

@@ -28,6 +28,7 @@ const options: Readonly<Partial<Record<Broker, unknown>>> = {
 /** Starts the server, or says why there is none. */
 export async function serveBroker(broker: Broker): Promise<Served | string> {
   if (broker === "postgres") return servePostgres();
+  if (broker === "eventbridge") return serveMoto();
   const servers = (await import(join(folder, `${broker}-server.ts`))) as ServerModule;
   if (servers[`${broker}ServerPath`]!() === undefined) {
     return `there is no ${broker} here; see scripts/servers.ts`;
@@ -35,6 +36,18 @@ export async function serveBroker(broker: Broker): Promise<Served | string> {
   const start = servers[`start${broker.charAt(0).toUpperCase()}${broker.slice(1)}Server`]!;
   const server = (await start(options[broker])) as OwnServer;
   return { env: { [variable]: server.url }, stop: () => server.stop() };
+}
+
+/** A program in Python that speaks like AWS and keeps all in memory. */
+async function serveMoto(): Promise<Served | string> {
+  const { motoMissing, startMotoServer } = (await import(
+    join(folder, "moto-server.ts")
+  )) as ServerModule;
+  const missing = motoMissing!();
+  if (typeof missing === "string") return missing;
+  const server = (await startMotoServer!()) as OwnServer & { readonly endpoint: string };
+  const url = `eventbridge://us-east-1/bench?endpoint=${server.endpoint}`;
+  return { env: { [variable]: url }, stop: () => server.stop() };
 }
 
 /** Where it is; of PostgreSQL, an empty database there. */

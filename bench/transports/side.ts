@@ -1,6 +1,13 @@
 /** What is measured: a bus over a broker, or the broker's client used by hand. */
 
-export const brokers = ["nats", "redis", "rabbitmq", "kafka", "postgres"] as const;
+export const brokers = [
+  "nats",
+  "redis",
+  "rabbitmq",
+  "kafka",
+  "postgres",
+  "eventbridge", // on a stand-in, for information
+] as const;
 export type Broker = (typeof brokers)[number];
 
 /** Deliveries that a consumer has open at once, and events that a batch has. */
@@ -21,7 +28,7 @@ export interface Side {
    */
   publish(from: number, to: number): Promise<void>;
   /**
-   * Joins the group, which starts at the beginning of the log, and acks each event after `handle`.
+   * Joins the group, which is made before anything is published, and acks each event after `handle`.
    */
   consume(handle: (payload: Kilobyte) => void): Promise<Member>;
   /** Doubles a number by a request that somebody else answers. */
