@@ -28,7 +28,7 @@ export interface Side {
    */
   publish(from: number, to: number): Promise<void>;
   /**
-   * Joins the group, which is made before anything is published, and acks each event after `handle`.
+   * Joins the group, which is made before anything is published; acks each event after `handle`.
    */
   consume(handle: (payload: Kilobyte) => void): Promise<Member>;
   /** Doubles a number by a request that somebody else answers. */
