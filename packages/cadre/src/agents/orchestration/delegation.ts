@@ -12,6 +12,7 @@ import type { FeaturePlan } from "../feature.ts";
 import type { PlanItem } from "../feature-fold.ts";
 import type { StepJournal } from "../step-journal.ts";
 import type { TaskDesk } from "../task-desk.ts";
+import { isFinal } from "../task-fold.ts";
 import type { SlotHold } from "../task-slots.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "../task.ts";
 import type { TeamContext } from "../team-context.ts";
@@ -117,7 +118,6 @@ export class Delegation {
     parts: readonly { readonly input: Input; readonly agent: string | undefined }[],
     options: ScatterOptions & { readonly quorum: number },
   ): Promise<readonly Gathered<Output>[]> {
-    const { clock } = this.#port.context;
     const { quorum, timeoutMs, onLate = "cancel" } = options;
     const dueAt =
       timeoutMs === undefined ? undefined : await this.#port.journal.timeWithin(name, timeoutMs);
@@ -126,41 +126,67 @@ export class Delegation {
       const more = agent === undefined ? {} : { assignTo: agent };
       handles.push(await this.#port.spawn(`${name}.${index}`, definition, input, more));
     }
-    const results: Gathered<Output>[] = [];
-    const failures: string[] = [];
-    let cancelTimer = (): void => {};
-    const ended = new Promise<void>((resolve, reject) => {
-      for (const [index, handle] of handles.entries()) {
-        this.#outcome(handle).then((outcome) => {
-          const { agent } = parts[index]!;
-          if (outcome.ok && results.length < quorum) {
-            const who = agent === undefined ? {} : { agent };
-            results.push({ index, ...who, result: outcome.value });
-          } else if (!outcome.ok) failures.push(`${agent ?? index}: ${outcome.error.message}`);
-          if (results.length >= quorum) resolve();
-          else if (failures.length > parts.length - quorum) {
-            reject(new TerminalError(noQuorum(name, { quorum, parts: parts.length, failures })));
-          }
-        }, reject);
-      }
-      if (dueAt === undefined || timeoutMs === undefined) return;
-      const leftMs = Math.max(0, Math.min(timeoutMs, dueAt - clock.now()));
-      cancelTimer = clock.after(leftMs, () => {
-        const had = `${results.length} of ${quorum} results within ${timeoutMs} ms`;
-        reject(new TerminalError(`Scatter "${name}" had ${had}.`));
-      });
-    });
+    let results: readonly Gathered<Output>[];
     try {
-      await ended;
+      results = await this.#first(name, handles, parts, { quorum, timeoutMs, dueAt });
     } catch (error) {
       if (isCadreError(error, "TERMINAL")) await this.#cancelAll(handles, name, onLate);
       throw error;
-    } finally {
-      cancelTimer();
     }
     // Before the choice is on record: after it, nobody would come back to them.
     await this.#cancelAll(handles, name, onLate);
     return results;
+  }
+
+  /** The first results, as many as are enough. @throws {TerminalError} when they cannot be had */
+  async #first<Output>(
+    name: string,
+    handles: readonly TaskHandle<Output>[],
+    parts: readonly { readonly agent: string | undefined }[],
+    limits: {
+      readonly quorum: number;
+      readonly timeoutMs: number | undefined;
+      readonly dueAt: number | undefined;
+    },
+  ): Promise<readonly Gathered<Output>[]> {
+    const { clock } = this.#port.context;
+    const { quorum, timeoutMs, dueAt } = limits;
+    const results: Gathered<Output>[] = [];
+    const failures: string[] = [];
+    let isOver = false;
+    let cancelTimer = (): void => {};
+    const enough = new Promise<void>((resolve, reject) => {
+      const heard = handles.map(async (handle, index) => {
+        const outcome = await this.#outcome(handle);
+        const { agent } = parts[index]!;
+        if (outcome.ok && results.length < quorum) {
+          const who = agent === undefined ? {} : { agent };
+          results.push({ index, ...who, result: outcome.value });
+        } else if (!outcome.ok) failures.push(`${agent ?? index}: ${outcome.error.message}`);
+        if (results.length >= quorum) resolve();
+        else if (failures.length > parts.length - quorum) {
+          reject(new TerminalError(noQuorum(name, { quorum, parts: parts.length, failures })));
+        }
+      });
+      Promise.all(heard).catch(reject);
+      if (dueAt === undefined || timeoutMs === undefined) return;
+      const late = (): void => {
+        const had = `${results.length} of ${quorum} results within ${timeoutMs} ms`;
+        reject(new TerminalError(`Scatter "${name}" had ${had}.`));
+      };
+      // After a crash the time may be over, and the results have come before it was.
+      allThatEnded(handles, heard).then(() => {
+        const leftMs = Math.max(0, Math.min(timeoutMs, dueAt - clock.now()));
+        if (!isOver) cancelTimer = clock.after(leftMs, late);
+      }, reject);
+    });
+    try {
+      await enough;
+      return results;
+    } finally {
+      isOver = true;
+      cancelTimer();
+    }
   }
 
   async #cancelAll(
@@ -212,13 +238,18 @@ export class Delegation {
     const { name, definition, concurrency, failFast } = work;
     const window: Promise<Outcome<Output>>[] = [];
     const open = new Set<string>();
+    const beginning = new Set<Promise<unknown>>();
     let failed: { readonly index: number; readonly error: CadreError } | undefined;
     let broken: { readonly error: unknown } | undefined;
     let onRoom = (): void => {};
     let taken = 0;
     const begin = async (input: Input, index: number): Promise<Outcome<Output>> => {
-      const handle = await this.#port.spawn(`${name}.${index}`, definition, input);
-      open.add(handle.id);
+      const spawning = this.#port.spawn(`${name}.${index}`, definition, input).then((handle) => {
+        open.add(handle.id);
+        return handle;
+      });
+      beginning.add(spawning);
+      const handle = await spawning.finally(() => beginning.delete(spawning));
       const outcome = await this.#outcome(handle);
       open.delete(handle.id);
       if (!outcome.ok && failFast) failed ??= { index, error: outcome.error };
@@ -255,6 +286,7 @@ export class Delegation {
     while (window.length > 0 && !failed && !broken) await takeFirst();
     if (failed) {
       const why = `item ${failed.index} of map "${name}" failed`;
+      await Promise.allSettled(beginning); // they are open then
       for (const id of open) await this.#port.desk.cancel(id, why);
       throw new TerminalError(`${why}: ${failed.error.message}`);
     }
@@ -274,6 +306,15 @@ export class Delegation {
       throw error;
     }
   }
+}
+
+/** Resolves when what has come of those that have ended by now was heard. */
+async function allThatEnded(
+  handles: readonly TaskHandle<unknown>[],
+  heard: readonly Promise<void>[],
+): Promise<void> {
+  const states = await Promise.all(handles.map((handle) => handle.state()));
+  await Promise.allSettled(heard.filter((_, index) => isFinal(states[index]!.status)));
 }
 
 function assertDepth({ id, depth = 0 }: TaskState, title: string): void {
