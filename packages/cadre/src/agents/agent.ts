@@ -20,6 +20,7 @@ import type { Identity } from "../bus/identity/identity.ts";
 import type { SnapshotPolicy } from "../store/snapshot-policy.ts";
 import type { SagaDefinition } from "./define-saga.ts";
 import type { ModelContext } from "./models/model-context.ts";
+import type { ActiveWhen } from "./health/active-when.ts";
 import type { Ballot, BallotAnswer } from "./proposals/ballots.ts";
 import type { DebatePart } from "./proposals/debate-tasks.ts";
 import type { ProposalContext } from "./proposals/proposal-context.ts";
@@ -300,6 +301,11 @@ export interface AgentOptions<State = undefined, Own extends object = EventMap> 
    * milliseconds. @default that of `startCadre`
    */
   readonly stuckAfterMs?: number;
+  /**
+   * Its hours, by two cron expressions: outside of them it sleeps, claims nothing and hears nothing
+   * new; what runs goes on, and its work goes to others or waits. @default always
+   */
+  readonly activeWhen?: ActiveWhen;
   /** Signs its events. @default the team's, where it has one */
   readonly identity?: Identity;
   /** The agent's state as a fold of its own stream `agent/<name>`. */
@@ -346,6 +352,7 @@ export interface AgentDefinition<State = undefined, Events extends object = Even
   readonly name: string;
   readonly version?: string;
   readonly stuckAfterMs?: number;
+  readonly activeWhen?: ActiveWhen;
   readonly capacity: number;
   readonly capabilities: readonly string[];
   readonly specializations: readonly string[];

@@ -11,6 +11,7 @@ import {
 } from "../core/options.ts";
 import { assertPattern } from "../core/pattern.ts";
 import type { SagaDefinition } from "./define-saga.ts";
+import { checkActiveWhen } from "./health/active-when.ts";
 import { ballotTask } from "./proposals/ballots.ts";
 import { debateWork, type DebatePart } from "./proposals/debate-tasks.ts";
 import { checkValidation, type TaskValidation } from "./proposals/validation.ts";
@@ -43,11 +44,13 @@ export function defineAgent<State = undefined, Own extends object = EventMap>(
     capacity: wholeNumber(1),
     version: someText,
     stuckAfterMs: wholeNumber(1),
+    activeWhen: someObject,
     state: someObject,
     identity: someObject,
   });
+  if (options.activeWhen) checkActiveWhen(options.activeWhen);
   // The registry types events for their users; inside, all events are alike.
-  const agent: unknown = build(options, options.capacity ?? 1, [], []);
+  const agent: unknown = new Definition(options, { tasks: none, events: none });
   return agent as AgentDefinition<State, WithBuiltinEvents<Own>>;
 }
 
@@ -109,61 +112,100 @@ function sagaEvents<State>(saga: SagaDefinition<unknown, unknown>): readonly Eve
   );
 }
 
-function build<State>(
-  options: AgentOptions<State>,
-  capacity: number,
-  tasks: readonly TaskWork<State>[],
-  events: readonly EventWork<State>[],
-): AgentDefinition<State> {
-  const capabilities = new Set([
-    ...(options.capabilities ?? []),
-    ...tasks.map((work) => work.definition.capability),
-  ]);
-  const definition: AgentDefinition<State> = {
-    name: options.name,
-    capacity,
-    capabilities: [...capabilities].sort(),
-    specializations: options.specializations ?? [],
-    tasks,
-    events,
-    ...(options.version === undefined ? {} : { version: options.version }),
-    ...(options.stuckAfterMs === undefined ? {} : { stuckAfterMs: options.stuckAfterMs }),
-    ...(options.events === undefined ? {} : { registry: options.events }),
-    ...(options.state === undefined ? {} : { state: options.state }),
-    ...(options.identity === undefined ? {} : { identity: options.identity }),
-    does(task: TaskDefinition, second?: unknown, third?: unknown) {
-      const { validate } = (third === undefined ? {} : second) as { validate?: TaskValidation };
-      if (validate) checkValidation(task.name, validate);
-      const given = third ?? second;
-      assertNewTask(options.name, task, tasks);
-      const saga = "runSteps" in task ? (task as SagaDefinition<unknown, unknown>) : undefined;
-      const run = given ?? saga?.runSteps;
-      // The handler's types belong to the definition beside it, which checks what goes in and out.
-      const checked = validate ? { validate } : {};
-      const work = { definition: task, run, ...checked } as unknown as TaskWork<State>;
-      const heard = saga && !given ? sagaEvents<State>(saga) : [];
-      return build(options, capacity, [...tasks, work], [...events, ...heard]);
-    },
-    votes(run: unknown) {
-      assertNewTask(options.name, ballotTask(options.name), tasks);
-      const work = { definition: ballotTask(options.name), run } as unknown as TaskWork<State>;
-      return build(options, capacity, [...tasks, work], events);
-    },
-    debates(part: DebatePart<never>) {
-      const parts = debateWork(options.name, part) as unknown as readonly TaskWork<State>[];
-      for (const { definition } of parts) assertNewTask(options.name, definition, tasks);
-      return build(options, capacity, [...tasks, ...parts], events);
-    },
-    on(
-      pattern: string,
-      second: OnOptions | EventWork<State>["run"],
-      third?: EventWork<State>["run"],
-    ) {
-      const run = typeof second === "function" ? second : third!;
-      const onOptions = typeof second === "function" ? {} : second;
-      checkOn(options.name, pattern, onOptions, events);
-      return build(options, capacity, tasks, [...events, { pattern, options: onOptions, run }]);
-    },
-  };
-  return Object.freeze(definition);
+/** What a definition without any of it has: shared, for ten thousand idle agents. */
+const none: readonly never[] = Object.freeze([]);
+
+type Parts<State> = Pick<AgentDefinition<State>, "tasks" | "events">;
+
+/** Its methods are on the prototype: a closure an agent for each would be most of an idle one. */
+class Definition<State> {
+  readonly name: string;
+  readonly capacity: number;
+  readonly capabilities: readonly string[];
+  readonly specializations: readonly string[];
+  readonly tasks: readonly TaskWork<State>[];
+  readonly events: readonly EventWork<State>[];
+  readonly #options: AgentOptions<State>;
+
+  constructor(options: AgentOptions<State>, { tasks, events }: Parts<State>) {
+    const capabilities = new Set(options.capabilities);
+    for (const { definition } of tasks) capabilities.add(definition.capability);
+    this.#options = options;
+    this.name = options.name;
+    this.capacity = options.capacity ?? 1;
+    // Copied: a list that was sorted in place keeps more room than it needs.
+    this.capabilities = [...capabilities].sort().slice();
+    this.specializations = options.specializations ?? none;
+    this.tasks = tasks;
+    this.events = events;
+    Object.freeze(this);
+  }
+
+  get version(): string | undefined {
+    return this.#options.version;
+  }
+
+  get stuckAfterMs(): number | undefined {
+    return this.#options.stuckAfterMs;
+  }
+
+  get activeWhen(): AgentOptions<State>["activeWhen"] {
+    return this.#options.activeWhen;
+  }
+
+  get registry(): AgentOptions<State>["events"] {
+    return this.#options.events;
+  }
+
+  get state(): AgentOptions<State>["state"] {
+    return this.#options.state;
+  }
+
+  get identity(): AgentOptions<State>["identity"] {
+    return this.#options.identity;
+  }
+
+  does(task: TaskDefinition, second?: unknown, third?: unknown): Definition<State> {
+    const { validate } = (third === undefined ? {} : second) as { validate?: TaskValidation };
+    if (validate) checkValidation(task.name, validate);
+    const given = third ?? second;
+    assertNewTask(this.name, task, this.tasks);
+    const saga = "runSteps" in task ? (task as SagaDefinition<unknown, unknown>) : undefined;
+    const run = given ?? saga?.runSteps;
+    // The handler's types belong to the definition beside it, which checks what goes in and out.
+    const checked = validate ? { validate } : {};
+    const work = { definition: task, run, ...checked } as unknown as TaskWork<State>;
+    const heard = saga && !given ? sagaEvents<State>(saga) : [];
+    return this.#with([work], heard);
+  }
+
+  votes(run: unknown): Definition<State> {
+    assertNewTask(this.name, ballotTask(this.name), this.tasks);
+    const work = { definition: ballotTask(this.name), run } as unknown as TaskWork<State>;
+    return this.#with([work], []);
+  }
+
+  debates(part: DebatePart<never>): Definition<State> {
+    const parts = debateWork(this.name, part) as unknown as readonly TaskWork<State>[];
+    for (const { definition } of parts) assertNewTask(this.name, definition, this.tasks);
+    return this.#with(parts, []);
+  }
+
+  on(
+    pattern: string,
+    second: OnOptions | EventWork<State>["run"],
+    third?: EventWork<State>["run"],
+  ): Definition<State> {
+    const run = typeof second === "function" ? second : third!;
+    const options = typeof second === "function" ? {} : second;
+    checkOn(this.name, pattern, options, this.events);
+    return this.#with([], [{ pattern, options, run }]);
+  }
+
+  #with(tasks: readonly TaskWork<State>[], events: readonly EventWork<State>[]): Definition<State> {
+    return new Definition(this.#options, {
+      tasks: tasks.length === 0 ? this.tasks : this.tasks.concat(tasks),
+      events: events.length === 0 ? this.events : this.events.concat(events),
+    });
+  }
 }

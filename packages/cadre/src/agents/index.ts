@@ -34,6 +34,7 @@ export type {
   ProcessMemory,
 } from "./directory.ts";
 export type { AgentOrder, AgentOrders } from "./health/agent-control.ts";
+export type { ActiveWhen } from "./health/active-when.ts";
 export {
   presencePresets,
   type HealthOptions,

@@ -49,7 +49,11 @@ function byName({ card: left }: DirectoryEntry, { card: right }: DirectoryEntry)
   return left.incarnation < right.incarnation ? -1 : 1;
 }
 
-const keyOf = (agent: string, incarnation: string): string => `${agent}/${incarnation}`;
+const fullKeyOf = (agent: string, incarnation: string): string => `${agent}/${incarnation}`;
+
+/** Within its process; the first incarnation has none but its name, which is there already. */
+const keyOf = (agent: string, incarnation: string): string =>
+  incarnation.includes(".") ? fullKeyOf(agent, incarnation) : agent;
 
 export class PresenceObserver implements Directory {
   readonly #context: TeamContext;
@@ -122,10 +126,10 @@ export class PresenceObserver implements Directory {
    */
   isDead(agent: string, incarnation: string): boolean {
     const process = this.#processes.get(processOf(incarnation));
-    const key = keyOf(agent, incarnation);
-    const seen = process?.agents.get(key);
+    const seen = process?.agents.get(keyOf(agent, incarnation));
     if (seen) return seen.presence === "dead" || seen.presence === "left";
     const now = this.#context.clock.monotonic();
+    const key = fullKeyOf(agent, incarnation);
     const { since, look } = this.#missing.get(key) ?? { since: now, look: this.#looks };
     this.#missing.set(key, { since, asked: true, look });
     // Its process beats without it: one more look, for a claim that was seen before its card.
@@ -239,7 +243,7 @@ export class PresenceObserver implements Directory {
 
   #seeCard(process: SeenProcess, card: AgentPart): void {
     const key = keyOf(card.agent, card.incarnation);
-    this.#missing.delete(key);
+    this.#missing.delete(fullKeyOf(card.agent, card.incarnation));
     const known = process.agents.get(key);
     if (known) {
       this.#index.replace(known, card);
@@ -283,7 +287,8 @@ export class PresenceObserver implements Directory {
     if (!agent) return;
     process.agents.delete(key);
     this.#index.remove(agent);
-    this.#missing.set(key, { since: -Infinity, asked: true, look: this.#looks });
+    const missing = fullKeyOf(agent.card.agent, agent.card.incarnation);
+    this.#missing.set(missing, { since: -Infinity, asked: true, look: this.#looks });
     if (agent.presence === "dead") this.#tellFollowers(agent, true);
     else this.#move(agent, "left");
   }

@@ -153,19 +153,17 @@ export class RunningTeam implements Cadre {
       presence: this.#presence,
       process: this.#process,
       health,
-      onBeat: () => void this.agents.look(),
-      onError: (error, task) => this.#onTaskError(error, task),
-    });
-    for (const agent of agents) {
-      workforce.add({
-        agent,
+      forAgents: {
         registry,
-        state: new AgentState<unknown>(this.store, agent.name, agent.state, registry),
         signals: this.#signals,
         proposals: this.proposals,
         features: this.features,
-      });
-    }
+        stateOf: ({ name, state }) => new AgentState<unknown>(this.store, name, state, registry),
+      },
+      onBeat: () => void this.agents.look(),
+      onError: (error, task) => this.#onTaskError(error, task),
+    });
+    for (const agent of agents) workforce.add(agent);
     return workforce;
   }
 

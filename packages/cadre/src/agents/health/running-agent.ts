@@ -13,10 +13,12 @@ import { CadreError, describeError } from "../../core/errors.ts";
 import type { BreakerOptions } from "../../bus/bus.ts";
 import type { AnyAgent } from "../agent.ts";
 import { AgentListener } from "../agent-listener.ts";
+import type { AgentState } from "../agent-state.ts";
 import type { AgentActivity } from "../directory.ts";
 import type { Beating } from "../heartbeat.ts";
 import { TaskWorker, type TaskWorkerPort } from "../task-worker.ts";
 import { teamEvent, type TeamContext } from "../team-context.ts";
+import { hoursAt } from "./active-when.ts";
 import type { AgentWish } from "./agent-wish.ts";
 import { incarnationOf, type AgentPart } from "./beat.ts";
 import { CapabilityBreakers } from "./capability-breakers.ts";
@@ -24,14 +26,17 @@ import type { ProgressWatch } from "./progress-watch.ts";
 import { RestartPolicy, type RestartOptions } from "./restart-policy.ts";
 
 /** Each run of the agent has its own. */
-type OfRun = "breakers" | "isActive" | "begin" | "onChange";
+type OfRun = "agent" | "state" | "breakers" | "isActive" | "begin" | "onChange";
 
+/** What all agents of a process share. */
 export interface RunningAgentPort extends Omit<TaskWorkerPort, OfRun> {
   /** Of the process. */
   readonly context: TeamContext;
   readonly progress: ProgressWatch;
   readonly restarts: RestartOptions | undefined;
   readonly breaker: BreakerOptions | false;
+  /** Of an agent that does or hears something. */
+  stateOf(agent: AnyAgent): AgentState<unknown>;
   /** Writes a beat at once: the card is known when it resolves. */
   beat(): Promise<void>;
   /** It holds tasks, or no more. */
@@ -39,9 +44,12 @@ export interface RunningAgentPort extends Omit<TaskWorkerPort, OfRun> {
 }
 
 const settled = Promise.resolve();
+const outOfHours = "these are not its hours";
+const noWake = (): void => {};
 const restartPatienceMs = 1_000; // for the work of an agent that is restarted by hand
 
 export class RunningAgent implements Beating {
+  readonly definition: AnyAgent;
   readonly #port: RunningAgentPort;
   #knownPolicy: RestartPolicy | undefined;
   #restarts = 0;
@@ -57,14 +65,17 @@ export class RunningAgent implements Beating {
   #listener: AgentListener | undefined;
   #closed = false;
   #turn: Promise<unknown> = settled;
-  #cancelWake: () => void = () => {};
+  #cancelWake: () => void = noWake;
+  #knownState: AgentState<unknown> | undefined;
   /** Only while it waits to be started again: ten thousand idle agents have none. */
   #waiting: AbortController | undefined;
 
-  constructor(port: RunningAgentPort) {
+  constructor(port: RunningAgentPort, definition: AnyAgent) {
     this.#port = port;
+    this.definition = definition;
     this.#context = port.context;
     this.#listener = this.#makeListener();
+    this.#keepHours();
   }
 
   /** Most agents never need one. */
@@ -72,12 +83,12 @@ export class RunningAgent implements Beating {
     return (this.#knownPolicy ??= new RestartPolicy(this.#port.restarts));
   }
 
-  get name(): string {
-    return this.#port.agent.name;
+  get #agentState(): AgentState<unknown> {
+    return (this.#knownState ??= this.#port.stateOf(this.definition));
   }
 
-  get definition(): AnyAgent {
-    return this.#port.agent;
+  get name(): string {
+    return this.definition.name;
   }
 
   get incarnation(): string {
@@ -97,7 +108,8 @@ export class RunningAgent implements Beating {
   }
 
   card(): AgentPart {
-    const { agent, board } = this.#port;
+    const { board } = this.#port;
+    const agent = this.definition;
     const broken = this.#knownBreakers?.broken ?? [];
     return {
       agent: agent.name,
@@ -224,10 +236,37 @@ export class RunningAgent implements Beating {
     });
   }
 
+  /**
+   * Outside its hours it sleeps until the next begin; within them it looks again at their end.
+   * Returns whether it runs.
+   */
+  #keepHours(): boolean {
+    const hours = this.definition.activeWhen;
+    if (!hours || this.#state !== "running") return true;
+    const { clock } = this.#context;
+    const { isActive, changesAt } = hoursAt(hours, clock.now());
+    if (!isActive) {
+      this.#become("asleep", outOfHours);
+      this.#sleepUntil(changesAt);
+    } else if (changesAt !== undefined) {
+      this.#cancelWake = clock.after(changesAt - clock.now(), () => this.#endHours());
+    }
+    return isActive;
+  }
+
+  #endHours(): void {
+    this.#next(async () => {
+      if (this.#closed || this.#keepHours()) return;
+      this.#listener?.pause();
+      this.#say("agent.paused", outOfHours);
+    }).catch(() => undefined);
+  }
+
   async #resume(reason: string | undefined): Promise<void> {
     if (this.#state === "running") return;
     if (this.#state === "stopped") return this.#begin(reason);
     this.#become("running", undefined);
+    if (!this.#keepHours()) return;
     this.#listener?.resume();
     this.worker.fill();
     this.#say("agent.started", reason);
@@ -261,12 +300,14 @@ export class RunningAgent implements Beating {
     this.#become("running", undefined);
     this.#knownWorker = undefined;
     this.#listener = this.#makeListener();
+    const isAwake = this.#keepHours();
     try {
       await this.#port.beat();
       await this.#listener?.start();
     } catch (error) {
       return this.#recover(`it could not start: ${describeError(error).message}`);
     }
+    if (!isAwake) return this.#listener?.pause();
     this.worker.fill();
     this.#say("agent.started", reason);
   }
@@ -318,9 +359,12 @@ export class RunningAgent implements Beating {
   }
 
   #makeWorker(): TaskWorker {
-    const { progress, agent } = this.#port;
+    const { progress } = this.#port;
+    const agent = this.definition;
     return new TaskWorker({
       ...this.#port,
+      agent,
+      state: this.#agentState,
       context: this.#context,
       breakers: (this.#knownBreakers = this.#makeBreakers()),
       isActive: () => this.#state === "running",
@@ -334,9 +378,11 @@ export class RunningAgent implements Beating {
   }
 
   #makeListener(): AgentListener | undefined {
-    if (this.#port.agent.events.length === 0) return undefined;
-    const { registry, agent, state, desk, progress } = this.#port;
-    return new AgentListener({ context: this.#context, registry, agent, state, desk, progress });
+    const agent = this.definition;
+    if (agent.events.length === 0) return undefined;
+    const { registry, desk, progress } = this.#port;
+    const [context, state] = [this.#context, this.#agentState];
+    return new AgentListener({ context, registry, agent, state, desk, progress });
   }
 }
 

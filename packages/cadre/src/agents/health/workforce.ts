@@ -3,6 +3,7 @@
  * them, so that ten thousand idle ones cost what a few do.
  */
 import type { HealthOptions } from "./health-options.ts";
+import type { AnyAgent } from "../agent.ts";
 import { Heartbeat, type HeartbeatPort } from "../heartbeat.ts";
 import type { PresenceObserver } from "../presence.ts";
 import type { ProcessCard } from "../process-card.ts";
@@ -34,8 +35,8 @@ type OfProcess =
   | "onBusy"
   | "onError";
 
-/** What an agent runs with. */
-type AgentParts = Omit<RunningAgentPort, OfProcess>;
+/** What the team gives to each agent alike. */
+export type OfTeam = Omit<RunningAgentPort, OfProcess>;
 
 export interface WorkforcePort {
   readonly context: TeamContext;
@@ -44,6 +45,7 @@ export interface WorkforcePort {
   readonly presence: PresenceObserver;
   readonly process: ProcessCard;
   readonly health: HealthOptions;
+  readonly forAgents: OfTeam;
   /** The process can count on the store again, or still: once a beat. */
   readonly onBeat: () => void;
   readonly onError: (error: unknown, task: string) => void;
@@ -65,7 +67,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
   readonly #full = new Map<RunningAgent, boolean>();
   readonly #progress: ProgressWatch;
   readonly #heartbeat: Heartbeat;
-  readonly #forAll: Pick<RunningAgentPort, OfProcess>;
+  readonly #forAll: RunningAgentPort;
   #stopWatching: () => void = () => {};
   #cancelWake: () => void = () => {};
   #wakeAt = Infinity;
@@ -77,6 +79,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
     this.#heartbeat = new Heartbeat(port.context, this);
     const { context, board, desk, presence, health, onError } = port;
     this.#forAll = {
+      ...port.forAgents,
       context,
       board,
       desk,
@@ -111,11 +114,11 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
     return running;
   }
 
-  add(own: AgentParts): void {
-    const agent = new RunningAgent({ ...own, ...this.#forAll });
+  add(definition: AnyAgent): void {
+    const agent = new RunningAgent(this.#forAll, definition);
     this.#agents.push(agent);
     this.#byName.set(agent.name, agent);
-    for (const capability of own.agent.capabilities) {
+    for (const capability of definition.capabilities) {
       const same = this.#byCapability.get(capability);
       if (same) same.push(agent);
       else this.#byCapability.set(capability, [agent]);
