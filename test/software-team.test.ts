@@ -7,6 +7,8 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
+import { findMerge, merge, unmerge } from "../examples/software-team/release.ts";
+import { Repository } from "../examples/software-team/repository.ts";
 import { normalOutput } from "../scripts/tidy/output-comment.ts";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -114,4 +116,49 @@ test("killed in parts and as a whole, it ends with the same commits, and none is
   assert.deepEqual(merges, ["Release 1.1.0", "The library as it was found"]);
   // What has ended is told again, and nothing is done again.
   assert.equal((JSON.parse(run(folder, "--json")) as Report).head, report.head);
+});
+
+test("a merge that others have built on is taken back by a revert, once", async (t) => {
+  const folder = runFolder(t);
+  const repository = new Repository(folder);
+  await repository.prepare(join(example, "library"));
+  const before = await repository.commitOf("main");
+  const change = (base: string, name: string): Promise<string> =>
+    repository.commitFiles({
+      base,
+      branch: name,
+      files: { [name]: name },
+      message: name,
+      role: name,
+    });
+  const commit = await change(before, "release");
+  const merged = await merge(repository, { version: "1.0.0", commit }, "key-1");
+  assert.equal(await findMerge(repository, "key-1"), merged);
+  assert.equal(await findMerge(repository, "key-2"), undefined);
+  const later = await change(merged, "later");
+  await repository.move("refs/heads/main", later, merged);
+  await unmerge(repository, "key-1");
+  const files = (name: string): string => git(folder, "ls-tree", "--name-only", name);
+  assert.match(files("main"), /^later$/m);
+  assert.doesNotMatch(files("main"), /^release$/m);
+  const reverted = await repository.commitOf("main");
+  assert.notEqual(reverted, later);
+  await unmerge(repository, "key-1");
+  await unmerge(repository, "key-2");
+  assert.equal(await repository.commitOf("main"), reverted);
+});
+
+test("a merge is not made onto a main that has moved", async (t) => {
+  const folder = runFolder(t);
+  const repository = new Repository(folder);
+  await repository.prepare(join(example, "library"));
+  const main = await repository.commitOf("main");
+  const files = { "a.txt": "a" };
+  const other = { base: main, branch: "other", files, message: "other", role: "other" };
+  const commit = await repository.commitFiles(other);
+  // The same change is the same commit, however often it is made.
+  assert.equal(await repository.commitFiles(other), commit);
+  await repository.move("refs/heads/main", commit, main);
+  await assert.rejects(repository.move("refs/heads/main", main, main));
+  assert.equal(await repository.commitOf("main"), commit);
 });

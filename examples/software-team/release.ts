@@ -46,7 +46,8 @@ export function releaseSaga(repository: Repository): SagaDefinition<ReleaseInput
   );
 }
 
-async function merge(
+/** Merges onto main, and leaves the step's key in the message. */
+export async function merge(
   repository: Repository,
   { version, commit }: ReleaseInput,
   key: string,
@@ -59,7 +60,8 @@ async function merge(
   return merged;
 }
 
-async function findMerge(repository: Repository, key: string): Promise<string | undefined> {
+/** The merge of a step, if it is on main. */
+export async function findMerge(repository: Repository, key: string): Promise<string | undefined> {
   const found = await repository.git([
     ...["log", "--first-parent", "--fixed-strings", "--format=%H"],
     ...[`--grep=Step: ${key}`, main],
@@ -68,7 +70,7 @@ async function findMerge(repository: Repository, key: string): Promise<string | 
 }
 
 /** Back to the commit before, if nothing came on top of it; else a revert on top. */
-async function unmerge(repository: Repository, key: string): Promise<void> {
+export async function unmerge(repository: Repository, key: string): Promise<void> {
   const merged = await findMerge(repository, key);
   if (merged === undefined) return; // it never happened, or was taken back already
   const tip = await repository.commitOf(main);
