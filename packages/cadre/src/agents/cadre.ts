@@ -34,6 +34,7 @@ import type { Schedules } from "./schedule.ts";
 import type { SagaQuery, SagaState, StartSagaOptions } from "./saga-desk.ts";
 import type { StepResolution } from "./step-resolution.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
+import type { TrustOptions, TrustView } from "./trust/trust.ts";
 import type { StrandedWork } from "./work-version.ts";
 
 export interface CadreOptions<Own extends object = EventMap> {
@@ -119,6 +120,11 @@ export interface CadreOptions<Own extends object = EventMap> {
   readonly signatures?: SignatureOptions;
   /** Who may publish, subscribe, claim and vote. @default everybody everything */
   readonly permissions?: PermissionOptions;
+  /**
+   * Keeps scores of agents from what is seen of their work, and says `score.updated`. All processes
+   * should say the same. @default false
+   */
+  readonly trust?: boolean | TrustOptions;
   /** When agents of this process are taken to be stuck or broken, and what then. */
   readonly health?: HealthOptions;
   /**
@@ -235,6 +241,8 @@ export interface Cadre<Events extends object = EventMap> {
   readonly agents: AgentOrders;
   /** What was spent of budgets, by all processes. */
   readonly budgets: Budgets;
+  /** Scores of agents, where the team was started with `trust`. */
+  readonly trust: TrustView | undefined;
   /** What happens only if its voters agree. */
   readonly proposals: Proposals;
   /** What fires at an instant, every so often, or by a cron expression. */

@@ -198,3 +198,10 @@ export type {
   TaskUndoing,
 } from "./task.ts";
 export type { StrandedWork } from "./work-version.ts";
+
+// Trust
+export { trustProjection } from "./trust/trust-fold.ts";
+export { thompsonSampling } from "./trust/thompson.ts";
+export type { Beta } from "./trust/beta.ts";
+export type { Score as TrustScore, TrustGate, TrustOptions, TrustView } from "./trust/trust.ts";
+export type { TrustState, TrustTerms } from "./trust/trust-state.ts";

@@ -73,6 +73,7 @@ export class RunningTeam implements Cadre {
   readonly tasks: Cadre["tasks"];
   readonly features: FeatureDesk;
   readonly sagas: SagaDesk;
+  readonly trust: Cadre["trust"];
   readonly budgets: Budgets;
   readonly proposals: TeamProposals;
   readonly schedules: ScheduleDesk;
@@ -114,6 +115,7 @@ export class RunningTeam implements Cadre {
     this.#signals = new SignalHub(context);
     this.tasks = this.#desk;
     this.budgets = budgetsOf(context.models);
+    this.trust = context.trust;
     this.sagas = new SagaDesk(context, this.#desk);
     this.features = new FeatureDesk(context, this.#desk, this.#presence);
     this.proposals = new TeamProposals({
@@ -186,6 +188,7 @@ export class RunningTeam implements Cadre {
       () => this.#presence.look(),
       () => this.proposals.start(),
       () => this.agents.begin(),
+      () => this.#context.trust?.start(),
       () => this.#workforce.start(),
       ...this.#workforce.agents.map((agent) => () => agent.listen()),
       () => (this.#parts.subscribes ? this.#listenToSystem() : undefined),
@@ -298,6 +301,7 @@ export class RunningTeam implements Cadre {
     await this.#within(leftMs(), this.#sweeper.close());
     const drained = await this.#workforce.drain(leftMs());
     await this.#within(leftMs() + farewellMs, this.#workforce.leave());
+    await this.#within(leftMs() + farewellMs, this.#context.trust?.close());
     this.#parts.limits.close();
     this.#board.close();
     this.features.close();

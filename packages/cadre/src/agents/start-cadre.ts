@@ -42,6 +42,7 @@ import { orchestratorSettings } from "./orchestration/orchestrator-options.ts";
 import { RunningTeam } from "./running-team.ts";
 import type { TeamContext } from "./team-context.ts";
 import { teamRegistry } from "./team-registry.ts";
+import { withTrust } from "./trust/gate.ts";
 import { teamGuarding } from "./trust/team-guarding.ts";
 
 const defaults = { name: "cadre", presence: "standard", pollEveryMs: 1_000 } as const;
@@ -116,7 +117,7 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
   });
   const limits = new SharedRateLimits({ store, clock, random }, options.limits);
   const timing = timingOf(options);
-  const context: TeamContext = {
+  const base: TeamContext = {
     name,
     incarnation: random.id(clock.now()),
     store,
@@ -133,6 +134,7 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
     ...(options.strict === undefined ? {} : { strict: options.strict }),
     ...(options.markEvery === undefined ? {} : { markEvery: options.markEvery }),
   };
+  const context = withTrust(base, options);
   const team = new RunningTeam(context, {
     agents: options.agents ?? [],
     registry: events,
@@ -141,7 +143,9 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
     shares: options.shares ?? {},
     expectations: options.expectations ?? [],
     orchestrator:
-      options.orchestrator === false ? undefined : orchestratorSettings(options.orchestration),
+      options.orchestrator === false
+        ? undefined
+        : orchestratorSettings(options.orchestration, context),
     stranded: options.stranded ?? "warn",
     people: options.people ?? [],
     health: options.health ?? {},
@@ -238,6 +242,10 @@ function checkCadreOptions(options: CadreOptions): void {
     identity: someObject,
     signatures: someObject,
     permissions: someObject,
+    trust: {
+      expected: "true, false or an object",
+      accepts: (value) => trueOrFalse.accepts(value) || someObject.accepts(value),
+    },
     models: someObject,
     budgets: someObject,
     heartbeatMs: wholeNumber(1),

@@ -25,6 +25,7 @@ import type { SlotHold } from "./task-slots.ts";
 import type { Proposer } from "./proposals/proposer.ts";
 import type { TeamProposals } from "./proposals/team-proposals.ts";
 import { runValidated } from "./proposals/validation.ts";
+import { validationOf } from "./trust/gate.ts";
 import type { TaskWriter } from "./task-writer.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
@@ -92,9 +93,11 @@ export class TaskEntry {
 
   /** Runs the handler. @throws {CadreError} INVALID_PAYLOAD, when the input does not fit */
   async run(): Promise<unknown> {
-    const { definition, run, validate } = this.#port.work;
+    const { definition, run, validate: own } = this.#port.work;
     const input = definition.checkInput(this.#state.input);
     const context = this.#taskContext();
+    const { trust } = this.#port.context;
+    const validate = await validationOf(context, this.#state.capability, own, trust);
     if (!validate) return this.#explained(() => run(input, context));
     const forget = (): void => this.common.forget();
     const again = (ctx: TaskContext): unknown => this.#explained(() => run(input, ctx));

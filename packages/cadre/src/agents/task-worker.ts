@@ -13,6 +13,7 @@ import type { ProgressMark } from "./health/progress-watch.ts";
 import { throughTrouble } from "./passing-trouble.ts";
 import type { PresenceObserver } from "./presence.ts";
 import { mayTakeOver } from "./orchestration/handoff.ts";
+import { isAskedPersonally } from "./proposals/ballots.ts";
 import { Rivals } from "./rivals.ts";
 import type { BoardEntry, TaskBoard } from "./task-board.ts";
 import type { LocalClaimer } from "./task-desk.ts";
@@ -214,7 +215,10 @@ export class TaskWorker implements LocalClaimer {
 
   #isPermitted({ capability, tenant }: TaskState): boolean {
     const { agent, context } = this.#port;
-    return context.guard?.permissions?.may(agent.name, "claim", capability, tenant) ?? true;
+    const permissions = context.guard?.permissions;
+    // To be asked for a vote is nothing to claim: what it may vote on is seen when it votes.
+    if (!permissions || isAskedPersonally(agent.name, capability)) return true;
+    return permissions.may(agent.name, "claim", capability, tenant);
   }
 
   #claimEvents(entry: BoardEntry): readonly AgentEvent[] {

@@ -7,6 +7,7 @@ import type { Random } from "../core/random.ts";
 import type { TeamModels } from "./models/team-models.ts";
 import type { RateLimits } from "./health/rate-limits.ts";
 import type { Weigh } from "./proposals/proposal.ts";
+import type { Trust } from "./trust/trust.ts";
 import type { EventStore } from "../store/event-store.ts";
 
 /** What all parts of one running team share. */
@@ -33,6 +34,8 @@ export interface TeamContext {
   readonly weigh?: Weigh;
   /** Who may do what, and who signs; only where that is on. */
   readonly guard?: Guard | undefined;
+  /** Scores of agents; only where they are kept. */
+  readonly trust?: Trust | undefined;
   /** Strict mode, and who is told of a handler that differs. */
   readonly strict?: (difference: Error) => void;
 }

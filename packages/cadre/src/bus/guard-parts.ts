@@ -38,7 +38,6 @@ export function guardOf(
   for (const [name, each] of Object.entries(identities)) {
     keys.add(name, checked(each, `identities.${name}`).did);
   }
-  const nameOf = (did: string): string | undefined => keys.nameOf(did);
   return new Guard({
     clock,
     mode: signatures ? (signatures.mode ?? "require") : "off",
@@ -48,7 +47,7 @@ export function guardOf(
     keys,
     freshMs: signatures?.freshMs,
     rememberIds: signatures?.rememberIds ?? rememberIds,
-    permissions: permissions && new Permissions(permissions, nameOf),
+    permissions: permissions && new Permissions(permissions, keys),
     say,
   });
 }

@@ -23,6 +23,12 @@ export interface Refusal {
   readonly error: CadreError<"FORBIDDEN">;
 }
 
+/** Whose keys are whose: rules and members may be by name or by DID. */
+export interface KeyNames {
+  nameOf(did: string): string | undefined;
+  didsOf(name: string): readonly string[];
+}
+
 const anyTenant = "*";
 
 /** What the runtime of an agent says of the work that it has claimed. */
@@ -35,20 +41,20 @@ const ofPresence =
 export class Permissions {
   readonly #rules: readonly CompiledRule[];
   readonly #members: ReadonlyMap<string, Member>;
-  readonly #nameOf: (did: string) => string | undefined;
+  readonly #keys: KeyNames;
   readonly #exempt: ReadonlySet<string>;
 
   /**
-   * @param nameOf the name that a DID is trusted with
+   * @param keys whose keys are whose
    * @throws {CadreError} INVALID_OPTION | INVALID_PATTERN
    */
   constructor(
     options: PermissionOptions,
-    nameOf: (did: string) => string | undefined = () => undefined,
+    keys: KeyNames = { nameOf: () => undefined, didsOf: () => [] },
   ) {
     this.#rules = compileRules(options);
     this.#members = new Map(Object.entries(options.members ?? {}));
-    this.#nameOf = nameOf;
+    this.#keys = keys;
     this.#exempt = new Set(options.exempt);
   }
 
@@ -119,7 +125,9 @@ export class Permissions {
       readonly capability?: unknown;
       readonly agent?: unknown;
     };
-    if (ofPresence.test(type)) return agent === source || agent === this.#nameOf(source);
+    if (ofPresence.test(type)) {
+      return typeof agent === "string" && (agent === source || agent === this.#keys.nameOf(source));
+    }
     const right = ofClaims.test(type) ? "claim" : ofVotes.test(type) ? "vote" : undefined;
     if (right === undefined) return false;
     const isThat = (rule: CompiledRule): boolean =>
@@ -143,15 +151,21 @@ export class Permissions {
 
   #isMeant({ who: meant }: CompiledRule, who: string): boolean {
     if (meant.has("*") || meant.has(who)) return true;
-    const name = this.#nameOf(who);
+    const name = this.#keys.nameOf(who);
     if (name !== undefined && meant.has(name)) return true;
+    if (this.#keys.didsOf(who).some((did) => meant.has(did))) return true;
     const roles = this.#memberOf(who)?.roles ?? [];
     return roles.some((role) => meant.has(`role:${role}`));
   }
 
   #memberOf(who: string): Member | undefined {
-    const name = this.#nameOf(who);
-    return this.#members.get(who) ?? (name === undefined ? undefined : this.#members.get(name));
+    const name = this.#keys.nameOf(who);
+    const aliases = [who, ...(name === undefined ? [] : [name]), ...this.#keys.didsOf(who)];
+    for (const alias of aliases) {
+      const member = this.#members.get(alias);
+      if (member) return member;
+    }
+    return undefined;
   }
 }
 

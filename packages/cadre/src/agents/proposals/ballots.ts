@@ -40,6 +40,11 @@ const verdicts = ["approve", "reject", "veto", "abstain"] as const;
 /** The capability by which an agent, and no other, is asked. */
 export const ballotCapability = (agent: string): string => `${ballotName}.${agent}`;
 
+/** Whether only this agent can be asked: for its vote, or its word in a debate. */
+export function isAskedPersonally(agent: string, capability: string): boolean {
+  return capability === ballotCapability(agent) || capability === `debate.${agent}`;
+}
+
 /** The task by which an agent is asked for its vote. */
 export function ballotTask(agent: string): TaskDefinition<Ballot, BallotAnswer> {
   return defineTask({

@@ -7,7 +7,7 @@
  * What was given to the validators is what is released, in every later attempt too; names of steps
  * are kept apart by round, so that a second round does not get the results of the first.
  */
-import { anything, checkOptions, wholeNumber } from "../../core/options.ts";
+import { anything, checkOptions, numberBetween, wholeNumber } from "../../core/options.ts";
 import type { SignalOptions, TaskContext } from "../agent.ts";
 import type { TaskDefinition } from "../task.ts";
 import type { Quorum, VoterSet } from "./proposal.ts";
@@ -24,6 +24,11 @@ export interface TaskValidation {
   readonly deadlineMs: number;
   /** Tries in all, each with the reasons of the one before. @default 3 */
   readonly rounds?: number;
+  /**
+   * Only results of an agent whose score for the task's capability is under this; 0 to 1. Where a
+   * team keeps no scores, all. @default all
+   */
+  readonly below?: number;
 }
 
 export interface ValidationReason {
@@ -37,12 +42,13 @@ const maxRounds = 100;
 /** @throws {CadreError} INVALID_OPTION */
 export function checkValidation(task: string, validation: TaskValidation): void {
   const where = `validate of task "${task}"`;
-  const { rounds: _rounds, ...rest } = validation;
+  const { rounds: _rounds, below: _below, ...rest } = validation;
   checkOptions(where, validation, {
     voters: anything,
     quorum: anything,
     deadlineMs: anything,
     rounds: wholeNumber(1, maxRounds),
+    below: numberBetween(0, 1),
   });
   checkProposeOptions(where, rest);
 }
@@ -57,7 +63,7 @@ export async function runValidated(how: {
   readonly forget: () => void;
 }): Promise<unknown> {
   const { definition, validate, context, run, forget } = how;
-  const { rounds = presetRounds, ...options } = validate;
+  const { rounds = presetRounds, below: _below, ...options } = validate;
   let feedback: readonly ValidationReason[] = [];
   for (let round = 1; ; round += 1) {
     const result = definition.checkOutput(await run(inRound(context, round, feedback)));

@@ -10,6 +10,7 @@ import type { EventStore } from "../../store/event-store.ts";
 import type { CadreOptions } from "../cadre.ts";
 import type { OpenContext } from "../open-url.ts";
 import type { TeamContext } from "../team-context.ts";
+import { violationStream } from "./trust-fold.ts";
 
 /** What the team's bus and its runtime are guarded with; nothing where nothing is on. */
 export function teamGuarding(
@@ -85,7 +86,8 @@ async function record(
       id,
     });
     const event = identity ? signEvent(made, identity) : made;
-    await store.commit({ outbox: [event] });
+    const append = { stream: violationStream, expectedVersion: "any", events: [event] } as const;
+    await store.commit({ appends: [append] });
   } catch (error) {
     if (isCadreError(error, "DUPLICATE_ID")) return;
     logger.warn("A violation could not be written.", { rule, error });

@@ -87,6 +87,11 @@ export class KeyRing {
     return this.#names.get(did);
   }
 
+  /** The DIDs that a name has, or has had. */
+  didsOf(name: string): readonly string[] {
+    return (this.#keys.get(name) ?? []).map(({ did }) => did);
+  }
+
   /**
    * Whether a signer may speak for a source.
    * @param at the event's own instant

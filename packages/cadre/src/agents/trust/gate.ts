@@ -1,0 +1,42 @@
+/** Gates: who must show his results to others, by what he is trusted with. */
+import type { TaskContext } from "../agent.ts";
+import type { CadreOptions } from "../cadre.ts";
+import type { TaskValidation } from "../proposals/validation.ts";
+import type { TeamContext } from "../team-context.ts";
+import { checkTrust, Trust } from "./trust.ts";
+
+/** The team with trust, where it is on. @throws {CadreError} INVALID_OPTION */
+export function withTrust(base: TeamContext, options: CadreOptions): TeamContext {
+  if (!options.trust) return base;
+  const chosen = options.trust === true ? {} : options.trust;
+  checkTrust(chosen);
+  const trust = new Trust(base, chosen);
+  if (!chosen.weighsVotes || base.weigh) return { ...base, trust };
+  const people = new Set((options.people ?? []).map(({ name }) => name));
+  const weigh: NonNullable<TeamContext["weigh"]> = (voter, capability) =>
+    people.has(voter) ? 1 : trust.score(voter, capability);
+  return { ...base, trust, weigh };
+}
+
+const gateStep = "trust.gate";
+
+/**
+ * What the results of a task must pass. Once it is decided it stays so for all attempts: a score
+ * that changes meanwhile does not let a result go that was to be looked at.
+ */
+export async function validationOf(
+  context: TaskContext,
+  capability: string,
+  own: TaskValidation | undefined,
+  trust: Trust | undefined,
+): Promise<TaskValidation | undefined> {
+  if (!trust || (own && own.below === undefined)) return own;
+  const gate = own ?? trust.gateFor(capability);
+  if (gate?.below === undefined) return gate;
+  const { below } = gate;
+  const isNeeded = await context.step(
+    gateStep,
+    () => trust.score(context.agent, capability) < below,
+  );
+  return isNeeded ? gate : undefined;
+}

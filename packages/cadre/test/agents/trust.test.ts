@@ -1,0 +1,423 @@
+import assert from "node:assert/strict";
+import { test, type TestContext } from "node:test";
+import {
+  createEvent,
+  foldProjection,
+  memory,
+  memoryStore,
+  SeededRandom,
+  systemClock,
+  TerminalError,
+  type,
+  type AgentEvent,
+  type EventStore,
+} from "cadre";
+import {
+  defineAgent,
+  defineTask,
+  startCadre,
+  thompsonSampling,
+  trustProjection,
+  type AnyAgent,
+  type Cadre,
+  type CadreOptions,
+  type TrustState,
+} from "cadre/agents";
+import { drawBeta } from "#src/agents/trust/beta.ts";
+
+const dayMs = 86_400_000;
+
+/** The log of a story, told without a team: the fold is a pure function of it. */
+class Story {
+  readonly store: EventStore = memoryStore();
+  readonly #random = new SeededRandom(1);
+  now = 1_000_000;
+
+  async say(stream: string, of: string, payload: object): Promise<void> {
+    const clock = { ...systemClock, now: () => this.now };
+    const event = createEvent({ clock, random: this.#random, source: "x" }, of, payload);
+    await this.store.commit({ appends: [{ stream, expectedVersion: "any", events: [event] }] });
+  }
+
+  async task(id: string, agent: string, end: string, more: object = {}): Promise<void> {
+    const stream = `task/${id}`;
+    const created = { taskId: id, name: "t", capability: "read", ...more };
+    await this.say(stream, "task.created", created);
+    await this.say(stream, "task.claimed", { taskId: id, agent });
+    await this.say(stream, `task.${end}`, { taskId: id, agent, reason: "x" });
+  }
+
+  /** A task whose result others have voted on. */
+  async judged(
+    id: string,
+    agent: string,
+    votes: Readonly<Record<string, "valid" | "invalid">>,
+    lineage: readonly string[] = [agent],
+  ): Promise<void> {
+    const task = `task/${id}`;
+    const proposal = `proposal/v-${id}`;
+    await this.say(task, "task.created", { taskId: id, name: "t", capability: "read" });
+    await this.say(task, "task.claimed", { taskId: id, agent });
+    const asked = { validationId: `v-${id}`, author: agent, taskId: id, lineage };
+    await this.say(proposal, "validation.requested", asked);
+    for (const [validator, verdict] of Object.entries(votes)) {
+      const vote = { validationId: `v-${id}`, validator, verdict, kind: "agent" };
+      await this.say(proposal, "validation.responded", vote);
+    }
+    const isGood = Object.values(votes).every((verdict) => verdict === "valid");
+    const ended = isGood ? "action.approved" : "action.vetoed";
+    await this.say(proposal, ended, { proposalId: `v-${id}`, kind: "validation" });
+  }
+
+  async state(upTo?: number): Promise<TrustState> {
+    const point = upTo === undefined ? {} : { upTo };
+    const { state } = await foldProjection(this.store, trustProjection(), point);
+    return state;
+  }
+
+  async weights(agent: string): Promise<{ good: number; bad: number }> {
+    const record = (await this.state()).scores[`${agent} read`];
+    return { good: record?.good ?? 0, bad: record?.bad ?? 0 };
+  }
+}
+
+test("verdicts weigh: others' words more than the work's own end", async () => {
+  const story = new Story();
+  await story.task("t1", "a", "completed");
+  assert.deepEqual(await story.weights("a"), { good: 0.2, bad: 0 });
+  await story.task("t2", "a", "failed");
+  assert.deepEqual(await story.weights("a"), { good: 0.2, bad: 1 });
+  await story.judged("t3", "b", { c: "valid", d: "valid" });
+  assert.deepEqual(await story.weights("b"), { good: 2, bad: 0 });
+  await story.judged("t4", "b", { c: "invalid" });
+  assert.deepEqual(await story.weights("b"), { good: 2, bad: 1 });
+  await story.task("t5", "c", "completed", { deadlineAt: 1 });
+  assert.deepEqual(await story.weights("c"), { good: 0, bad: 0.5 });
+  await story.task("t6", "d", "lease_expired", {});
+  await story.task("t7", "e", "cancelled");
+  assert.deepEqual(await story.weights("d"), { good: 0, bad: 0.5 });
+  assert.deepEqual(await story.weights("e"), { good: 0, bad: 0 });
+});
+
+test("nobody judges his own work, nor that of his lineage, nor work that he gave himself", async () => {
+  const story = new Story();
+  await story.judged("t1", "a", { a: "valid", friend: "valid" }, ["a", "friend"]);
+  assert.deepEqual(await story.weights("a"), { good: 0, bad: 0 });
+  // A task of its own task, however deep, and done by itself.
+  await story.say("task/p", "task.created", { taskId: "p", name: "t", capability: "plan" });
+  await story.say("task/p", "task.claimed", { taskId: "p", agent: "a" });
+  for (let index = 0; index < 50; index += 1) {
+    await story.task(`c${index}`, "a", "completed", { parent: "p" });
+  }
+  assert.deepEqual(await story.weights("a"), { good: 0, bad: 0 });
+  await story.task("other", "b", "completed", { parent: "p" });
+  assert.deepEqual(await story.weights("b"), { good: 0.2, bad: 0 });
+});
+
+test("one judge moves a score only so far, and others further", async () => {
+  const story = new Story();
+  for (let index = 0; index < 50; index += 1) await story.judged(`t${index}`, "a", { c: "valid" });
+  assert.equal((await story.weights("a")).good, 5);
+  await story.judged("more", "a", { d: "valid" });
+  assert.equal((await story.weights("a")).good, 6);
+  story.now += 60 * dayMs; // two half-lives: the judge may speak again
+  await story.judged("later", "a", { c: "invalid" });
+  assert.deepEqual(await story.weights("a"), { good: 1.5, bad: 1 });
+});
+
+test("what is only said on the bus, or outside of the runtime's streams, counts for nothing", async () => {
+  const story = new Story();
+  const clock = { ...systemClock, now: () => story.now };
+  const making = { clock, random: new SeededRandom(3), source: "liar" };
+  const said = [
+    createEvent(making, "task.created", { taskId: "t", name: "t", capability: "read" }),
+    createEvent(making, "task.claimed", { taskId: "t", agent: "liar" }),
+    createEvent(making, "task.completed", { taskId: "t", agent: "liar" }),
+    createEvent(making, "violation.detected", { agent: "rival", rule: "forged" }),
+    createEvent(making, "score.updated", { agent: "liar", capability: "read", score: 1 }),
+  ];
+  await story.store.commit({ outbox: said });
+  for (const event of said) {
+    await story.store.commit({
+      appends: [
+        {
+          stream: "agent/liar",
+          expectedVersion: "any",
+          events: [{ ...event, id: `x${event.id}` }],
+        },
+      ],
+    });
+  }
+  assert.deepEqual(await story.state(), {
+    scores: {},
+    tasks: {},
+    proposals: {},
+    violations: {},
+    untold: {},
+  });
+});
+
+test("violations are counted apart, also of names that mean something to an object", async () => {
+  const story = new Story();
+  for (const agent of ["a", "__proto__", "constructor"]) {
+    const evidence = { more: 9 };
+    await story.say("violations", "violation.detected", { agent, rule: "__proto__", evidence });
+  }
+  const { violations, scores } = await story.state();
+  assert.deepEqual(scores, {});
+  assert.deepEqual(Object.entries(violations), [
+    [":a", { ":__proto__": 10 }],
+    [":__proto__", { ":__proto__": 10 }],
+    [":constructor", { ":__proto__": 10 }],
+  ]);
+  assert.equal(({} as Record<string, unknown>)[":__proto__"], undefined);
+});
+
+test("the fold as of any position is the fold of what was there", async () => {
+  const story = new Story();
+  await story.task("t1", "a", "completed");
+  const then = await story.store.head();
+  const before = await story.state();
+  await story.judged("t2", "a", { c: "invalid" });
+  assert.deepEqual(await story.state(then), before);
+});
+
+test("draws of a Beta have its mean and its spread", () => {
+  const random = new SeededRandom(5);
+  for (const [alpha, beta] of [
+    [1, 1],
+    [0.5, 0.5],
+    [8, 2],
+    [40, 10],
+  ] as const) {
+    const drawn = Array.from({ length: 4_000 }, () => drawBeta({ alpha, beta }, random));
+    const mean = drawn.reduce((sum, value) => sum + value, 0) / drawn.length;
+    const variance = drawn.reduce((sum, value) => sum + (value - mean) ** 2, 0) / drawn.length;
+    const total = alpha + beta;
+    const expected = (alpha * beta) / (total ** 2 * (total + 1));
+    assert.ok(Math.abs(mean - alpha / total) < 0.02, `mean of ${alpha}, ${beta}: ${mean}`);
+    assert.ok(Math.abs(variance / expected - 1) < 0.15, `spread of ${alpha}, ${beta}`);
+    assert.ok(drawn.every((value) => value >= 0 && value <= 1));
+  }
+});
+
+test("Thompson sampling asks who is good, tries who is unknown, and repeats from its seed", () => {
+  const known = { good: { alpha: 40, beta: 4 }, bad: { alpha: 4, beta: 40 } };
+  const run = (seed: number): readonly (string | undefined)[] => {
+    const policy = thompsonSampling(
+      (agent) => known[agent as "good"] ?? { alpha: 1, beta: 1 },
+      new SeededRandom(seed),
+    );
+    const candidates = ["bad", "good", "new", "shut"].map((agent) => ({
+      agent,
+      capacity: 1,
+      free: 1,
+      score: agent === "shut" ? 0 : 0.5,
+    }));
+    const task = { capability: "read", task: "t", feature: "f" };
+    return Array.from({ length: 1_000 }, () => policy(task, candidates));
+  };
+  const asked = run(1);
+  const count = (agent: string): number => asked.filter((each) => each === agent).length;
+  assert.ok(count("good") > 700, String(count("good")));
+  assert.ok(count("new") > 20, String(count("new")));
+  assert.ok(count("bad") < 20, String(count("bad")));
+  assert.equal(count("shut"), 0);
+  assert.deepEqual(run(1), asked);
+  assert.notDeepEqual(run(2), asked);
+});
+
+const Sum = defineTask({
+  name: "sum",
+  capability: "add.numbers",
+  input: type<{ numbers: readonly number[] }>(),
+  output: type<number>(),
+  maxAttempts: 1,
+});
+
+function adder(name: string, wrong = false): AnyAgent {
+  return defineAgent({ name }).does(Sum, ({ numbers }) => {
+    if (numbers.length === 0) throw new TerminalError("nothing to add");
+    return numbers.reduce((sum, each) => sum + each, wrong ? 1 : 0);
+  });
+}
+
+const checker = defineAgent({ name: "checker", capabilities: ["check.sums"] }).votes(
+  ({ content }) => ({ verdict: Number(content) % 2 === 0 ? "approve" : "reject" }),
+);
+
+async function start(context: TestContext, options: CadreOptions): Promise<Cadre> {
+  const cadre = await startCadre(options);
+  context.after(() => cadre.close({ deadlineMs: 100 }));
+  return cadre;
+}
+
+async function until(what: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 500; tries += 1) {
+    if (await what()) return;
+    await systemClock.sleep(5);
+  }
+  assert.fail("it did not come about within the time");
+}
+
+async function told(store: EventStore): Promise<readonly AgentEvent[]> {
+  return Array.fromAsync(store.read({ type: "score.updated" }), ({ event }) => event);
+}
+
+for (const bus of ["one log", "two systems"] as const) {
+  test(`a team keeps scores and tells of each change once, whatever the processes (${bus})`, async (context) => {
+    const store = memoryStore();
+    const transport = memory();
+    const home = bus === "one log" ? { store } : { store, bus: transport };
+    const options: CadreOptions = { ...home, agents: [adder("adder")], trust: true };
+    const team = await start(context, options);
+    const others = await Promise.all(
+      ["second", "third"].map((name) => start(context, { ...home, name, trust: true })),
+    );
+    for (let index = 0; index < 5; index += 1) {
+      const task = await team.tasks.create(Sum, { numbers: [index] });
+      await task.result({ timeoutMs: 5_000 });
+    }
+    const bad = await team.tasks.create(Sum, { numbers: [] });
+    await assert.rejects(bad.result({ timeoutMs: 5_000 }));
+    await until(async () => (await told(store)).length === 6);
+    for (const each of [team, ...others]) await each.trust?.caughtUp();
+    const [last] = (await told(store)).slice(-1);
+    const { agent, capability, score, previous, alpha, beta, reason } = last!.payload as Record<
+      string,
+      unknown
+    >;
+    assert.deepEqual(
+      { agent, capability, reason },
+      { agent: "adder", capability: "add.numbers", reason: "failed" },
+    );
+    assert.ok((score as number) < (previous as number));
+    assert.ok(Math.abs((alpha as number) - 2) < 1e-6 && Math.abs((beta as number) - 2) < 1e-6);
+    for (const each of others) {
+      const mine = team.trust!.score("adder", "add.numbers");
+      const theirs = each.trust!.score("adder", "add.numbers");
+      assert.ok(Math.abs(mine - theirs) < 1e-9);
+    }
+    const ids = (await told(store)).map(({ id }) => id);
+    assert.equal(new Set(ids).size, ids.length);
+    assert.equal(team.trust!.score("nobody", "add.numbers"), 0.5);
+  });
+}
+
+test("what was not told when the process died is told by the next, and nothing twice", async (context) => {
+  const store = memoryStore();
+  // The telling never gets through in this life.
+  const mute: EventStore = {
+    ...bound(store),
+    commit: async (commit) => {
+      if (commit.appends?.some(({ stream }) => stream === "trust"))
+        throw new Error("the disk is gone");
+      return store.commit(commit);
+    },
+  };
+  const first = await startCadre({ store: mute, agents: [adder("adder")], trust: true });
+  for (let index = 0; index < 3; index += 1) {
+    await (await first.tasks.create(Sum, { numbers: [1] })).result({ timeoutMs: 5_000 });
+  }
+  await first.trust?.caughtUp();
+  await first.close();
+  assert.equal((await told(store)).length, 0);
+  const second = await start(context, { store, trust: true });
+  await until(async () => (await told(store)).length === 3);
+  await second.trust?.caughtUp();
+  const { state } = await foldProjection(store, trustProjection(), { fromStart: true });
+  assert.deepEqual(state.untold, {});
+  const kept = await foldProjection(store, trustProjection());
+  assert.deepEqual(kept.state, state);
+});
+
+function bound(store: EventStore): EventStore {
+  const methods: Record<string, unknown> = { name: store.name, log: store.log };
+  for (const name of [
+    "read",
+    "version",
+    "head",
+    "watch",
+    "slot",
+    "slots",
+    "marked",
+    "pruneInbox",
+    "inspect",
+    "restore",
+    "holds",
+    "usage",
+    "close",
+  ] as const) {
+    methods[name] = (store[name] as (...all: unknown[]) => unknown).bind(store);
+  }
+  return methods as unknown as EventStore; // every method of the port is above
+}
+
+test("a gate has the work of who is not trusted yet validated, and then no more", async (context) => {
+  const store = memoryStore();
+  const team = await start(context, {
+    store,
+    agents: [adder("adder"), checker],
+    trust: {
+      gates: [
+        {
+          capability: "add.*",
+          below: 0.6,
+          validate: { voters: { role: "check.sums" }, deadlineMs: 5_000, rounds: 1 },
+        },
+      ],
+    },
+  });
+  const asked = async (): Promise<number> =>
+    (await Array.fromAsync(store.read({ type: "validation.requested" }))).length;
+  const even = await team.tasks.create(Sum, { numbers: [1, 1] });
+  assert.equal(await even.result({ timeoutMs: 5_000 }), 2);
+  assert.equal(await asked(), 1);
+  await until(() => team.trust!.score("adder", "add.numbers") >= 0.6);
+  const odd = await team.tasks.create(Sum, { numbers: [1] });
+  assert.equal(await odd.result({ timeoutMs: 5_000 }), 1);
+  assert.equal(await asked(), 1); // trusted by now: nobody is asked
+});
+
+test("votes weigh what their voters are trusted with, where that is asked for", async (context) => {
+  const store = memoryStore();
+  const team = await start(context, {
+    store,
+    agents: [checker],
+    people: [{ name: "ada", roles: ["owner"] }],
+    trust: { weighsVotes: true, prior: { good: 1, bad: 3 } },
+  });
+  const opened = await team.proposals.open(
+    { action: "pay", content: 2 },
+    { voters: { agents: ["checker"], people: ["ada"] }, quorum: 1, deadlineMs: 5_000 },
+  );
+  await until(async () => (await opened.state()).votes.length === 1);
+  const state = await opened.state();
+  assert.equal(state.votes[0]?.voter, "checker");
+  assert.equal(state.votes[0]?.weight, 0.25);
+  assert.equal(state.status, "open");
+  const after = await team.proposals.vote(opened.id, {
+    as: "ada",
+    verdict: "approve",
+    hash: opened.contentHash,
+  });
+  assert.equal(after.status, "approved");
+});
+
+test("impossible trust is refused", async () => {
+  const validate = { voters: { agents: ["x"] }, deadlineMs: 1 };
+  const bad: unknown[] = [
+    { halfLifeMs: 0 },
+    { prior: { good: 0, bad: 1 } },
+    { prior: {} },
+    { maxPerJudge: -1 },
+    { gates: [{ capability: "a", below: 2, validate }] },
+    { gates: [{ capability: "a", below: 0.5, validate: { voters: {} } }] },
+    { unknown: 1 },
+  ];
+  for (const trust of bad) {
+    await assert.rejects(startCadre({ trust } as CadreOptions), { code: "INVALID_OPTION" });
+  }
+  const thompson = { orchestration: { assignment: "thompson" } } as const;
+  await assert.rejects(startCadre(thompson), /start the team with `trust/);
+});
