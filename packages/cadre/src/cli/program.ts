@@ -13,6 +13,7 @@ import { addBackup } from "./commands/backup.ts";
 import { addExport } from "./commands/export.ts";
 import { addImport } from "./commands/import.ts";
 import { addRetain } from "./commands/retain.ts";
+import { addBudgets } from "./commands/budgets.ts";
 import { addUsage } from "./commands/usage.ts";
 import { addVerify } from "./commands/verify.ts";
 import { withExamples } from "./commands/home-flags.ts";
@@ -76,6 +77,7 @@ export function createProgram(context: CommandContext, version: string): Command
   addState(program, context);
   addProjections(program, context);
   addSchemas(program, context);
+  addBudgets(program, context);
   addUsage(program, context);
   addVerify(program, context);
   addExport(program, context);

@@ -245,7 +245,7 @@ async function spendWith(seed: number, budget: Budget): Promise<void> {
   for (const { id, budget: most } of scopes) {
     for (const unit of ["tokens", "calls", "money"] as const) {
       const bound = most[unit as keyof typeof most] ?? Infinity;
-      assert.ok(truly[unit] <= Number(bound), `${id}: ${truly[unit]} ${unit} of ${bound}`);
+      assert.ok(truly[unit] <= bound, `${id}: ${truly[unit]} ${unit} of ${bound}`);
     }
   }
   const ledger = new BudgetLedger({ store, clock, random });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type, type EventStore } from "cadre";
+import { type } from "cadre";
 import {
   defineAgent,
   defineTask,
@@ -90,7 +90,7 @@ test("a stream that is begun again is another generation, from its beginning", a
       return (...rest: unknown[]) =>
         isDead ? new Promise(() => {}) : (Reflect.apply(value, target, rest) as unknown);
     },
-  }) as EventStore;
+  });
   const first = teller(bench, sdk, [{ chunks: ["Once ", "there ", "was "], delayMs: 500 }]);
   const client = await bench.start({ name: "client" });
   await bench.start({ name: "mortal", agents: [first.agent], store: mortal });

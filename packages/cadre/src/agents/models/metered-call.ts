@@ -181,7 +181,7 @@ export class MeteredCall {
       `The budget of ${scope} allows ${limit} ${unit}. ${spent} are spent or reserved, and the ` +
       `call may take ${wanted}. Grant it more (cadre budgets grant ${scope} --${unit} N).`;
     if (onExhausted === "ask" && this.#port.work().task) {
-      const asked = `${message} Then say that it may go on (cadre tasks resolve, retry).`;
+      const asked = `${message} Then let it go on (cadre sagas retry TASK STEP).`;
       throw new CadreError("STEP_IN_DOUBT", asked, { step: this.#wanted.step });
     }
     throw new CadreError("BUDGET_EXHAUSTED", message, first);

@@ -43,7 +43,7 @@ export function teamModels(
   return { options, budgets, ledger: new BudgetLedger(context), gate: new ProviderGate(context) };
 }
 
-export function budgetsOf({ ledger }: TeamModels): Budgets {
+export function budgetsOf({ ledger }: Pick<TeamModels, "ledger">): Budgets {
   return {
     list: () => ledger.list(),
     grant: async (scope, more) => {
