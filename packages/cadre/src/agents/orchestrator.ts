@@ -21,6 +21,7 @@ import {
   type PlanItem,
 } from "./feature-fold.ts";
 import { Assignment, scoreOfPermitted } from "./orchestration/assignment.ts";
+import { createPlanned } from "./orchestration/create-planned.ts";
 import { FeatureBoard } from "./orchestration/feature-board.ts";
 import { cancelFeature } from "./orchestration/feature-changes.ts";
 import { FeatureReader } from "./orchestration/feature-reader.ts";
@@ -229,6 +230,7 @@ class FeatureOrchestrator implements Orchestrator {
       await this.#append(progress, "feature.blocked", { ...obstacle });
       return;
     }
+    if (progress.blocked?.kind === "plan") return; // until it is patched
     if (progress.feature === "blocked" && progress.blocked?.kind !== "agent") {
       await this.#append(progress, "feature.resumed", { reason: "nothing is in its way any more" });
     }
@@ -329,20 +331,16 @@ class FeatureOrchestrator implements Orchestrator {
     }
   }
 
-  /** False when the plan has changed meanwhile. */
+  /** False when the plan has changed meanwhile, or cannot be followed. */
   async #create(progress: FeatureProgress, requests: readonly TaskRequest[]): Promise<boolean> {
-    const guard = { stream: featureStream(progress.id), expectedVersion: progress.version };
-    try {
-      await this.#port.desk.createAll(requests, guard);
-      return true;
-    } catch (error) {
-      const isGuard =
-        isCadreError(error, "VERSION_CONFLICT") && error.details.stream === guard.stream;
-      if (!isGuard) throw error;
+    const outcome = await createPlanned(this.#port.desk, progress, requests);
+    if (outcome === "changed") {
       this.#again = true;
       this.#dirty.add(progress);
-      return false;
+    } else if (outcome !== "made") {
+      await this.#append(progress, "feature.blocked", { ...outcome });
     }
+    return outcome === "made";
   }
 
   async #requests(
