@@ -62,6 +62,8 @@ interface Bucket {
   readonly partMs: number;
   readonly queue: Waiting[];
   pumping: boolean;
+  /** The version of the slot that was read last, and since when it is known. Monotonic. */
+  seen: { readonly version: number; readonly at: number };
   /** Wakes a pump that waits for room: somebody came who must not wait. */
   wake: () => void;
 }
@@ -87,7 +89,8 @@ export class SharedRateLimits implements RateLimits {
     for (const [name, limit] of Object.entries(limits)) {
       const { most, windowMs } = windowOf(name, limit);
       const partMs = Math.ceil(windowMs / parts);
-      const bucket = { name, most, partMs, queue: [], pumping: false, wake: () => {} };
+      const seen = { version: -1, at: 0 };
+      const bucket = { name, most, partMs, queue: [], pumping: false, seen, wake: () => {} };
       this.#buckets.set(name, bucket);
     }
   }
@@ -170,7 +173,9 @@ export class SharedRateLimits implements RateLimits {
       const slot = await this.#store.slot(slotName);
       const now = this.#store.now ? await this.#store.now() : this.#clock.now();
       const before = slot ? (JSON.parse(slot.value) as Granted) : { newest: 0, counts: [] };
-      const at = advanced(before, Math.floor(now / bucket.partMs));
+      const leftMs = this.#leftOf(bucket, slot?.version ?? 0);
+      const counted = leftMs > 0 ? before : { ...before, counts: [] };
+      const at = advanced(counted, Math.floor(now / bucket.partMs));
       const granted = fitting(bucket, sumOf(at.counts));
       if (granted.length > 0) {
         const taken = granted.reduce((sum, { amount }) => sum + amount, 0);
@@ -181,7 +186,7 @@ export class SharedRateLimits implements RateLimits {
         for (const waiting of granted) waiting.settle();
         return 0;
       }
-      const waitMs = this.#roomIn(bucket, at, now);
+      const waitMs = Math.min(this.#roomIn(bucket, at, now), Math.ceil(leftMs));
       this.#refuse(bucket, waitMs);
       return waitMs;
     } catch (error) {
@@ -196,6 +201,16 @@ export class SharedRateLimits implements RateLimits {
       this.#refuse(bucket, troubleMs);
       return troubleMs;
     }
+  }
+
+  /**
+   * How long what the slot says may hold anybody up yet: when nothing was granted for a whole
+   * window, that is over, whatever a wall clock that was ahead has written there.
+   */
+  #leftOf(bucket: Bucket, version: number): number {
+    const now = this.#clock.monotonic();
+    if (bucket.seen.version !== version) bucket.seen = { version, at: now };
+    return bucket.seen.at + (parts + 1) * bucket.partMs - now;
   }
 
   /** How long until the first that waits finds room. */
