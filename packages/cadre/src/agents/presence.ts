@@ -14,7 +14,7 @@
  */
 import type { AgentCard, Directory, DirectoryChange } from "./directory.ts";
 import { fitsQuery, type DirectoryEntry, type DirectoryQuery, type Presence } from "./directory.ts";
-import { CardIndex, type SeenAgent, type SeenProcess } from "./health/card-index.ts";
+import { CardIndex, SharedLists, type SeenAgent, type SeenProcess } from "./health/card-index.ts";
 import { cardsSlot, placeOf, presencePrefix, processOf, pulseSlot } from "./health/beat.ts";
 import type { AgentPart, PresenceSlot, Pulse } from "./health/beat.ts";
 import type { TeamContext } from "./team-context.ts";
@@ -127,7 +127,11 @@ export class PresenceObserver implements Directory {
   isDead(agent: string, incarnation: string): boolean {
     const process = this.#processes.get(processOf(incarnation));
     const seen = process?.agents.get(keyOf(agent, incarnation));
-    if (seen) return seen.presence === "dead" || seen.presence === "left";
+    if (process && seen) {
+      if (seen.presence === "dead" || seen.presence === "left") return true;
+      // A sleeper may be silent for long; what it still holds has its lease like anything else.
+      return (this.#lastLookAt ?? 0) - process.lastChangeAt >= this.#context.leaseMs;
+    }
     const now = this.#context.clock.monotonic();
     const key = fullKeyOf(agent, incarnation);
     const { since, look } = this.#missing.get(key) ?? { since: now, look: this.#looks };
@@ -213,6 +217,7 @@ export class PresenceObserver implements Directory {
         lastChangeAt: now,
         agents: new Map(),
         parts: new Map(),
+        lists: new SharedLists(),
       };
       this.#processes.set(id, process);
       return;
@@ -238,7 +243,7 @@ export class PresenceObserver implements Directory {
     const keys = new Set(cards.map(({ agent, incarnation }) => keyOf(agent, incarnation)));
     process.parts.set(part, { version: slot.version, keys });
     for (const key of known?.keys ?? []) if (!keys.has(key)) this.#remove(process, key);
-    for (const card of cards) this.#seeCard(process, card);
+    for (const card of cards) this.#seeCard(process, process.lists.of(card, id));
   }
 
   #seeCard(process: SeenProcess, card: AgentPart): void {
