@@ -1,10 +1,11 @@
 /** `team.agents`: pauses, resumes, drains, restarts and puts to sleep, in whichever process. */
+import { CadreError } from "../../core/errors.ts";
 import { checkOptions, someText, wholeNumber } from "../../core/options.ts";
 import { isPassing } from "../passing-trouble.ts";
 import type { PresenceObserver } from "../presence.ts";
 import type { TeamContext } from "../team-context.ts";
 import { readWishes, wishFor, type AgentWish, type KnownWish } from "./agent-wish.ts";
-import { noAgent, type RunningAgent } from "./running-agent.ts";
+import type { RunningAgent } from "./running-agent.ts";
 
 export interface AgentOrder {
   /** For people: it is on the card and in the event. */
@@ -123,4 +124,12 @@ function awake(wish: AgentWish, now: number): AgentWish {
 
 function checkOrder(what: string, order: object, more: object = {}): void {
   checkOptions(`agents.${what}`, order, { reason: someText, ...more });
+}
+
+/** @throws {CadreError} NOT_FOUND */
+function noAgent(name: string): never {
+  throw new CadreError("NOT_FOUND", `No agent named "${name}" has a card in this store.`, {
+    what: "agent",
+    id: name,
+  });
 }

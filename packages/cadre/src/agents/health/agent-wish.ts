@@ -22,6 +22,11 @@ export interface AgentWish {
   readonly at: number;
 }
 
+/** The wish, if it is for a pause or a sleep. */
+export function restIn(wish: AgentWish): AgentWish | undefined {
+  return wish.state === "paused" || wish.state === "asleep" ? wish : undefined;
+}
+
 export interface KnownWish {
   readonly agent: string;
   readonly version: number;

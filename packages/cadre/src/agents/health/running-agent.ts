@@ -9,17 +9,18 @@
  * Strategy: one for one. What befalls an agent restarts that agent alone; a process that dies is
  * restarted by whoever runs it. Changes of state are made one after the other.
  */
-import { CadreError, describeError } from "../../core/errors.ts";
+import { describeError } from "../../core/errors.ts";
 import type { BreakerOptions } from "../../bus/bus.ts";
 import type { AnyAgent } from "../agent.ts";
 import { AgentListener } from "../agent-listener.ts";
 import type { AgentState } from "../agent-state.ts";
 import type { AgentActivity } from "../directory.ts";
 import type { Beating } from "../heartbeat.ts";
+import { throughTrouble } from "../passing-trouble.ts";
 import { TaskWorker, type TaskWorkerPort } from "../task-worker.ts";
 import { teamEvent, type TeamContext } from "../team-context.ts";
 import { hoursAt } from "./active-when.ts";
-import type { AgentWish } from "./agent-wish.ts";
+import { restIn, type AgentWish } from "./agent-wish.ts";
 import { incarnationOf, type AgentPart } from "./beat.ts";
 import { CapabilityBreakers } from "./capability-breakers.ts";
 import type { ProgressWatch } from "./progress-watch.ts";
@@ -54,6 +55,8 @@ export class RunningAgent implements Beating {
   #knownPolicy: RestartPolicy | undefined;
   #restarts = 0;
   #state: AgentActivity = "running";
+  /** A pause or a sleep that was ordered, and is not over: no restart ends it. */
+  #rest: AgentWish | undefined;
   #reason: string | undefined;
   #nextActiveAt: number | undefined;
   #stuck: string | undefined;
@@ -152,6 +155,7 @@ export class RunningAgent implements Beating {
   /** What a person wants of it at its start: nothing has to be ended for that. */
   startAs(wish: AgentWish): void {
     if (wish.state === "running") return;
+    this.#rest = restIn(wish);
     this.#become(wish.state, wish.reason);
     if (wish.state === "asleep") this.#sleepUntil(wish.until);
   }
@@ -161,6 +165,7 @@ export class RunningAgent implements Beating {
     return this.#next(async () => {
       if (this.#closed) return;
       this.#knownPolicy?.reset();
+      this.#rest = restIn(wish);
       if (wish.state === "stopped") await this.#end(wish.deadlineMs ?? Infinity, wish.reason);
       else if (wish.state === "running") await this.#resume(wish.reason);
       else this.#pause(wish);
@@ -263,6 +268,7 @@ export class RunningAgent implements Beating {
   }
 
   async #resume(reason: string | undefined): Promise<void> {
+    this.#rest = undefined;
     if (this.#state === "running") return;
     if (this.#state === "stopped") return this.#begin(reason);
     this.#become("running", undefined);
@@ -297,12 +303,19 @@ export class RunningAgent implements Beating {
     };
     this.#knownBreakers = undefined;
     this.#stuck = undefined;
-    this.#become("running", undefined);
+    this.#become(this.#rest?.state ?? "running", this.#rest?.reason);
+    if (this.#rest?.state === "asleep") this.#sleepUntil(this.#rest.until);
     this.#knownWorker = undefined;
     this.#listener = this.#makeListener();
-    const isAwake = this.#keepHours();
+    const isAwake = this.#keepHours() && !this.#rest;
     try {
-      await this.#port.beat();
+      // A store that is away says nothing about the agent.
+      await throughTrouble(
+        context.clock,
+        Infinity,
+        () => this.#port.beat(),
+        () => !this.#closed,
+      );
       await this.#listener?.start();
     } catch (error) {
       return this.#recover(`it could not start: ${describeError(error).message}`);
@@ -384,12 +397,4 @@ export class RunningAgent implements Beating {
     const [context, state] = [this.#context, this.#agentState];
     return new AgentListener({ context, registry, agent, state, desk, progress });
   }
-}
-
-/** @throws {CadreError} NOT_FOUND */
-export function noAgent(name: string): never {
-  throw new CadreError("NOT_FOUND", `No agent named "${name}" has a card in this store.`, {
-    what: "agent",
-    id: name,
-  });
 }
