@@ -42,6 +42,9 @@ process.stdout.write(
     `node ${process.versions.node}  ${Object.entries(versions).flat().join(" ")}\n\n`,
 );
 
+// The servers, and their folders, go when the process exits in order.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
 // A server that starts or stops keeps no process alive by itself.
 const alive = setInterval(() => {}, 60_000);
 let missed = 0;
