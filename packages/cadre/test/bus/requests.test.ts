@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isCadreError, RetryableError } from "#src/core/errors.ts";
-import { setUp } from "./set-up.ts";
+import { SeededRandom } from "#src/core/random.ts";
+import { createBus } from "#src/bus/create-bus.ts";
+import { limited, setUp } from "./set-up.ts";
 
 test("a thousand requests at once share one timer", async (context) => {
   const { bus, clock } = setUp(context);
@@ -95,4 +97,27 @@ test("a responder may come without options, and nothing in its place is refused"
   assert.deepEqual((await bus.request("ask", { a: 1 })).payload, { echo: { a: 1 } });
   const refused = bus.respond("ask", {} as never);
   await assert.rejects(refused, /respond needs a handler, as its last argument/);
+});
+
+test("the time of a request begins when replies can be heard, however long that takes", async (context) => {
+  const { bus, clock, transport } = setUp(context);
+  await bus.respond("ask", { group: "g" }, () => ({ here: true }));
+  const openingMs = 3_000;
+  const slow = limited(
+    transport,
+    {},
+    {
+      open: async (spec) => {
+        const intake = await transport.open(spec);
+        await clock.sleep(openingMs);
+        return intake;
+      },
+      close: () => Promise.resolve(), // it is the other bus's
+    },
+  );
+  const asker = createBus({ transport: slow, clock, random: new SeededRandom(2) });
+  const asked = asker.request("ask", {}, { timeoutMs: 200 });
+  await clock.advance(openingMs + 100);
+  assert.deepEqual((await asked).payload, { here: true });
+  await asker.close();
 });
