@@ -39,7 +39,7 @@ import { openStore, openTransport, type OpenContext, type OpenedStore } from "./
 import { someShares } from "./orchestration/fair-queue.ts";
 import { assertPollable, pollingStore, pollingTransport } from "./orchestration/polling.ts";
 import { orchestratorSettings } from "./orchestration/orchestrator-options.ts";
-import { RunningTeam } from "./running-team.ts";
+import { RunningTeam, type TeamParts } from "./running-team.ts";
 import type { TeamContext } from "./team-context.ts";
 import { teamRegistry } from "./team-registry.ts";
 import { withTrust } from "./trust/gate.ts";
@@ -136,19 +136,13 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
   };
   const context = withTrust(base, options);
   const team = new RunningTeam(context, {
-    agents: options.agents ?? [],
+    ...chosenParts(options),
     registry: events,
     relays: !sameLog && (options.relay ?? true),
-    subscribes: options.mode !== "polling",
-    shares: options.shares ?? {},
-    expectations: options.expectations ?? [],
     orchestrator:
       options.orchestrator === false
         ? undefined
         : orchestratorSettings(options.orchestration, context),
-    stranded: options.stranded ?? "warn",
-    people: options.people ?? [],
-    health: options.health ?? {},
     limits,
     closeHomes: async () => {
       await upkeep.close();
@@ -159,12 +153,30 @@ function makeTeam(options: CadreOptions, opened: Homes, host: OpenContext): Runn
   return team;
 }
 
+/** What the options say, or the presets. */
+function chosenParts(options: CadreOptions): ChosenParts {
+  return {
+    agents: options.agents ?? [],
+    subscribes: options.mode !== "polling",
+    shares: options.shares ?? {},
+    expectations: options.expectations ?? [],
+    stranded: options.stranded ?? "warn",
+    people: options.people ?? [],
+    health: options.health ?? {},
+  };
+}
+
 /** A bus in one database beside a store in another is no one log, although both could be. */
 function isOneLog({ store, transport: { unitOfWork } }: Homes): boolean {
   if (unitOfWork === undefined) return false;
   const isTold = unitOfWork.log !== undefined && store.log !== undefined;
   return !isTold || unitOfWork.log === store.log;
 }
+
+type ChosenParts = Pick<
+  TeamParts,
+  "agents" | "subscribes" | "shares" | "expectations" | "stranded" | "people" | "health"
+>;
 
 interface Homes {
   readonly store: OpenedStore["store"];
@@ -258,8 +270,20 @@ function checkCadreOptions(options: CadreOptions): void {
     name: someText,
   });
   if (options.mode === "polling") assertPollable(options.agents ?? []);
+  checkNames(options.agents ?? []);
+  checkHealth(options.health ?? {});
+  const { heartbeatMs, leaseMs } = timingOf(options);
+  if (leaseMs < 2 * heartbeatMs) {
+    const message =
+      `leaseMs is ${leaseMs} and heartbeatMs ${heartbeatMs}. ` +
+      "A lease must outlast a missed heartbeat: give at least twice as much.";
+    throw new CadreError("INVALID_OPTION", message, { option: "leaseMs", value: leaseMs });
+  }
+}
+
+function checkNames(agents: NonNullable<CadreOptions["agents"]>): void {
   const names = new Set<string>();
-  for (const { name } of (options.agents ?? []) as readonly Pick<AgentDefinition, "name">[]) {
+  for (const { name } of agents as readonly Pick<AgentDefinition, "name">[]) {
     if (names.has(name)) {
       throw new CadreError(
         "INVALID_OPTION",
@@ -271,13 +295,5 @@ function checkCadreOptions(options: CadreOptions): void {
       );
     }
     names.add(name);
-  }
-  checkHealth(options.health ?? {});
-  const { heartbeatMs, leaseMs } = timingOf(options);
-  if (leaseMs < 2 * heartbeatMs) {
-    const message =
-      `leaseMs is ${leaseMs} and heartbeatMs ${heartbeatMs}. ` +
-      "A lease must outlast a missed heartbeat: give at least twice as much.";
-    throw new CadreError("INVALID_OPTION", message, { option: "leaseMs", value: leaseMs });
   }
 }

@@ -74,6 +74,11 @@ const breaker = {
   reason: "down",
 };
 
+const charged = {
+  ...{ agent: "ann", provider: "openai.chat", modelId: "m-1", step: "model#1" },
+  ...{ taskId: "t1", feature: "f1", tenant: "acme" },
+};
+
 export const examplePayloads: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "task.created": {
     taskId: "t1",
@@ -218,13 +223,7 @@ export const examplePayloads: Readonly<Record<string, Readonly<Record<string, un
   "agent.capability.execution.*": { capability: "extract", executionId: "x1", ...call },
   "tool.invoked": { tool: "search", step: "search#1", ...call },
   "model.called": {
-    agent: "ann",
-    provider: "openai.chat",
-    modelId: "m-1",
-    step: "model#1",
-    taskId: "t1",
-    feature: "f1",
-    tenant: "acme",
+    ...charged,
     usage: { inputTokens: 10, outputTokens: 5, cachedTokens: 2, reasoningTokens: 1 },
     cost: 0.25,
     latencyMs: 900,
@@ -233,19 +232,13 @@ export const examplePayloads: Readonly<Record<string, Readonly<Record<string, un
     degraded: true,
   },
   "budget.exhausted": {
+    ...charged,
     scope: "tenant:acme",
     unit: "tokens",
     limit: 100,
     spent: 90,
     wanted: 20,
     policy: "stop",
-    agent: "ann",
-    step: "model#2",
-    provider: "openai.chat",
-    modelId: "m-1",
-    taskId: "t1",
-    feature: "f1",
-    tenant: "acme",
   },
   "agent.stream": {
     streamId: "t1/model#1",
