@@ -55,7 +55,7 @@ export function teamOf(repository: Repository, crew: string): readonly AnyAgent[
     if (wrong.length === 0) return { verdict: "approve" };
     return { verdict: "reject", reason: wrong.join("; ") };
   });
-  const releaseManager = defineAgent({ name: "release-manager", events: teamEvents })
+  const releaseManager = defineAgent({ name: "release-manager" })
     .does(Release)
     .does(
       Integrate,
@@ -71,7 +71,6 @@ export function teamOf(repository: Repository, crew: string): readonly AnyAgent[
           await repository.git(["update-ref", `refs/heads/round-${round}`, merged]);
           return merged;
         });
-        await ctx.publish("library.round.integrated", { round, commit });
         return { commit, mayFail: [], mayRemain: [] };
       },
     );

@@ -70,11 +70,7 @@ function functionOf(
   const declaration = symbol?.valueDeclaration;
   if (!declaration || !ts.isFunctionDeclaration(declaration)) return undefined;
   // Not what is local to another function.
-  return functionsOf(declaration.getSourceFile()).get(identifierName(declaration));
-}
-
-function identifierName(declaration: ts.FunctionDeclaration): string {
-  return declaration.name?.text ?? "";
+  return functionsOf(declaration.getSourceFile()).get(declaration.name?.text ?? "");
 }
 
 function testsOf(file: ts.SourceFile): { readonly name: string; readonly body: ts.Node }[] {

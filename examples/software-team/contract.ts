@@ -126,12 +126,10 @@ export type TeamEvents = {
     readonly message: string;
     readonly tests: readonly string[];
   };
-  readonly "library.round.integrated": { readonly round: number; readonly commit: string };
   readonly "team.worker.killed": { readonly worker: string };
 };
 
 export const teamEvents = defineEvents({
   "library.finding.reported": type<TeamEvents["library.finding.reported"]>(),
-  "library.round.integrated": type<TeamEvents["library.round.integrated"]>(),
   "team.worker.killed": type<TeamEvents["team.worker.killed"]>(),
 });

@@ -27,15 +27,11 @@ export async function healthOf(repository: Repository, commit: string): Promise<
 /** Why a candidate is no good; nothing, when it is. */
 export function complaints(candidate: Candidate, health: Health): readonly string[] {
   const failing = health.failing.filter((test) => !candidate.mayFail.includes(test));
-  // What a change has made superfluous is for the next round.
   const wrong = health.findings.filter(
-    ({ id, kind, tests }) =>
-      kind !== "dead-code" &&
-      !candidate.mayRemain.includes(id) &&
-      !(kind === "failing-test" && tests.every((test) => candidate.mayFail.includes(test))),
+    ({ id, kind }) =>
+      kind !== "failing-test" && // the tests speak for themselves
+      kind !== "dead-code" && // what a change has made superfluous is for the next round
+      !candidate.mayRemain.includes(id),
   );
-  return [
-    ...failing.map((test) => `fails: ${test}`),
-    ...wrong.filter(({ kind }) => kind !== "failing-test").map(({ message }) => message),
-  ];
+  return [...failing.map((test) => `fails: ${test}`), ...wrong.map(({ message }) => message)];
 }
