@@ -1,5 +1,7 @@
 /** What is wrong with a step, in words. */
 import { CadreError, TerminalError } from "../core/errors.ts";
+import type { JsonValue } from "../core/json.ts";
+import { hashInput } from "./input-hash.ts";
 import type { StepState } from "./step-fold.ts";
 
 type Drift = CadreError<"STEP_DRIFT">;
@@ -29,6 +31,16 @@ export function otherInput(details: DriftDetails): Drift {
     `Step "${details.step}" was journaled with another input. ` +
     "Give the step another name, or the input it had.";
   return new CadreError("STEP_DRIFT", message, details);
+}
+
+/** @throws {CadreError} STEP_DRIFT, when an earlier attempt gave the child another input */
+export function assertSameInput(child: string, was: JsonValue, is: JsonValue): void {
+  const [expected, actual] = [hashInput(was), hashInput(is)];
+  if (expected === actual) return;
+  const message =
+    `Task ${child} was made with another input, by an attempt before this one. ` +
+    "Give the child another name, or the input it had.";
+  throw new CadreError("STEP_DRIFT", message, { step: child, expected, actual });
 }
 
 /** A step that is to be undone, and the code knows no undo for it. */

@@ -17,6 +17,7 @@ import type { NobodyWatch } from "./health/nobody-watch.ts";
 import { throughTrouble } from "./passing-trouble.ts";
 import { sagaStarted } from "./saga-events.ts";
 import { loadTask, type BoardEntry, type TaskBoard } from "./task-board.ts";
+import { assertSameInput } from "./step-errors.ts";
 import { cancelTask } from "./task-cancel.ts";
 import { taskAssigned, taskCreated } from "./task-events.ts";
 import { applyTask, isFinal, isOpen, taskStream, taskStreamPrefix, taskIdOf } from "./task-fold.ts";
@@ -39,6 +40,7 @@ const optionRules = {
   parentBudget: anything,
   depth: anything,
   cause: someObject,
+  sameInput: anything,
 };
 
 /** What creates a task beside its user: where it comes from. */
@@ -49,6 +51,8 @@ export interface CreateOptions extends TaskOptions {
   /** How many features it is nested in. */
   readonly depth?: number;
   readonly cause?: AgentEvent;
+  /** One that is there already must have been made with the same input. */
+  readonly sameInput?: boolean;
 }
 
 export interface TaskRequest {
@@ -110,9 +114,9 @@ export class TaskDesk {
     } catch (error) {
       claim?.giveUp();
       if (!isThere(error, prepared.entry.state.id)) throw error;
-      return this.#known(prepared.entry.state);
+      return this.#known(prepared.entry.state, options);
     }
-    if (written.duplicate && !claim) return this.#known(prepared.entry.state);
+    if (written.duplicate && !claim) return this.#known(prepared.entry.state, options);
     const entry = fold(events);
     if (!written.duplicate) this.#board.applied(entry, written.position);
     if (claim) claim.start(entry);
@@ -245,8 +249,12 @@ export class TaskDesk {
   }
 
   /** A task that was there already; one of another kind is another's. */
-  async #known<Output>({ id, name }: TaskState): Promise<TaskHandle<Output>> {
+  async #known<Output>(
+    { id, name, input }: TaskState,
+    { sameInput }: CreateOptions,
+  ): Promise<TaskHandle<Output>> {
     const state = await this.get(id);
+    if (state && sameInput) assertSameInput(id, state.input, input);
     if (!state || state.name === name) return this.#handle(id);
     const message = `The id ${id} is that of a task "${state.name}". Give "${name}" another.`;
     throw new CadreError("DUPLICATE_ID", message, { id });

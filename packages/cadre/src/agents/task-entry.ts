@@ -229,7 +229,7 @@ export class TaskEntry {
     input: Input,
     options: TaskOptions = {},
   ): Promise<TaskHandle<Output>> {
-    const { desk, replays, writer, agent, context } = this.#port;
+    const { desk, replays, writer, agent, context, work } = this.#port;
     const { id, deadlineAt, tenant, budget, depth } = this.#state;
     this.#assertOwned();
     context.guard?.permissions?.tenantFor(agent.name, tenant ?? options.tenant);
@@ -242,6 +242,7 @@ export class TaskEntry {
       ...options,
       id: childId,
       parent: id,
+      sameInput: work.definition.drift !== "warn",
       cause: writer.entry.last,
       ...(deadlineAt === undefined ? {} : { parentDeadlineAt: deadlineAt }),
       ...(tenant === undefined ? {} : { tenant }),
