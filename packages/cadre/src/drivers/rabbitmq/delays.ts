@@ -46,6 +46,11 @@ export async function delayExchange(session: Session, ms: number): Promise<strin
   return name;
 }
 
+/** It is not there any more: who needs it makes it again. */
+export function forgetDelay(session: Session, ms: number): void {
+  prepared.get(session)?.delete(ms);
+}
+
 async function makeStay(session: Session, name: string, ms: number): Promise<void> {
   await session.control(`make ${name}`, async (channel) => {
     await channel.assertExchange(name, "fanout", { durable: true });

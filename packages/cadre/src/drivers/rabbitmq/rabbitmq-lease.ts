@@ -11,8 +11,9 @@
  */
 import type { Lease, Recorded, Settlement } from "../../bus/transport.ts";
 import type { RabbitMessageLike } from "./client.ts";
-import { delayExchange, nextStay } from "./delays.ts";
+import { delayExchange, forgetDelay, nextStay } from "./delays.ts";
 import type { HeldChannel } from "./held-channel.ts";
+import { Unroutable } from "./outlet.ts";
 import type { Session } from "./session.ts";
 import { attemptOf, copyOptions, headerOf, toRecorded } from "./wire.ts";
 
@@ -101,7 +102,8 @@ export class RabbitmqLease implements Lease {
   /** Sends it into the next stay of its delay. */
   async stay(leftMs: number, delayMs: number): Promise<void> {
     this.#settlement = "stay";
-    await this.#delay(leftMs, delayMs, this.attempt);
+    if (!this.#copied) await this.#delay(leftMs, delayMs, this.attempt);
+    this.#copied = true;
     await this.#tell(() => this.#held.channel.ack(this.message));
     this.#end("settled");
   }
@@ -138,10 +140,15 @@ export class RabbitmqLease implements Lease {
     const stayMs = nextStay(leftMs, delayMs);
     const exchange = await delayExchange(this.#parts.session, stayMs);
     const isLast = stayMs >= leftMs;
-    await this.#copy(exchange, {
+    const headers = {
       [headerOf.attempt]: attempt,
       [headerOf.left]: isLast ? undefined : leftMs - stayMs,
       [headerOf.delay]: isLast ? undefined : delayMs,
+    };
+    await this.#copy(exchange, headers).catch((error: unknown) => {
+      // Somebody has deleted its queue: the next try makes it again.
+      if (error instanceof Unroutable) forgetDelay(this.#parts.session, stayMs);
+      throw error;
     });
   }
 
@@ -149,7 +156,8 @@ export class RabbitmqLease implements Lease {
     const { session, queue } = this.#parts;
     // One that was handed out is no copy that may be superfluous.
     const directed = this.#wasOwned ? { [headerOf.directedAt]: undefined } : {};
-    const options = copyOptions(this.message, { ...headers, ...directed });
+    // What no queue takes would be confirmed all the same, and the event be gone.
+    const options = { ...copyOptions(this.message, { ...headers, ...directed }), mandatory: true };
     await session.outlet.send({ exchange, key: queue, content: this.message.content, options });
   }
 
