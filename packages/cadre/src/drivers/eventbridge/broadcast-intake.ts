@@ -79,6 +79,7 @@ export class BroadcastIntake implements Intake {
   }
 
   async pull(max: number, signal: AbortSignal): Promise<readonly Lease[]> {
+    this.#failure = undefined; // of a time when nobody pulled; what still fails says so anew
     while (!this.#closing && !signal.aborted && max >= 1) {
       if (this.#queue.length > 0) {
         return this.#queue.splice(0, max).map((recorded): Lease => {

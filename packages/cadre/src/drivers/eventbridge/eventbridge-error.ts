@@ -61,6 +61,10 @@ export function timeoutError(url: string, what: string, timeoutMs: number): Cadr
   return new CadreError("TIMEOUT", message, { what, timeoutMs });
 }
 
+export function isTimeout(error: unknown): boolean {
+  return error instanceof CadreError && error.code === "TIMEOUT";
+}
+
 /** What the client threw, as an error of Cadre's. */
 export function forCaller(
   error: unknown,

@@ -87,6 +87,7 @@ export class GroupIntake implements Intake {
   }
 
   async pull(max: number, signal: AbortSignal): Promise<readonly Lease[]> {
+    this.#failure = undefined; // of a time when nobody pulled; what still fails says so anew
     while (!this.#closing && !this.#isGone && !signal.aborted && max >= 1) {
       const leases = this.#take(max);
       if (leases.length > 0) return leases;

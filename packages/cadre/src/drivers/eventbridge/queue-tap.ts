@@ -5,10 +5,11 @@
  *                └─ nobody wants any more ─▶ kept a moment ─▶ ended
  *
  * While a request is answered in full there are more behind it, and several run side by side; an
- * empty queue is waited for by one alone.
+ * empty queue is waited for by one alone. A request that is not answered in time was often sent on
+ * a connection that had died unnoticed: it is made once more, on another, before anybody is told.
  */
 import type { MessageLike } from "./client.ts";
-import { forCaller, isMissing } from "./eventbridge-error.ts";
+import { forCaller, isMissing, isTimeout } from "./eventbridge-error.ts";
 import type { Session } from "./session.ts";
 
 export interface QueueTapParts {
@@ -36,6 +37,7 @@ export class QueueTap {
   readonly #running = new Set<Promise<void>>();
   #asked = 0;
   #isBusy = false;
+  #isUnanswered = false;
   #isClosed = false;
 
   constructor(parts: QueueTapParts) {
@@ -106,12 +108,14 @@ export class QueueTap {
         this.#waitSeconds * 1_000 + requestTimeoutMs,
         signal,
       );
+      this.#isUnanswered = false;
       this.#isBusy = Messages.length === max;
       if (Messages.length > 0) onMessages(Messages, askedAt + this.#hiddenSeconds * 1_000);
     } catch (error) {
       this.#isBusy = false;
       if (signal.aborted || session.ended) return;
       if (isMissing(error)) onGone();
+      else if (isTimeout(error) && !this.#isUnanswered) this.#isUnanswered = true;
       else onFailure(forCaller(error, session.url, "receive"));
     } finally {
       this.#asked -= max;

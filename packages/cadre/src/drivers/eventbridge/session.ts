@@ -8,6 +8,7 @@ import {
   isMissing,
   isPassing,
   isTaken,
+  isTimeout,
   timeoutError,
 } from "./eventbridge-error.ts";
 import type { Settings } from "./eventbridge-options.ts";
@@ -197,8 +198,4 @@ export class Session {
     }
     return events.describeEventBus({ Name }, options);
   }
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof CadreError && error.code === "TIMEOUT";
 }
