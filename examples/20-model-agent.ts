@@ -1,12 +1,12 @@
-// An agent with a model and a tool. Its first attempt dies in the middle; the second pays for nothing
-// twice. A budget of money bounds it all.
+// An agent with a model and a tool. Its first attempt fails at the end; the second pays for nothing
+// again. A budget of money bounds it all.
 import { generateText, jsonSchema, stepCountIs, tool } from "ai";
 import { type } from "cadre";
 import { defineAgent, defineTask, startCadre } from "cadre/agents";
 import { scriptedModel } from "cadre/testing";
 
-// A model without a provider. The one line that makes it a real one, with @ai-sdk/anthropic:
-// const model = anthropic("claude-sonnet-4-5");
+// A model without a provider. A real one is this line, and nothing else changes, with
+// `anthropic` from @ai-sdk/anthropic: `const model = anthropic("claude-sonnet-4-5")`.
 const model = scriptedModel([
   { expect: "Oslo", toolCalls: [{ tool: "weather", input: { city: "Oslo" } }] },
   { expect: "weather gave", text: "Take the umbrella.", usage: { outputTokens: 4 } },

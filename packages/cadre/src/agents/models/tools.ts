@@ -56,13 +56,13 @@ export async function toolStep(port: HandlerModelsPort, asked: ToolStep): Promis
       return { error: toRecord(error) ?? describeError(error).message, durationMs: durationMs() };
     }
   };
-  const record = await journal.step<ToolRecord>({
+  const result = await journal.step<ToolRecord>({
     name: step,
     input: toRecord(input) ?? null,
     run,
     options: recorded(options),
-    facts: (result) => {
-      const { error, durationMs } = result ?? { durationMs: 0 };
+    facts: (known) => {
+      const { error, durationMs } = readTool(known);
       const { name: kind, message } = describeError(fromRecord(error));
       const failed = error === undefined ? {} : { error: { name: kind, message } };
       return [
@@ -70,8 +70,17 @@ export async function toolStep(port: HandlerModelsPort, asked: ToolStep): Promis
       ];
     },
   });
-  if (record?.error !== undefined) throw fromRecord(record.error);
-  return fromRecord(record?.value);
+  const { value, error } = readTool(result);
+  if (error !== undefined) throw fromRecord(error);
+  return fromRecord(value);
+}
+
+/** The record of a call; or what a person gave in its place. */
+function readTool(result: unknown): ToolRecord {
+  if (typeof result === "object" && result !== null && "durationMs" in result) {
+    return result as ToolRecord;
+  }
+  return { durationMs: 0, ...(result === undefined ? {} : { value: result as JsonValue }) };
 }
 
 /** The step's options, which see values where the journal has records. */
@@ -83,7 +92,7 @@ function recorded(own: ToolOptions): StepOptions<ToolRecord, unknown> {
       ? {}
       : {
           undo: ({ key, input, result }) =>
-            undo({ key, input: fromRecord(input), result: fromRecord(result?.value) }),
+            undo({ key, input: fromRecord(input), result: fromRecord(readTool(result).value) }),
         }),
     ...(check === undefined
       ? {}

@@ -33,15 +33,15 @@ const columns: readonly Column<BudgetRow>[] = [
   { title: "unit", text: ({ unit }) => unit },
   { title: "spent", text: ({ spent }) => amount(spent), align: "right" },
   { title: "held", text: ({ held }) => amount(held), align: "right" },
-  { title: "of", text: ({ limit }) => (limit === undefined ? "" : amount(limit)), align: "right" },
+  { title: "of", text: ({ limit }) => amount(limit), align: "right" },
 ];
 
 export function addBudgets(program: Command, context: CommandContext): void {
   const budgets = program.command("budgets").summary("show what models may spend, and grant more");
   const list = budgets.command("list", { isDefault: true }).summary("list what was spent");
   list.description(
-    "Lists what was spent of each budget. Held is what calls that run have reserved, and what may " +
-      "have been paid for by processes that died.",
+    "Lists what was spent of each budget. Held is what calls that run have reserved, and what " +
+      "processes that died may have paid for.",
   );
   printing(homeFlags(list), ["cadre budgets", "cadre budgets --json | jq .spent"]);
   list.action((flags: BudgetFlags) => {
@@ -111,8 +111,8 @@ function allowed({ budget }: BudgetState): string {
   return bounds.length === 0 ? "so much more than its budget" : bounds.join(", ");
 }
 
-function amount(value: number): string {
-  return value.toLocaleString("en-US", { maximumFractionDigits: 6 });
+function amount(value: number | undefined): string {
+  return value === undefined ? "" : value.toLocaleString("en-US", { maximumFractionDigits: 6 });
 }
 
 function money(text: string): number {
