@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isCadreError, type AgentEvent } from "cadre";
+import { isCadreError, type AgentEvent, type EventStore } from "cadre";
 import { defineAgent, defineExpectation, type AnyAgent } from "cadre/agents";
 import { testTeam, type TestTeam } from "cadre/testing";
 
@@ -121,6 +121,32 @@ test("what was placed while no process ran is expected all the same", async () =
   await bench.clock.advance(1_000);
   assert.equal((await said(bench)).length, 1);
   await bench.close();
+});
+
+test("a flow that was said to be stuck is resumed, though who said it has died", async () => {
+  const bench = testTeam();
+  let isDead = false;
+  const commit: EventStore["commit"] = async (work) => {
+    if (isDead) return new Promise<never>(() => {});
+    const result = await bench.store.commit(work);
+    isDead = work.appends?.some(({ stream }) => stream.startsWith("flow/")) ?? false;
+    return result;
+  };
+  const store = new Proxy(bench.store, {
+    get(target, name) {
+      const value: unknown = name === "commit" ? commit : Reflect.get(target, name);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+  await bench.start({ name: "mortal", expectations, store });
+  const placed = await append(bench, "custom.order.placed", { order: "stuck" });
+  await bench.clock.advance(11_000);
+  assert.ok(isDead, "before it kept what it has said");
+  await append(bench, "custom.payment.charged", { order: "stuck" }, placed);
+  await bench.start({ name: "next", expectations });
+  await bench.clock.advance(1_000);
+  const types = (await said(bench)).map(({ type }) => type);
+  assert.deepEqual(types, ["flow.stuck", "flow.resumed"]);
 });
 
 test("an expectation without a pattern or a time is refused", () => {

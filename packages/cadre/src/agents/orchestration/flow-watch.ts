@@ -143,7 +143,7 @@ class FlowWatcher implements FlowWatch {
   }
 
   async #apply(event: AgentEvent): Promise<void> {
-    if (event.type.startsWith("flow.")) return;
+    if (event.type.startsWith("flow.")) return this.#said(event);
     const flow = event.metadata.correlationId;
     for (const open of [...(this.#byFlow.get(flow) ?? [])]) {
       if (this.#expectations.get(open.expectation)?.meets(event)) {
@@ -168,6 +168,14 @@ class FlowWatcher implements FlowWatch {
         lastType: afterType,
       });
     }
+  }
+
+  /** Whoever said it: he may have died before it was kept. */
+  #said({ type, payload }: AgentEvent): void {
+    if (type !== "flow.stuck") return;
+    const { expectation, after } = payload as Pick<Open, "expectation" | "after">;
+    const open = this.#open.get(`${expectation}/${after}`);
+    if (open) open.stuck = true;
   }
 
   #add(open: Open): void {
