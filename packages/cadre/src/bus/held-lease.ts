@@ -25,6 +25,8 @@ export class HeldLease {
   givenUp = false;
   /** Ends the wait for a retry's delay. */
   hurry: (() => void) | undefined;
+  /** Called once when the handler has succeeded, before its commit. */
+  onHandled: (() => void) | undefined;
   /** Called once when a delivery that waited has been settled, or lost. */
   onSettled: (() => void) | undefined;
 

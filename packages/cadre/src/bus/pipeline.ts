@@ -161,6 +161,7 @@ export class Pipeline {
       }
       delivery.end();
       breaker?.succeed();
+      held.onHandled?.();
     } catch (error) {
       if (held.givenUp || held.lost) breaker?.giveUp();
       else breaker?.fail();

@@ -57,7 +57,10 @@ export class GroupMember implements MemberOfBus {
   readonly #wake = new Wakeup();
   readonly #idle = new Wakeup();
   readonly #stopped: Promise<void>;
+  /** Handlers that run. */
   #running = 0;
+  /** Deliveries whose handler has ended and whose commit or settling has not. */
+  #settling = 0;
   #concurrency: number;
   #paused: boolean;
   #pull: AbortController | undefined;
@@ -111,7 +114,7 @@ export class GroupMember implements MemberOfBus {
     return {
       name: this.name,
       queued: this.#queue.size,
-      running: this.#running,
+      running: this.#running + this.#settling,
       ...this.#parts.counters,
       breaker: this.#parts.breaker?.state ?? "none",
       paused: this.#paused,
@@ -185,13 +188,17 @@ export class GroupMember implements MemberOfBus {
     await clock.sleep(delayMs, this.#closer.signal).catch(() => {}); // rejects only when it closes
   }
 
+  get #active(): number {
+    return this.#running + this.#settling + this.#queue.size;
+  }
+
   #credit(): number {
     const { breaker, plan } = this.#parts;
     if (this.#paused || this.#closing) return 0;
     if (breaker && breaker.state !== "closed") {
-      return breaker.allows && this.#running + this.#queue.size === 0 ? 1 : 0;
+      return breaker.allows && this.#active === 0 ? 1 : 0;
     }
-    const active = this.#running + this.#queue.size;
+    const active = this.#active;
     const waiting = this.#held.size - active; // retries held for the carrier: bounded apart
     if (waiting >= plan.maxQueued) return 0;
     return this.#concurrency + this.#prefetch.depth(this.#concurrency) - active;
@@ -231,13 +238,25 @@ export class GroupMember implements MemberOfBus {
   }
 
   async #handle(held: HeldLease, isProbe: boolean): Promise<void> {
-    const { clock, pipeline, breaker } = this.#parts;
+    const { clock, pipeline, breaker, plan } = this.#parts;
     const startedAt = clock.monotonic();
+    let isHandled = false;
+    // The wait for a disk holds no slot, unless the next handler may count on what this one wrote.
+    if (this.#concurrency > 1 && plan.ordered === undefined) {
+      held.onHandled = () => {
+        isHandled = true;
+        this.#prefetch.took(clock.monotonic() - startedAt);
+        this.#running -= 1;
+        this.#settling += 1;
+        this.#pump();
+      };
+    }
     await pipeline.run(held);
-    this.#prefetch.took(clock.monotonic() - startedAt);
+    if (!isHandled) this.#prefetch.took(clock.monotonic() - startedAt);
     // if it ended before its handler; otherwise the breaker has been told
     if (isProbe) breaker?.giveUp();
-    this.#running -= 1;
+    if (isHandled) this.#settling -= 1;
+    else this.#running -= 1;
     if (held.state === "waiting") held.onSettled = () => this.#forget(held);
     else this.#forget(held);
     this.#pump();
@@ -301,7 +320,7 @@ export class GroupMember implements MemberOfBus {
     this.#closer.abort();
     this.#wake.ring();
     breaker?.close();
-    const running = this.#running;
+    const running = this.#running + this.#settling;
     let aborted = 0;
     const cancel =
       deadlineMs === undefined
