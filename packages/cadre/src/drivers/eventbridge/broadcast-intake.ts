@@ -40,6 +40,7 @@ export class BroadcastIntake implements Intake {
   #queue: Recorded[] = [];
   #wanted = 0;
   #isProving = true;
+  #isMending = false;
   #failure: unknown;
   #cancelAlive: (() => void) | undefined;
   #closing: Promise<void> | undefined;
@@ -57,7 +58,7 @@ export class BroadcastIntake implements Intake {
       wanted: () => (this.#isProving ? 10 : this.#wanted - this.#queue.length),
       onMessages: (messages) => this.#receive(messages),
       onFailure: (error) => this.#fail(error),
-      onGone: () => this.#fail(new Error(`The queue ${name} was deleted.`)),
+      onGone: () => this.#mend(),
     });
   }
 
@@ -191,6 +192,24 @@ export class BroadcastIntake implements Intake {
       const { logger } = this.#parts.session.settings;
       logger.debug("A broadcast's message could not be deleted.", { error });
     });
+  }
+
+  /**
+   * Others took this process for dead, because it slept for longer than they wait. It hears again
+   * from here on; what came meanwhile it has missed.
+   */
+  #mend(): void {
+    const { session } = this.#parts;
+    const name = this.#name;
+    this.#fail(
+      new Error(`The queue ${name} was deleted. It is made again, without what was in it.`),
+    );
+    if (this.#isMending || this.#closing) return;
+    this.#isMending = true;
+    makeBoth(this.#parts, name)
+      .then(() => fillRule(session, name))
+      .catch((error: unknown) => this.#fail(error)) // who pulls next finds it gone again
+      .finally(() => (this.#isMending = false));
   }
 
   #fail(error: unknown): void {

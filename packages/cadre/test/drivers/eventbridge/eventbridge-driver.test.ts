@@ -223,3 +223,26 @@ test("where nobody answers, the error says where and how often was tried", { ski
   assert.equal((await transport.health!()).ok, false);
   await transport.close();
 });
+
+test(
+  "a broadcast whose queue was taken for that of a dead process hears again",
+  { skip },
+  async () => {
+    await using bus = createBus({ transport: open({ prefix: "woken" }) });
+    const heard: string[] = [];
+    await bus.subscribe("custom.woken", ({ id }) => void heard.push(id));
+    const { events, queues } = plainClients();
+    const { QueueUrls = [] } = await queues.listQueues({ QueueNamePrefix: "woken-b-" });
+    assert.equal(QueueUrls.length, 1);
+    for (const QueueUrl of QueueUrls) {
+      const Rule = QueueUrl.slice(QueueUrl.lastIndexOf("/") + 1);
+      await events.removeTargets({ EventBusName: eventBus, Rule, Ids: ["queue"] });
+      await events.deleteRule({ EventBusName: eventBus, Name: Rule });
+      await queues.deleteQueue({ QueueUrl });
+    }
+    await until(async () => {
+      await bus.publish("custom.woken", {});
+      return heard.length > 0;
+    });
+  },
+);
