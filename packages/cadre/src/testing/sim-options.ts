@@ -64,7 +64,10 @@ export interface Scenario<World = undefined> {
     process: SimulatedProcess,
     world: World,
   ) => Promise<{ close(): Promise<void> }>;
-  readonly team?: Pick<CadreOptions, "events" | "heartbeatMs" | "leaseMs" | "suspectAfterMs">;
+  readonly team?: Pick<
+    CadreOptions,
+    "events" | "heartbeatMs" | "leaseMs" | "suspectAfterMs" | "models" | "budgets"
+  >;
 }
 
 export interface SimulationOptions<World = undefined> extends Scenario<World> {
