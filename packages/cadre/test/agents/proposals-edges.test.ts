@@ -105,6 +105,18 @@ test("a veto window that nobody has seen escalates at its early instant", async 
   await bench.close();
 });
 
+test("an agent that vetoes without the right to it has rejected it", async () => {
+  const bench = testTeam();
+  const strict = defineAgent({ name: "strict" }).votes(() => ({ verdict: "veto", reason: "no" }));
+  const team = await bench.start({ agents: [strict] });
+  const asked = { voters: { agents: ["strict"] }, deadlineMs: minute, as: "me" };
+  const { id } = await team.proposals.open({ action: "pay" }, asked);
+  await bench.clock.advance(10_000);
+  const { status, outcome } = (await team.proposals.get(id))!;
+  assert.deepEqual([status, outcome?.by], ["vetoed", "strict"]);
+  await bench.close();
+});
+
 const Summary = defineTask({ name: "summary", input: type<string>(), output: type<string[]>() });
 const Part = defineTask({ name: "part", input: type<string>(), output: type<string>() });
 

@@ -319,6 +319,9 @@ export class ProposalKeeper {
       await this.#desk!.vote(state.id, vote).catch((error: unknown) => {
         // It is of an earlier revision, or has joined the lineage since.
         if (!isCadreError(error, "VOTE_REFUSED")) throw error;
+        if (error.details.reason !== "no_veto_right") return;
+        // Nobody tells an agent that it said too much: what it meant was no.
+        return this.#desk!.vote(state.id, { ...vote, verdict: "reject" });
       });
     }
     for (const task of open) {
