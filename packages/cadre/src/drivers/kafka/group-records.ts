@@ -28,6 +28,8 @@ export interface GroupRecord {
 export class GroupRecords {
   readonly #session: Session;
   readonly #records = new Map<string, GroupRecord>();
+  /** Groups whose last definition is not the first one: its writer died before he saw that. */
+  readonly #disputed = new Set<string>();
   #next = 0;
   #reading: Promise<void> | undefined;
   #again: Promise<void> | undefined;
@@ -57,7 +59,10 @@ export class GroupRecords {
     make: () => Promise<GroupRecord>,
   ): Promise<GroupRecord> {
     const known = await this.find(name);
-    if (known) return assertSame(known, definition);
+    if (known) {
+      if (this.#disputed.has(name)) await this.#write(name, known);
+      return assertSame(known, definition);
+    }
     const made = await make();
     await this.#write(name, made);
     const first = (await this.find(name)) ?? made;
@@ -110,8 +115,15 @@ export class GroupRecords {
 
   #fold({ key, value }: LogRecord): void {
     const name = String(key ?? "");
-    if (value === null || value.length === 0) this.#records.delete(name);
-    else if (!this.#records.has(name)) this.#records.set(name, decode(value));
+    this.#disputed.delete(name);
+    if (value === null || value.length === 0) {
+      this.#records.delete(name);
+      return;
+    }
+    const record = decode(value);
+    const first = this.#records.get(name);
+    if (!first) this.#records.set(name, record);
+    else if (first.incarnation !== record.incarnation) this.#disputed.add(name);
   }
 }
 

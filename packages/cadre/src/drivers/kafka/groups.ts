@@ -3,7 +3,7 @@ import type { ConsumeSpec, GroupState } from "../../bus/transport.ts";
 import { directedPartition, newDirectedPartition } from "./copies.ts";
 import { committedOffsets } from "./group-offsets.ts";
 import type { GroupRecord } from "./group-records.ts";
-import { codes, KafkaRefusal } from "./kafka-error.ts";
+import { codes, KafkaRefusal, passes } from "./kafka-error.ts";
 import { nameOf, offsetsAt, partitionsOf } from "./log-access.ts";
 import { decodeMarks } from "./marks.ts";
 import type { Session } from "./session.ts";
@@ -20,6 +20,7 @@ export async function joinGroup(session: Session, spec: ConsumeSpec): Promise<Gr
   const { settings } = session;
   const definition = spec.ordered ? `${spec.definition} ordered: ${spec.ordered}` : spec.definition;
   return session.groups.join(spec.subscription, definition, async () => {
+    await forgetPlace(session, groupIdOf(session, spec.subscription));
     const starts = await startOffsets(session, spec.patterns, spec.from);
     const copies = newDirectedPartition(session, spec.subscription);
     for (const [name, offset] of await offsetsAt(session.cluster, [copies], "end")) {
@@ -33,6 +34,22 @@ export async function joinGroup(session: Session, spec: ConsumeSpec): Promise<Gr
       copies: copies.partition,
       starts: Object.fromEntries(starts),
     };
+  });
+}
+
+/** A deletion that was cut short has left the offsets: they are not those of the next group. */
+async function forgetPlace(session: Session, groupId: string): Promise<void> {
+  const { cluster } = session;
+  await cluster.patiently(`make group ${groupId}`, async () => {
+    const node = await cluster.coordinatorOf(groupId);
+    const answer = await cluster.ask({ node }, "delete the group", (connection) =>
+      cluster.protocol.deleteGroups(connection, [groupId]),
+    );
+    const code = answer.results[0]?.errorCode ?? 0;
+    // Mostly there is none. One with members is in use; who may not delete has left none so.
+    if (!passes(code)) return;
+    cluster.forgetCoordinator(groupId);
+    throw new KafkaRefusal(code, `make group ${groupId}`);
   });
 }
 

@@ -1,7 +1,14 @@
 /** What goes wrong between two requests, on a real server: connections of the test's own break. */
 import assert from "node:assert/strict";
 import { after, afterEach, test } from "node:test";
-import { Admin, Connection, Producer, stringSerializers } from "@platformatic/kafka";
+import {
+  Admin,
+  Connection,
+  Consumer,
+  Producer,
+  stringDeserializers,
+  stringSerializers,
+} from "@platformatic/kafka";
 import { systemClock, type Intake, type Lease, type Transport } from "cadre";
 import { kafka, type KafkaClientLike, type KafkaOptions } from "cadre/kafka";
 import { kafkaServerPath, kafkaServerUrl, startKafkaServer } from "../../servers/kafka-server.ts";
@@ -18,7 +25,9 @@ after(() => server?.stop());
 const run = systemClock.now().toString(36);
 const soon: KafkaOptions = { partitions: 4, heartbeatMs: 50, idleMs: 150, refreshMs: 100 };
 
-const syncGroup = 14; // the protocol's number of the request
+// The protocol's numbers of requests.
+const syncGroup = 14;
+const deleteGroups = 42;
 
 /** Connections whose answers can be held back, and that can be cut all at once. */
 class Wires implements KafkaClientLike {
@@ -29,6 +38,8 @@ class Wires implements KafkaClientLike {
   #isCut = false;
   /** The next request of this kind is sent; its answer waits, and may be an error then. */
   held: { readonly api: number; readonly until: Promise<"lost" | "given"> } | undefined;
+  /** Requests of this kind get nowhere. */
+  isDeaf: number | undefined;
   /** How many answers were held back. */
   answers = 0;
 
@@ -46,6 +57,7 @@ class Wires implements KafkaClientLike {
     const send = connection.send.bind(connection);
     connection.send = ((...args: Parameters<Connection["send"]>) => {
       const { held } = this;
+      if (args[0] === this.isDeaf) return;
       const callback = args.at(-1) as (error: Error | null, answer?: unknown) => void;
       if (held && args[0] === held.api) {
         this.held = undefined;
@@ -250,3 +262,54 @@ test("an event that kills whoever is handed it is counted", options, async () =>
   assert.deepEqual(attempts, [1, 2, 3, 4]);
   await writer.close();
 });
+
+test(
+  "a group that was deleted by halves leaves no place to the next of its name",
+  options,
+  async () => {
+    const prefix = `half${run}`;
+    const wires = new Wires();
+    const first = opened(wires, { prefix, ...soon, requestTimeoutMs: 500 });
+    const before = await first.open(specOf("again", { from: "earliest" }));
+    await publishTo(first, "again.made", ["a", "b", "c"]);
+    assert.equal((await drain(before)).length, 3);
+    await before.close();
+    wires.isDeaf = deleteGroups;
+    await assert.rejects(first.deleteGroup!("again"));
+    await first.close();
+    const second = opened(url, { prefix, ...soon });
+    const after = await second.open(specOf("again", { from: "earliest" }));
+    assert.equal((await drain(after)).length, 3);
+    await second.close();
+  },
+);
+
+test(
+  "the first definition of a group is what compaction keeps, though the second one's writer died",
+  options,
+  async () => {
+    const prefix = `first${run}`;
+    const topic = `${prefix}._groups`;
+    const plain = { clientId: "plain", bootstrapBrokers: brokers };
+    const valuesOf = async (count: number): Promise<{ incarnation: string }[]> => {
+      const groupId = `${prefix}-${count}`;
+      const consumer = new Consumer({ ...plain, groupId, deserializers: stringDeserializers });
+      const values: { incarnation: string }[] = [];
+      for await (const message of await consumer.consume({ topics: [topic], mode: "earliest" })) {
+        values.push(JSON.parse(message.value) as { incarnation: string });
+        if (values.length === count) break;
+      }
+      await consumer.close(true);
+      return values;
+    };
+    const first = opened(url, { prefix, ...soon });
+    await first.open(specOf("both"));
+    const [record] = await valuesOf(1);
+    const producer = new Producer({ ...plain, serializers: stringSerializers });
+    const value = JSON.stringify({ ...record, incarnation: "another" });
+    await producer.send({ messages: [{ topic, key: "both", value }] });
+    await producer.close();
+    await opened(url, { prefix, ...soon }).open(specOf("both"));
+    assert.equal((await valuesOf(3)).at(-1)?.incarnation, record?.incarnation);
+  },
+);
