@@ -81,8 +81,6 @@ export class GroupIntake implements Intake {
       await Promise.race([proved, late]);
       again.abort();
     }
-    this.#onProbe = undefined;
-    await this.#tap.rest();
     this.#restSoon();
   }
 
@@ -124,7 +122,9 @@ export class GroupIntake implements Intake {
       const lease = new SqsLease(this.#leaseParts, message, visibleAt);
       if (lease.isProbe) {
         void this.#drop(lease);
-        this.#onProbe?.();
+        const onProbe = this.#onProbe;
+        this.#onProbe = undefined; // nothing more is asked for
+        onProbe?.();
       } else this.#queue.push(lease);
     }
     if (this.#pulls.size > 0 && this.#queue.length > 0) this.#wakeAll();

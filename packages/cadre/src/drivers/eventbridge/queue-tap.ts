@@ -27,7 +27,7 @@ export interface QueueTapParts {
 
 const mostAtOnce = 10; // messages in one answer
 const mostRequests = 4;
-const answerMs = 150; // in which SQS answers if it has messages
+const answerMs = 300; // in which SQS answers if it has messages
 
 export class QueueTap {
   readonly #parts: QueueTapParts;
@@ -36,6 +36,8 @@ export class QueueTap {
   #closer = new AbortController();
   readonly #running = new Set<Promise<void>>();
   #asked = 0;
+  /** When the last request was made. */
+  #askedAt = -Infinity;
   #isBusy = false;
   #isUnanswered = false;
   #isClosed = false;
@@ -63,25 +65,36 @@ export class QueueTap {
     }
   }
 
-  /** Ends the requests that run; what is wanted later is asked for anew. */
+  /** Ends the requests that run, unless something is wanted again. */
   async rest(): Promise<void> {
-    this.#closer.abort();
-    this.#closer = new AbortController();
-    await Promise.all(this.#running);
+    await this.#answered();
+    if (this.#parts.wanted() <= 0) await this.#end();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#answered();
+    await this.#end();
   }
 
   /**
    * What is just being handed out is waited for: cut off, it would be hidden until its lease ends,
-   * and count as an attempt.
+   * and count as an attempt. A request that is older waits at an empty queue.
    */
-  async close(): Promise<void> {
-    this.#isClosed = true;
+  async #answered(): Promise<void> {
     const { clock } = this.#parts.session.settings;
+    const leftMs = this.#askedAt + answerMs - clock.monotonic();
+    if (this.#running.size === 0 || leftMs <= 0) return;
     const timer = new AbortController();
-    const late = clock.sleep(answerMs, timer.signal).catch(() => {}); // in time
+    const late = clock.sleep(leftMs, timer.signal).catch(() => {}); // in time
     await Promise.race([Promise.all(this.#running), late]);
     timer.abort();
-    await this.rest();
+  }
+
+  async #end(): Promise<void> {
+    this.#closer.abort();
+    this.#closer = new AbortController();
+    await Promise.all(this.#running);
   }
 
   async #request(max: number): Promise<void> {
@@ -90,6 +103,7 @@ export class QueueTap {
     const { signal } = this.#closer;
     this.#asked += max;
     const askedAt = clock.monotonic();
+    this.#askedAt = askedAt;
     try {
       const { Messages = [] } = await session.call(
         "receive messages",
