@@ -74,7 +74,7 @@ export const guaranteesPage: MadePage = {
         ...transports.map(({ name, capabilities }) => cell(capabilities, name)),
       ]),
       [
-        `of ${transportChecks.length} checks on the real server`,
+        `of ${transportChecks.length} checks on the real server (eventbridge: on moto)`,
         ...transports.map(({ name }) => verdict(name)),
       ],
     ],
