@@ -50,7 +50,9 @@ export class BroadcastIntake implements Intake {
 
   async pull(max: number, signal: AbortSignal): Promise<readonly Lease[]> {
     while (!this.#closing && !signal.aborted && max >= 1) {
-      const reads = takeFirst(this.#tails, max);
+      const reads = takeFirst(this.#tails, max, (place) =>
+        this.#parts.session.cluster.isLed(place),
+      );
       if (reads.length > 0) {
         this.#loop.wake();
         return reads.map(({ recorded }) => ({

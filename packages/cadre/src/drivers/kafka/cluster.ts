@@ -77,6 +77,11 @@ export class Cluster {
     return leader === undefined || leader < 0 ? undefined : leader;
   }
 
+  /** Whether there is somebody to ask for what it holds. */
+  isLed({ topic, partition }: { readonly topic: string; readonly partition: number }): boolean {
+    return this.leaderOf(topic, partition) !== undefined;
+  }
+
   async end(): Promise<void> {
     this.#ended = true;
     const open = [...this.#connections.values()];

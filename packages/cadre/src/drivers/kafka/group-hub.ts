@@ -171,11 +171,11 @@ export class GroupHub {
   }
 
   #handOut(max: number, leaseMs: number): KafkaLease[] {
-    const { settings } = this.#parts.session;
+    const { settings, cluster } = this.#parts.session;
     const leases: KafkaLease[] = [];
     while (leases.length < max && this.#leases.size < settings.workers) {
-      // A backlog comes by time, over all partitions.
-      if (this.#lanes.values().some((lane) => lane.isBehind)) break;
+      // A backlog comes by time, over all partitions that somebody leads.
+      if (this.#lanes.values().some((lane) => lane.isBehind && cluster.isLed(lane))) break;
       const entry = firstReady(this.#lanes.values());
       if (!entry) break;
       entry.lane.handOut(entry);

@@ -38,13 +38,20 @@ export class Tail {
   }
 }
 
-/** Takes the first of all that wait, by time, up to `max`. A backlog waits until it is known. */
-export function takeFirst(tails: ReadonlyMap<string, Tail>, max: number): Read[] {
+/**
+ * Takes the first of all that wait, by time, up to `max`. A backlog waits until it is known; not
+ * for that of a partition that nobody leads.
+ */
+export function takeFirst(
+  tails: ReadonlyMap<string, Tail>,
+  max: number,
+  isLed: (partition: Partition) => boolean,
+): Read[] {
   const taken: Read[] = [];
   while (taken.length < max) {
     let first: Tail | undefined;
     for (const tail of tails.values()) {
-      if (tail.isBehind) return taken;
+      if (tail.isBehind && isLed(tail.wanted)) return taken;
       const [head] = tail.waiting;
       if (!head) continue;
       if (!first || compareRecords(head, first.waiting[0]!) < 0) first = tail;

@@ -8,7 +8,8 @@ import { FetchLoop } from "#src/drivers/kafka/fetch-loop.ts";
 import { Lane, type Entry, type LaneParts } from "#src/drivers/kafka/lane.ts";
 import type { Wanted } from "#src/drivers/kafka/log-access.ts";
 import { windowSize } from "#src/drivers/kafka/marks.ts";
-import { kafkaFormat, type LogRecord } from "#src/drivers/kafka/wire.ts";
+import { Tail, takeFirst } from "#src/drivers/kafka/tail.ts";
+import { kafkaFormat, toRead, type LogRecord } from "#src/drivers/kafka/wire.ts";
 import { makeEvent } from "../redis/plain-events.ts";
 
 const format = kafkaFormat(wireChoice({ format: "cloudevents", formats: [] }, "kafka"));
@@ -125,6 +126,27 @@ for (const [ordered, isMoved] of [
     assert.equal(lane.stuck !== undefined, isMoved);
   });
 }
+
+test("a partition without a leader does not hold up the others of a broadcast", () => {
+  const dark = new Tail({ topic: "t", partition: 0 }, 0);
+  const lit = new Tail({ topic: "t", partition: 1 }, 0);
+  const record = { ...recordAt(0), partition: 1 };
+  const fetched = {
+    wanted: lit.wanted,
+    records: [record],
+    next: 1,
+    end: 1,
+    start: 0,
+    errorCode: 0,
+  };
+  lit.take(fetched, [toRead(record, format)]);
+  const tails = new Map([
+    ["t/0", dark],
+    ["t/1", lit],
+  ]);
+  assert.equal(takeFirst(tails, 10, () => true).length, 0, "its backlog may come first");
+  assert.equal(takeFirst(tails, 10, ({ partition }) => partition === 1).length, 1);
+});
 
 test("partitions of every broker are asked for, however many brokers there are", async () => {
   const asked = new Set<number>();
