@@ -14,7 +14,7 @@
  */
 import type { AgentCard, Directory, DirectoryChange } from "./directory.ts";
 import { fitsQuery, type DirectoryEntry, type DirectoryQuery, type Presence } from "./directory.ts";
-import { CardIndex, type SeenAgent, type SeenProcess } from "./health/card-index.ts";
+import { CardIndex, SharedLists, type SeenAgent, type SeenProcess } from "./health/card-index.ts";
 import { cardsSlot, placeOf, presencePrefix, processOf, pulseSlot } from "./health/beat.ts";
 import type { AgentPart, PresenceSlot, Pulse } from "./health/beat.ts";
 import type { TeamContext } from "./team-context.ts";
@@ -217,6 +217,7 @@ export class PresenceObserver implements Directory {
         lastChangeAt: now,
         agents: new Map(),
         parts: new Map(),
+        lists: new SharedLists(),
       };
       this.#processes.set(id, process);
       return;
@@ -242,7 +243,7 @@ export class PresenceObserver implements Directory {
     const keys = new Set(cards.map(({ agent, incarnation }) => keyOf(agent, incarnation)));
     process.parts.set(part, { version: slot.version, keys });
     for (const key of known?.keys ?? []) if (!keys.has(key)) this.#remove(process, key);
-    for (const card of cards) this.#seeCard(process, card);
+    for (const card of cards) this.#seeCard(process, process.lists.of(card, id));
   }
 
   #seeCard(process: SeenProcess, card: AgentPart): void {

@@ -7,7 +7,7 @@ import { monitorEventLoopDelay, type ELDHistogram } from "node:perf_hooks";
 
 import { systemClock, type Clock } from "../core/clock.ts";
 import type { AgentCard, Presence, ProcessMemory } from "./directory.ts";
-import { processOf } from "./health/beat.ts";
+import { processOf, type AgentPart } from "./health/beat.ts";
 import type { GoneProbe, PresenceObserver } from "./presence.ts";
 import { teamEvent, type TeamContext } from "./team-context.ts";
 
@@ -100,4 +100,18 @@ export function announcePresence(context: TeamContext, presence: PresenceObserve
       });
     });
   });
+}
+
+/** Publishes that the agents of this process have left in order. Never rejects. */
+export async function sayGoodbye(context: TeamContext, cards: readonly AgentPart[]): Promise<void> {
+  const said = cards.map((card) => {
+    const { agent, incarnation, capabilities, capacity } = card;
+    const payload = { agentId: agent, agent, incarnation, capabilities, capacity, status: "left" };
+    const id = `agent.offline/${agent}/${incarnation}/left`;
+    return context.bus.publishEvent(teamEvent(context, agent, "agent.offline", payload, { id }));
+  });
+  const results = await Promise.allSettled(said);
+  const failed = results.find(({ status }) => status === "rejected");
+  if (!failed || failed.status !== "rejected") return;
+  context.logger.warn("That agents have left could not be published.", { error: failed.reason });
 }

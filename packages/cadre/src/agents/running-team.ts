@@ -13,6 +13,7 @@ import { FeatureDesk } from "./feature-desk.ts";
 import { AgentControl } from "./health/agent-control.ts";
 import type { SharedRateLimits } from "./health/rate-limits.ts";
 import type { HealthOptions } from "./health/health-options.ts";
+import { IdleWatch } from "./health/idle-watch.ts";
 import { NobodyWatch } from "./health/nobody-watch.ts";
 import { Workforce } from "./health/workforce.ts";
 import { budgetsOf, type Budgets } from "./models/team-models.ts";
@@ -86,6 +87,7 @@ export class RunningTeam implements Cadre {
   readonly #sweeper: TaskSweeper;
   readonly #workforce: Workforce;
   readonly #nobody: NobodyWatch;
+  readonly #idle: IdleWatch;
   readonly #process: ProcessCard;
   readonly #desk: TaskDesk;
   readonly #signals: SignalHub;
@@ -140,6 +142,7 @@ export class RunningTeam implements Cadre {
     this.#desk.addClaimer(this.#workforce);
     this.#nobody = new NobodyWatch(context, this.#presence);
     this.#desk.tellOfUnclaimed(this.#nobody);
+    this.#idle = new IdleWatch(context, this.#board, this.#presence);
     this.agents = new AgentControl(context, this.#presence, this.#workforce.members);
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
@@ -212,6 +215,7 @@ export class RunningTeam implements Cadre {
         this.#flows = await startFlowWatch(this.#context, this.#parts.expectations);
       },
       () => this.#sweeper.start(),
+      () => this.#idle.start(),
       () => this.#poller.start(),
     ];
     for (const step of steps) {
@@ -307,6 +311,7 @@ export class RunningTeam implements Cadre {
     this.features.close();
     this.#stopAnnouncing();
     this.#nobody.close();
+    this.#idle.close();
     await this.#within(leftMs() + farewellMs, this.#relay?.close());
     const report = await this.bus.close({ deadlineMs: leftMs() });
     const { finished, released } = drained;

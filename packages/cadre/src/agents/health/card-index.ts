@@ -14,12 +14,38 @@ export interface SeenProcess {
   /** By agent and incarnation. */
   readonly agents: Map<string, SeenAgent>;
   readonly parts: Map<string, { readonly version: number; readonly keys: ReadonlySet<string> }>;
+  readonly lists: SharedLists;
 }
 
 export interface SeenAgent {
   readonly process: SeenProcess;
   card: AgentPart;
   presence: Presence;
+}
+
+const maxShared = 256; // different lists of one process; ten thousand agents mostly have a few
+
+/** Lists of words that many cards have are kept once. */
+export class SharedLists {
+  readonly #known = new Map<string, readonly string[]>();
+
+  /** The card with what others of its process have as well. */
+  of(card: AgentPart, process: string): AgentPart {
+    return {
+      ...card,
+      incarnation: card.incarnation === process ? process : card.incarnation,
+      capabilities: this.#shared(card.capabilities),
+      specializations: this.#shared(card.specializations),
+    };
+  }
+
+  #shared(list: readonly string[]): readonly string[] {
+    const key = list.join("\n");
+    const known = this.#known.get(key);
+    if (known) return known;
+    if (this.#known.size < maxShared) this.#known.set(key, list);
+    return list;
+  }
 }
 
 /** Agents by capability, and within it by process. */

@@ -31,6 +31,11 @@ export interface HealthOptions {
    * agent, which gives its tasks back. @default "report"
    */
   readonly onStuck?: "report" | "restart";
+  /**
+   * Lag of the event loop from which a process says, once, that something blocks it: its beats, its
+   * claims and its timers come as late; 0 is never. @default a quarter of `suspectAfterMs`
+   */
+  readonly maxLagMs?: number;
   /** How often an agent is restarted before it is stopped for good. */
   readonly restarts?: RestartOptions;
   /**
@@ -58,6 +63,7 @@ export function checkHealth(options: HealthOptions): void {
     stuckAfterMs: wholeNumber(1),
     onStuck: oneOf("report", "restart"),
     restarts: someObject,
+    maxLagMs: wholeNumber(0),
     breaker: anything,
   });
   checkRestartOptions(options.restarts ?? {});

@@ -6,7 +6,7 @@ import type { HealthOptions } from "./health-options.ts";
 import type { AnyAgent } from "../agent.ts";
 import { Heartbeat, type HeartbeatPort } from "../heartbeat.ts";
 import type { PresenceObserver } from "../presence.ts";
-import type { ProcessCard } from "../process-card.ts";
+import { sayGoodbye, type ProcessCard } from "../process-card.ts";
 import type { BoardEntry, TaskBoard } from "../task-board.ts";
 import type { LocalClaimer, TaskDesk } from "../task-desk.ts";
 import { leaseExpired } from "../task-events.ts";
@@ -16,6 +16,7 @@ import { isPassing } from "../passing-trouble.ts";
 import { isCadreError } from "../../core/errors.ts";
 import { teamEvent, type TeamContext } from "../team-context.ts";
 import { processOf, type Pulse } from "./beat.ts";
+import { LagWatch } from "./lag-watch.ts";
 import { ProgressWatch, type StuckWork } from "./progress-watch.ts";
 import { RunningAgent, type RunningAgentPort } from "./running-agent.ts";
 
@@ -51,6 +52,7 @@ export interface WorkforcePort {
   readonly onError: (error: unknown, task: string) => void;
 }
 
+const lagShare = 0.25; // of the time after which others suspect it
 const stuckAfterMs = 300_000; // longer than any call that a handler should make without a word
 
 export class Workforce implements LocalClaimer, HeartbeatPort {
@@ -67,6 +69,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
   readonly #full = new Map<RunningAgent, boolean>();
   readonly #progress: ProgressWatch;
   readonly #heartbeat: Heartbeat;
+  readonly #lag: LagWatch;
   readonly #forAll: RunningAgentPort;
   #stopWatching: () => void = () => {};
   #cancelWake: () => void = () => {};
@@ -77,6 +80,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
     this.#port = port;
     this.#progress = new ProgressWatch(port.context.clock);
     this.#heartbeat = new Heartbeat(port.context, this);
+    this.#lag = new LagWatch(port.health.maxLagMs ?? port.context.suspectAfterMs * lagShare);
     const { context, board, desk, presence, health, onError } = port;
     this.#forAll = {
       ...port.forAgents,
@@ -153,13 +157,19 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
     };
   }
 
-  /** The agents have left. */
-  leave(): Promise<void> {
-    return this.#heartbeat.close();
+  /** The agents have left, and say so. */
+  async leave(): Promise<void> {
+    await this.#heartbeat.close();
+    await sayGoodbye(
+      this.#port.context,
+      this.#agents.map((agent) => agent.card()),
+    );
   }
 
   pulse(): Pulse {
-    return { beatAt: this.#port.context.clock.now(), ...this.#port.process.read() };
+    const pulse = { beatAt: this.#port.context.clock.now(), ...this.#port.process.read() };
+    this.#lookForLag(pulse.loopLagMs);
+    return pulse;
   }
 
   onBeat(): void {
@@ -246,6 +256,15 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
       this.#say(agent.name, { status: "moving", previous: "stuck" });
     }
     for (const work of fresh) this.#tellStuck(work);
+  }
+
+  #lookForLag(lagMs: number): void {
+    const news = this.#lag.look(lagMs);
+    if (!news) return;
+    const { logger, name } = this.#port.context;
+    const note = `the event loop of this process was late by ${lagMs} ms`;
+    if (news === "blocked") logger.warn("Something blocks the event loop.", { lagMs });
+    this.#say(name, { status: news === "blocked" ? "blocked" : "moving", note });
   }
 
   #tellStuck(work: StuckWork): void {
