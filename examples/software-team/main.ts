@@ -5,13 +5,10 @@
  *
  * Kill it at any moment, and start the same command with the same folder again: it goes on.
  */
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { foldProjection, secureRandom, startProjection, systemClock } from "cadre";
 import { startCadre } from "cadre/agents";
+import { readOptions } from "./command-line.ts";
 import { MakeGreen, teamEvents } from "./contract.ts";
 import { Crew } from "./crew.ts";
 import { journalOf } from "./journal.ts";
@@ -25,16 +22,8 @@ const lookEveryMs = 200;
 const mostKills = 6;
 const killEveryMs = { least: 1_500, most: 4_000 };
 
-const { values } = parseArgs({
-  options: {
-    data: { type: "string" },
-    chaos: { type: "boolean", default: false },
-    window: { type: "string" },
-    ask: { type: "boolean", default: false },
-    json: { type: "boolean", default: false },
-  },
-});
-const folder = resolve(values.data ?? mkdtempSync(join(tmpdir(), "cadre-software-team-")));
+const options = readOptions();
+const { folder } = options;
 const repository = new Repository(folder);
 await repository.prepare(library);
 await using team = await startCadre({
@@ -60,13 +49,13 @@ const task = await team.tasks.create(
     base: await repository.commitOf("found"),
     version: "1.1.0",
     refusedVersion: "2.0.0",
-    ...(values.window === undefined ? {} : { vetoWindowMs: Number(values.window) * 1_000 }),
+    ...(options.vetoWindowMs === undefined ? {} : { vetoWindowMs: options.vetoWindowMs }),
   },
   { id: goal }, // asked for at each start, and there is one
 );
 const crew = new Crew(folder, ["north", "south"]);
 const stopping = new AbortController();
-const besides = [answer(stopping.signal), ...(values.chaos ? [harm(stopping.signal)] : [])];
+const besides = [answer(stopping.signal), ...(options.chaos ? [harm(stopping.signal)] : [])];
 try {
   const result = await Promise.race([task.result(), crew.failed]);
   stopping.abort();
@@ -77,7 +66,7 @@ try {
   // From the log alone, not from what was seen on the way.
   const { state } = await foldProjection(team.store, journalOf);
   const report = await reportOf({ result, journal: state, repository });
-  if (values.json) console.log(JSON.stringify(report, undefined, 2));
+  if (options.json) console.log(JSON.stringify(report, undefined, 2));
   else printReport(report);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
@@ -88,7 +77,7 @@ try {
 }
 
 function say(text: string): void {
-  if (!values.json) console.log(text);
+  if (!options.json) console.log(text);
 }
 
 /** The maintainer's answer. In a veto window, and with `--ask`, it is left to the command line. */
@@ -99,7 +88,7 @@ async function answer(signal: AbortSignal): Promise<void> {
     proposal = await team.proposals.get(id);
   }
   if (proposal?.status !== "open") return;
-  if (values.ask || proposal.mode === "veto") {
+  if (options.ask || proposal.mode === "veto") {
     const verb = proposal.mode === "veto" ? "veto" : "approve";
     say(`To answer: CADRE_STORE=${storeOf(folder)} npx cadre proposals ${verb} ${id} --as ana`);
     return;
