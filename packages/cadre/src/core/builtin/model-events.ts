@@ -120,7 +120,7 @@ export const modelEvents: BuiltinFamily<ModelEvents> = {
     modelId: optional(word),
     ...whose,
   }),
-  "agent.stream": fact("A piece of a text that a model is writing; gone after a minute.", {
+  "agent.stream": fact("A piece of a text that a model is writing.", {
     streamId: word,
     agent: word,
     taskId: optional(word),
