@@ -99,7 +99,7 @@ test("a responder may come without options, and nothing in its place is refused"
   await assert.rejects(refused, /respond needs a handler, as its last argument/);
 });
 
-test("the time of a request begins when replies can be heard, however long that takes", async (context) => {
+test("the time of a request begins when replies can be heard", async (context) => {
   const { bus, clock, transport } = setUp(context);
   await bus.respond("ask", { group: "g" }, () => ({ here: true }));
   const openingMs = 3_000;

@@ -239,7 +239,9 @@ def counted(method):
 
 def is_simple(rule):
     conditions = rule.event_pattern.get_pattern()
-    return conditions.keys() <= SIMPLE and all(isinstance(each, list) for each in conditions.values())
+    if not conditions.keys() <= SIMPLE:
+        return False
+    return all(isinstance(condition, list) for condition in conditions.values())
 
 
 def fits(rule, message):

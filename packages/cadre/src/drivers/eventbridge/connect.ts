@@ -60,7 +60,7 @@ async function loadLibraries(): Promise<
     ]);
   } catch (error) {
     const install = `npm install ${library}`;
-    const message = `EventBridge is reached with ${library}, which are not installed. Run: ${install}`;
+    const message = `EventBridge needs ${library}, which are not installed. Run: ${install}`;
     throw new CadreError("MISSING_LIBRARY", message, { library, install }, error);
   }
 }
