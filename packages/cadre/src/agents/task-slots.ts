@@ -70,9 +70,9 @@ export class SlotHold {
     this.#slots = slots;
   }
 
-  /** Whether its handler waits for something. */
+  /** Whether its handler waits for something, or for the slot to go on with. */
   get isWaiting(): boolean {
-    return this.#waits > 0;
+    return this.#waits > 0 || this.#returning !== undefined;
   }
 
   /** Runs `wait` without holding the slot. */
