@@ -8,6 +8,7 @@ import { testTeam } from "cadre/testing";
 import { SharedRateLimits } from "#src/agents/health/rate-limits.ts";
 
 const Work = defineTask({ name: "work", input: type<number>(), output: type<number>() });
+const Nap = defineTask({ name: "nap", input: type<number>(), output: type<number>() });
 const hour = 3_600_000;
 
 /** A store that can be away for a while. */
@@ -102,4 +103,53 @@ test("a wall clock that was ahead for a moment holds no limit up for longer than
   await clock.advance(1_100);
   assert.equal(await limits.tryTake("api", 2), 0);
   assert.ok((await limits.tryTake("api")) > 0, "and again");
+});
+
+test("that nobody takes a task is told again when somebody has taken some in between", async () => {
+  const bench = testTeam();
+  const team = await bench.start({ agents: [defineAgent({ name: "w" }).does(Work, (n) => n)] });
+  const notes: unknown[] = [];
+  await team.bus.subscribe(
+    "status.updated",
+    ({ payload }) => void notes.push((payload as { note?: string }).note),
+  );
+  for (let round = 0; round < 2; round += 1) {
+    await team.agents.pause("w");
+    await bench.clock.advance(5_000);
+    const task = await team.tasks.create(Work, 1);
+    await bench.clock.advance(5_000);
+    await team.agents.resume("w");
+    await bench.until(task.result());
+    await bench.clock.advance(5_000);
+  }
+  assert.equal(notes.length, 2, JSON.stringify(notes));
+  await bench.close();
+});
+
+test("a handler that waits for its slot, to go on, is not stuck", async () => {
+  const bench = testTeam();
+  const notes: unknown[] = [];
+  const agent = defineAgent({ name: "w", stuckAfterMs: 20_000 })
+    .does(Nap, async (n, ctx) => {
+      await ctx.sleep("s", 1_000);
+      return n;
+    })
+    .does(Work, async (n, ctx) => {
+      for (let i = 0; i < 60; i += 1) {
+        await ctx.clock.sleep(1_000);
+        await ctx.breathe();
+      }
+      return n;
+    });
+  const team = await bench.start({ agents: [agent] });
+  await team.bus.subscribe("status.updated", ({ payload }) => void notes.push(payload));
+  const nap = await team.tasks.create(Nap, 1);
+  await bench.clock.advance(100);
+  await team.tasks.create(Work, 1);
+  await bench.until(nap.result());
+  assert.deepEqual(
+    notes.filter((n) => (n as { status: string }).status === "stuck"),
+    [],
+  );
+  await bench.close();
 });

@@ -22,7 +22,8 @@ export class NobodyWatch {
   }
 
   start(): void {
-    this.#stopWatching = this.#presence.watch(({ card }) => {
+    this.#stopWatching = this.#presence.watch({ live: true }, ({ kind, entry: { card } }) => {
+      if (this.#told.size === 0 || kind === "left" || card.state !== "running") return;
       for (const capability of card.capabilities) this.#told.delete(capability);
     });
   }
