@@ -82,7 +82,7 @@ export interface TrustTerms {
 export const defaultTerms: TrustTerms = {
   halfLifeMs: 30 * 86_400_000, // a month: agents change with their models and prompts
   prior: { good: 1, bad: 1 }, // nothing is known: every share is as likely
-  maxPerJudge: 5, // the sixth word of one judge changes nothing until others have spoken, or time has
+  maxPerJudge: 5, // the sixth word of one judge changes nothing until time has passed
 };
 
 export function emptyTrust(): TrustState {

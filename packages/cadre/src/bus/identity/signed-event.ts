@@ -42,7 +42,7 @@ export function signEvent<Event extends AgentEvent>(event: Event, identity: Iden
   return withMetadata(event, { signature });
 }
 
-/** Whether the event is what its signer has signed. Who may sign for its source is another matter. */
+/** Whether the event is what its signer has signed; who may sign for its source is not asked. */
 export function checkSignature(event: AgentEvent): SignatureCheck {
   const { signature } = event.metadata;
   if (signature === undefined) return { valid: false, fault: "unsigned" };
