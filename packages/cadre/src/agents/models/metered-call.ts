@@ -91,15 +91,20 @@ export class MeteredCall {
 
   async #perform({ model, call }: Admitted, perform: Perform): Promise<Performed> {
     const { abortSignal: _signal, ...rest } = call;
-    const ended = new Promise<never>((_resolve, reject) => {
-      const stop = (): void => reject(this.#signal.reason);
-      if (this.#signal.aborted) stop();
-      else this.#signal.addEventListener("abort", stop, { once: true });
+    const signal = this.#signal;
+    const asked = { ...rest, abortSignal: signal };
+    let stop = (): void => {};
+    const stopped = new Promise<never>((_resolve, reject) => {
+      stop = () => reject(signal.reason);
     });
-    ended.catch(() => undefined);
-    const asked = { ...rest, abortSignal: this.#signal };
-    // A provider that does not listen to the signal is left behind.
-    return Promise.race([perform(model, asked, this.#wanted.stepKey), ended]);
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      signal.throwIfAborted();
+      // A provider that does not listen to the signal is left behind.
+      return await Promise.race([perform(model, asked, this.#wanted.stepKey), stopped]);
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
   }
 
   /** Rejects when there is no other try; else resolves when it is time for it. */
