@@ -237,21 +237,16 @@ export class Delegation {
   }): Promise<void> {
     const { name, definition, concurrency, failFast } = work;
     const window: Promise<Outcome<Output>>[] = [];
-    const open = new Set<string>();
-    const beginning = new Set<Promise<unknown>>();
+    const open = new Set<Promise<TaskHandle<Output>>>();
     let failed: { readonly index: number; readonly error: CadreError } | undefined;
     let broken: { readonly error: unknown } | undefined;
     let onRoom = (): void => {};
     let taken = 0;
     const begin = async (input: Input, index: number): Promise<Outcome<Output>> => {
-      const spawning = this.#port.spawn(`${name}.${index}`, definition, input).then((handle) => {
-        open.add(handle.id);
-        return handle;
-      });
-      beginning.add(spawning);
-      const handle = await spawning.finally(() => beginning.delete(spawning));
-      const outcome = await this.#outcome(handle);
-      open.delete(handle.id);
+      const child = this.#port.spawn(`${name}.${index}`, definition, input);
+      open.add(child);
+      const outcome = await this.#outcome(await child);
+      open.delete(child);
       if (!outcome.ok && failFast) failed ??= { index, error: outcome.error };
       return outcome;
     };
@@ -286,11 +281,18 @@ export class Delegation {
     while (window.length > 0 && !failed && !broken) await takeFirst();
     if (failed) {
       const why = `item ${failed.index} of map "${name}" failed`;
-      await Promise.allSettled(beginning); // they are open then
-      for (const id of open) await this.#port.desk.cancel(id, why);
+      await this.#cancelOpen(open, why);
       throw new TerminalError(`${why}: ${failed.error.message}`);
     }
     if (broken) throw broken.error;
+  }
+
+  /** Also those that are only being made. */
+  async #cancelOpen(open: Iterable<Promise<TaskHandle<unknown>>>, why: string): Promise<void> {
+    for (const child of open) {
+      const handle = await child.catch(() => undefined); // then there is none
+      if (handle) await this.#port.desk.cancel(handle.id, why);
+    }
   }
 
   /** How a child has ended. Rejects when this attempt ends before, or nobody can know any more. */

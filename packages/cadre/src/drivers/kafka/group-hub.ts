@@ -112,7 +112,8 @@ export class GroupHub {
         else {
           const counted = await this.#counted(leases);
           if (counted.length > 0 && !signal.aborted) return counted;
-          for (const lease of counted) lease.settle({ kind: "release" }).catch(() => {}); // runs out
+          // One that can't be told runs out.
+          for (const lease of counted) lease.settle({ kind: "release" }).catch(() => {});
         }
       }
       return [];
