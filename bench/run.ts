@@ -29,6 +29,7 @@ const names = [
   "memory-task",
   "postgres",
   "saga",
+  "idle-agents",
 ];
 
 const { values } = parseArgs({

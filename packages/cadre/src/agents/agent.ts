@@ -158,8 +158,8 @@ export interface AgentContext<
     run: (stepKey: string, input: Input) => Promise<Result> | Result,
     options?: StepOptions<Result, Input>,
   ): Promise<Result>;
-  /** Durable: after a crash only the rest of the time is waited for. Gives the slot back. */
-  sleep(name: string, ms: number): Promise<void>;
+  /** Milliseconds, or until an instant. Durable: a crash makes it no longer. Gives the slot back. */
+  sleep(name: string, time: number | Date): Promise<void>;
   /**
    * For long computations: call it often. Lets heartbeats and other handlers run when that is due,
    * counts as progress, and throws the signal's reason when the handler is to stop. Costs next to

@@ -15,6 +15,7 @@ import type { ChargedWork } from "./models/budget-scopes.ts";
 import { HandlerModels } from "./models/handler-models.ts";
 import type { ToolOptions } from "./models/model-context.ts";
 import type { ToolRun } from "./models/tools.ts";
+import { checkInstant } from "./schedule-trigger.ts";
 import type { StepJournal } from "./step-journal.ts";
 import type { TeamContext } from "./team-context.ts";
 import { unheard } from "./within-time.ts";
@@ -104,7 +105,7 @@ export class HandlerContext<State> {
         scope.assertOwned();
         return journal.step(stepCall(name, rest));
       }) as AgentContext<State>["step"],
-      sleep: (name, ms) => unheard(this.#sleep(name, ms)),
+      sleep: (name, time) => unheard(this.#sleep(name, time)),
       breathe: () => this.#breathe(),
       limit: (name, amount, limits) => unheard(this.#limit(name, amount, limits)),
       model: (model, options) => this.#models.model(model, options),
@@ -187,9 +188,11 @@ export class HandlerContext<State> {
     this.#scope.assertOwned();
   }
 
-  async #sleep(name: string, ms: number): Promise<void> {
+  async #sleep(name: string, time: number | Date): Promise<void> {
     const { context, journal, signal } = this.#scope;
     this.#scope.assertOwned();
+    const isInstant = time instanceof Date;
+    const ms = isInstant ? Math.max(0, checkInstant("sleep", time) - context.clock.now()) : time;
     const dueAt = await journal.timer(name, ms);
     // What is on record behind the sleep shows that it was over, whatever the wall clock says now.
     if (this.#scope.replays) return;

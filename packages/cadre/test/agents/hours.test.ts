@@ -138,3 +138,37 @@ test("hours that make no sense are refused where they are declared", () => {
     );
   }
 });
+
+test("a handler sleeps until an instant, over a restart no longer", async () => {
+  const bench = testTeam();
+  const dueAt = bench.clock.now() + 10 * minuteMs;
+  const ends: number[] = [];
+  const agent = () =>
+    defineAgent({ name: "a" }).does(Work, async (n, ctx) => {
+      await ctx.sleep("until then", new Date(dueAt));
+      ends.push(bench.clock.now());
+      await ctx.sleep("that is over", new Date(dueAt - 1));
+      return n;
+    });
+  const team = await bench.start({ agents: [agent()], ...slow });
+  const task = await team.tasks.create(Work, 1);
+  await bench.clock.advance(5 * minuteMs);
+  await bench.until(team.close({ deadlineMs: 0 }));
+  const next = await bench.start({ agents: [agent()], ...slow });
+  const again = await next.tasks.create(Work, 1, { id: task.id });
+  assert.equal(await bench.until(again.result(), 10 * minuteMs), 1);
+  assert.ok(ends.length === 1 && ends[0]! >= dueAt && ends[0]! < dueAt + 1_000);
+  await bench.close();
+});
+
+test("a sleep until no instant is refused", async () => {
+  const bench = testTeam();
+  const agent = defineAgent({ name: "a" }).does(Work, async (n, ctx) => {
+    await ctx.sleep("never", new Date(Number.NaN));
+    return n;
+  });
+  const team = await bench.start({ agents: [agent] });
+  const task = await team.tasks.create(Work, 1, { maxAttempts: 1 });
+  await assert.rejects(bench.until(task.result()), { message: /sleep is Invalid Date/ });
+  await bench.close();
+});
