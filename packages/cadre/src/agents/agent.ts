@@ -158,7 +158,7 @@ export interface AgentContext<
     run: (stepKey: string, input: Input) => Promise<Result> | Result,
     options?: StepOptions<Result, Input>,
   ): Promise<Result>;
-  /** Milliseconds, or until an instant. Durable: a crash makes it no longer. Gives the slot back. */
+  /** Milliseconds, or until an instant. Durable: a crash makes it no longer. Frees the slot. */
   sleep(name: string, time: number | Date): Promise<void>;
   /**
    * For long computations: call it often. Lets heartbeats and other handlers run when that is due,
