@@ -244,10 +244,7 @@ export type PublishMiddleware = (
   next: (event: AgentEvent) => Promise<void>,
 ) => Promise<void>;
 
-/**
- * Wraps a handler's run. It observes; it cannot settle. `next` runs the rest and rejects when the
- * handler fails.
- */
+/** Wraps a handler's run and cannot settle. `next` runs the rest, and rejects when that fails. */
 export type HandleMiddleware = (
   event: AgentEvent,
   delivery: Delivery,
