@@ -112,6 +112,7 @@ export {
   type KeyRevocation,
   type KeyRotation,
 } from "./bus/identity/key-events.ts";
+export type { GuardOptions } from "./bus/guard-options.ts";
 export type { SignatureOptions } from "./bus/identity/signature-options.ts";
 export { checkSignature, signEvent, type SignatureCheck } from "./bus/identity/signed-event.ts";
 export type { Violation, ViolationRule } from "./bus/identity/violation-log.ts";
