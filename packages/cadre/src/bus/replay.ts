@@ -89,7 +89,7 @@ export class Replay {
     for await (const record of this.#records(query)) {
       // As it was: what is said again is brought to the current version where it arrives.
       const past = this.#admitted(record) && record.event;
-      if (!past || made.has(past.id)) continue; // the reading has caught up with what is published here
+      if (!past || made.has(past.id)) continue; // it has caught up with what is published here
       const event = publisher.create(past.type, past.payload, {
         ...repeated(past),
         source: publisher.sourceOf(past),

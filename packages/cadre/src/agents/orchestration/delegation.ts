@@ -279,12 +279,19 @@ export class Delegation {
       if (window.length >= concurrency * windowOfConcurrency) await takeFirst();
     }
     while (window.length > 0 && !failed && !broken) await takeFirst();
-    if (failed) {
-      const why = `item ${failed.index} of map "${name}" failed`;
-      await this.#cancelOpen(open, why);
-      throw new TerminalError(`${why}: ${failed.error.message}`);
-    }
+    if (failed) return this.#endMap(name, failed, open);
     if (broken) throw broken.error;
+    return undefined;
+  }
+
+  async #endMap(
+    name: string,
+    { index, error }: { readonly index: number; readonly error: CadreError },
+    open: Iterable<Promise<TaskHandle<unknown>>>,
+  ): Promise<never> {
+    const why = `item ${index} of map "${name}" failed`;
+    await this.#cancelOpen(open, why);
+    throw new TerminalError(`${why}: ${error.message}`);
   }
 
   /** Also those that are only being made. */
