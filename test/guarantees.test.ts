@@ -8,6 +8,7 @@ import { transportChecks, type CarrierControls, type ConformanceCheck } from "ca
 import type { Capabilities } from "cadre";
 import { brokerSuites } from "../scripts/broker-suites.ts";
 import { outcomeOf, readCommitted, reasonOf } from "../scripts/conformance-report.ts";
+import type { TransportReport } from "../scripts/conformance-report.ts";
 import { transports } from "../scripts/docs-capabilities.ts";
 import { conformancePage, guaranteesPage } from "../scripts/docs-guarantees.ts";
 import { currentText, expectedText } from "../scripts/docs-pages.ts";
@@ -59,12 +60,12 @@ const sources = globSync("packages/cadre/test/{drivers,faults}/**/*.ts", { cwd: 
 
 for (const { name, capabilities } of transports) {
   test(`the report of ${name} has every check, and what ${name} declares`, () => {
-    const report = kept[name];
+    const report: TransportReport | undefined = kept[name];
     assert.ok(report, "npm run conformance");
     const ids = transportChecks.map(({ id }) => id);
     assert.deepEqual(Object.keys(report).toSorted(), ids.toSorted());
     for (const check of transportChecks) {
-      const found = report[check.id]!;
+      const found: string = report[check.id]!;
       const must = expected(check, capabilities);
       const reason = reasonOf(found) ?? "";
       const isExcused =
