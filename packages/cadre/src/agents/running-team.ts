@@ -312,6 +312,11 @@ export class RunningTeam implements Cadre {
     this.#stopAnnouncing();
     this.#nobody.close();
     this.#idle.close();
+    // What was committed is told, as far as the deadline allows; the rest when a team starts again.
+    await this.#within(
+      leftMs(),
+      this.#relay?.idle().catch(() => undefined),
+    );
     await this.#within(leftMs() + farewellMs, this.#relay?.close());
     const report = await this.bus.close({ deadlineMs: leftMs() });
     const { finished, released } = drained;

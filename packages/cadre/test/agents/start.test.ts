@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { createBus, isCadreError, memory, type, type ErrorCode } from "cadre";
+import { createBus, createEvent, isCadreError, memory, memoryCarrier, memoryStore } from "cadre";
+import { secureRandom, systemClock, type, type ErrorCode, type Transport } from "cadre";
 import { defineAgent, defineTask, startCadre, type CadreOptions } from "cadre/agents";
 import { sqlite } from "cadre/sqlite";
 
@@ -47,6 +48,33 @@ test("a bus in one file beside a store in another is told what the store has, an
   stopWatching();
   await Promise.all([team.close(), bus.close()]);
   rmSync(folder, { recursive: true });
+});
+
+test("a team that closes has told the bus what was committed", async () => {
+  const carrier = memoryCarrier();
+  await using bus = createBus({ transport: carrier.connect() });
+  const heard: string[] = [];
+  await bus.subscribe("custom.said", { group: "ear" }, ({ id }) => void heard.push(id));
+  const inner = carrier.connect();
+  const slow: Transport = {
+    ...{ name: inner.name, capabilities: inner.capabilities, open: (spec) => inner.open(spec) },
+    publish: async (batch) => {
+      await systemClock.sleep(20);
+      return inner.publish(batch);
+    },
+    close: () => inner.close(),
+  };
+  const store = memoryStore();
+  const team = await startCadre({ store, bus: slow });
+  const context = { clock: systemClock, random: secureRandom, source: "test" };
+  const said = Array.from({ length: 20 }, (_, n) => createEvent(context, "custom.said", { n }));
+  await store.commit({ outbox: said });
+  await team.close();
+  await bus.idle();
+  assert.deepEqual(
+    heard,
+    said.map(({ id }) => id),
+  );
 });
 
 const refusals: readonly (readonly [string, CadreOptions, ErrorCode, RegExp])[] = [
