@@ -70,7 +70,7 @@ async function watchOver(): Promise<void> {
 
   const anna = await start(team, "anna", store);
   const task = await team.tasks.create(Translate, "the fog comes");
-  await until(team, "task.progress");
+  await until(team, "step.timer"); // she has drafted, and thinks
   console.log("owner:", (await task.state()).owner?.agent);
 
   anna.kill("SIGKILL");
