@@ -3,6 +3,7 @@
  *
  *   ask(n) ──▶ outstanding ──message──▶ onMessage, one less
  *                  ├────────time over──▶ none, onDry
+ *                  ├────────no beat────▶ given up, onDry: who led the consumer has died
  *                  ├────────refused────▶ none, onDry after a pause, or onGone with its consumer
  *                  └────────end────────▶ none, after what was on its way has come in
  */
@@ -21,7 +22,8 @@ export interface PullEvents {
 
 const encoder = new TextEncoder();
 const expiresMs = 30_000; // the server ends a request after this, and the line asks anew
-const graceMs = 5_000; // then the answer to a request is taken for lost
+const beatMs = 4_000; // so often the server says that it has not forgotten a request
+const silenceMs = 10_000; // two beats and some: then the request is taken for lost
 const pauseMs = 100; // after a refusal
 const quietMs = 20; // far longer than a message is on its way within the server
 
@@ -48,7 +50,11 @@ export class PullLine {
     if (more <= 0 || this.#ended || this.#session.client.isClosed()) return;
     this.#subscription ??= this.#subscribe();
     this.#outstanding += more;
-    const request = { batch: more, expires: expiresMs * nanoseconds };
+    const request = {
+      batch: more,
+      expires: expiresMs * nanoseconds,
+      idle_heartbeat: beatMs * nanoseconds,
+    };
     const data = encoder.encode(JSON.stringify(request));
     this.#session.client.publish(this.#subject, data, { reply: this.#inbox });
     this.#watch();
@@ -120,7 +126,7 @@ export class PullLine {
   /** The server speaks about a request. */
   #heed({ headers }: NatsMessageLike): void {
     const code = headers?.code ?? 0;
-    if (code === 100 || code === 0) return; // a heartbeat
+    if (code === 100 || code === 0) return this.#watch(); // a heartbeat
     const left = headers?.get("Nats-Pending-Messages") ?? "";
     this.#outstanding = left === "" ? 0 : Math.max(0, this.#outstanding - Number(left));
     if (code === 503 || /consumer deleted/i.test(headers?.description ?? "")) {
@@ -136,7 +142,10 @@ export class PullLine {
     clock.after(pauseMs, () => this.#events.onDry(), { background: true });
   }
 
-  /** A request whose end never came in is given up. */
+  /**
+   * A request of which nothing is heard is given up. A member of a cluster that has just lost its
+   * leader takes requests and forgets them.
+   */
   #watch(): void {
     this.#cancelWatch?.();
     this.#cancelWatch = undefined;
@@ -146,6 +155,6 @@ export class PullLine {
       this.reset();
       this.#events.onDry();
     };
-    this.#cancelWatch = clock.after(expiresMs + graceMs, giveUp, { background: true });
+    this.#cancelWatch = clock.after(silenceMs, giveUp, { background: true });
   }
 }

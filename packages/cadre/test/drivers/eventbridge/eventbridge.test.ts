@@ -10,7 +10,7 @@ if (missing !== false) {
   const server = await startMotoServer();
   after(() => server.stop());
   const url = `eventbridge://us-east-1/conformance?endpoint=${server.endpoint}`;
-  const reason = "the stand-in keeps all in memory: what is stopped has lost it";
+  const reason = "the stand-in keeps all in memory: what is killed has lost it";
   await transportConformance({
     test,
     createTransport: () => eventbridge(url, { connection: motoConnection, waitMs: 1_000 }),
