@@ -87,7 +87,8 @@ export class Guard {
   seal(event: AgentEvent): AgentEvent {
     const identity = this.#identityOf(event.source) ?? this.#parts.identity;
     const sealed = identity ? signEvent(event, identity) : event;
-    this.#own.add(sealed);
+    // Where all must sign, an event without a signature is looked at like a stranger's.
+    if (identity || this.#parts.mode !== "require") this.#own.add(sealed);
     return sealed;
   }
 

@@ -49,6 +49,20 @@ for (const way of ["direct", "fed", "group"] as const) {
   });
 }
 
+test("what a process without a key says is not handled within it either", async () => {
+  await using bus = createBus({
+    transport: memory(),
+    source: "nobody",
+    signatures: { trusted, mode: "require" },
+  });
+  const seen: AgentEvent[] = [];
+  await bus.subscribe("news.*", (event) => void seen.push(event));
+  await bus.subscribe("news.*", { group: "readers" }, (event) => void seen.push(event));
+  await bus.publish("news.today", {});
+  await bus.idle();
+  assert.deepEqual(seen, []);
+});
+
 test("a forged event in a group becomes a dead letter of reason rejected, at once", async (context) => {
   const { raw, make, listener, clock } = await world(context, "group");
   await raw(signEvent(make("news.today", {}), forger));
