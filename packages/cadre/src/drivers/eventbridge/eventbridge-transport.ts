@@ -1,3 +1,4 @@
+import { TransportLife } from "../../bus/transport-life.ts";
 import type {
   Capabilities,
   ConsumeSpec,
@@ -41,31 +42,28 @@ export class EventbridgeTransport implements Transport {
     crossesProcess: true,
     effects: "at-least-once",
   };
-  readonly deadLetters: EventbridgeDeadLetters = new EventbridgeDeadLetters(() => this.#open());
+  readonly deadLetters: EventbridgeDeadLetters;
   readonly #target: Target;
   readonly #settings: Settings;
-  readonly #intakes = new Set<GroupIntake | BroadcastIntake>();
-  readonly #publishing = new Set<Promise<unknown>>();
+  readonly #life: TransportLife<Session, GroupIntake | BroadcastIntake>;
   readonly #held = new Set<SqsLease>();
-  readonly #closer = new AbortController();
   #sweeping: Promise<void> | undefined;
   #outgoing: Publishing | undefined;
-  #opening: Promise<Session> | undefined;
-  #closing: Promise<void> | undefined;
 
   constructor(target: Target, settings: Settings) {
     this.#target = target;
     this.#settings = settings;
+    this.#life = new TransportLife({
+      connect: (signal) => this.#connect(signal),
+      end: (session) => this.#disconnect(session),
+      forCaller: (error, session, what) => forCaller(error, session.url, what),
+      closedError,
+    });
+    this.deadLetters = new EventbridgeDeadLetters(() => this.#life.connection());
   }
 
-  async publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
-    const publishing = this.#open().then((session) => this.#outlet(session).publish(batch));
-    this.#publishing.add(publishing);
-    try {
-      return await publishing;
-    } finally {
-      this.#publishing.delete(publishing);
-    }
+  publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
+    return this.#life.publish((session) => this.#outlet(session).publish(batch));
   }
 
   async open(spec: ConsumeSpec): Promise<Intake> {
@@ -73,25 +71,17 @@ export class EventbridgeTransport implements Transport {
       const message = `EventBridge keeps no order by key ("${spec.ordered}") in a group.`;
       throw new CadreError("UNSUPPORTED", message, { feature: "ordered", by: this.name });
     }
-    return this.#with("open", async (session) => {
-      const intake =
-        spec.mode === "group"
-          ? await this.#openGroup(session, spec)
-          : await this.#openBroadcast(session, spec);
-      if (this.#closing) {
-        await intake.close();
-        throw closedError();
-      }
-      return intake;
-    });
+    return this.#life.openIntake((session) =>
+      spec.mode === "group" ? this.#openGroup(session, spec) : this.#openBroadcast(session, spec),
+    );
   }
 
   groups(): Promise<readonly GroupState[]> {
-    return this.#with("list groups", (session) => listGroups(session));
+    return this.#life.use("list groups", (session) => listGroups(session));
   }
 
   deleteGroup(group: string): Promise<void> {
-    return this.#with(`delete ${group}`, (session) =>
+    return this.#life.use(`delete ${group}`, (session) =>
       removeAll(session, session.names.group(group)),
     );
   }
@@ -99,7 +89,7 @@ export class EventbridgeTransport implements Transport {
   async health(): Promise<{ readonly ok: boolean; readonly detail?: string }> {
     const { clock, eventBus: Name } = this.#settings;
     try {
-      const session = await this.#open();
+      const session = await this.#life.connection();
       const startedAt = clock.monotonic();
       const { events } = session.clients;
       await session.call("health", (options) => events.describeEventBus({ Name }, options));
@@ -111,23 +101,9 @@ export class EventbridgeTransport implements Transport {
     }
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
   /** What is being published is waited for, at most as long as an answer takes. */
-  async #close(): Promise<void> {
-    await Promise.resolve(); // `#closing` is set before anybody is told
-    this.#closer.abort(closedError());
-    // Who could not connect has been told so, and leaves nothing to close.
-    const session = await this.#opening?.catch(() => undefined);
-    if (!session) return;
-    await Promise.allSettled([...this.#publishing]);
-    await Promise.allSettled([...this.#intakes].map((intake) => intake.close()));
-    await Promise.allSettled([...this.#held].map((lease) => lease.abandon()));
-    session.end();
-    await this.#sweeping;
+  close(): Promise<void> {
+    return this.#life.close();
   }
 
   async #openGroup(session: Session, spec: ConsumeSpec): Promise<GroupIntake> {
@@ -136,11 +112,11 @@ export class EventbridgeTransport implements Transport {
       await removeAll(session, joined.name);
       throw this.#noHistory();
     }
-    const onClose = (intake: GroupIntake): void => void this.#intakes.delete(intake);
+    const onClose = (intake: GroupIntake): void => void this.#life.intakes.delete(intake);
     const { subscription: group, leaseMs } = spec;
     const held = this.#held;
     const intake = new GroupIntake({ session, group, joined, leaseMs, held, onClose });
-    this.#intakes.add(intake);
+    this.#life.intakes.add(intake);
     try {
       await intake.prove();
       return intake;
@@ -153,10 +129,8 @@ export class EventbridgeTransport implements Transport {
   async #openBroadcast(session: Session, spec: ConsumeSpec): Promise<BroadcastIntake> {
     if (spec.from !== "new") throw this.#noHistory();
     const { subscription, patterns } = spec;
-    const onClose = (intake: BroadcastIntake): void => void this.#intakes.delete(intake);
-    const intake = await BroadcastIntake.open({ session, subscription, patterns, onClose });
-    this.#intakes.add(intake);
-    return intake;
+    const onClose = (intake: BroadcastIntake): void => void this.#life.intakes.delete(intake);
+    return BroadcastIntake.open({ session, subscription, patterns, onClose });
   }
 
   /** The session never changes once it is open. */
@@ -172,35 +146,15 @@ export class EventbridgeTransport implements Transport {
     return new CadreError("UNSUPPORTED", message, { feature: "from", by: this.name });
   }
 
-  async #with<Result>(
-    what: string,
-    operation: (session: Session) => Promise<Result>,
-  ): Promise<Result> {
-    const session = await this.#open();
-    try {
-      return await operation(session);
-    } catch (error) {
-      if (this.#closing) throw closedError();
-      throw forCaller(error, session.url, what);
-    }
-  }
-
-  /** What failed is tried again at the next use. */
-  #open(): Promise<Session> {
-    if (this.#closing) return Promise.reject(closedError());
-    if (!this.#opening) {
-      const opening = this.#connect();
-      this.#opening = opening;
-      opening.catch(() => {
-        if (this.#opening === opening) this.#opening = undefined;
-      });
-    }
-    return this.#opening;
-  }
-
-  async #connect(): Promise<Session> {
-    const session = await Session.open(this.#target, this.#settings, this.#closer.signal);
+  async #connect(signal: AbortSignal): Promise<Session> {
+    const session = await Session.open(this.#target, this.#settings, signal);
     this.#sweeping = sweep(session);
     return session;
+  }
+
+  async #disconnect(session: Session): Promise<void> {
+    await Promise.allSettled([...this.#held].map((lease) => lease.abandon()));
+    session.end();
+    await this.#sweeping;
   }
 }

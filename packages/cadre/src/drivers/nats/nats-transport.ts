@@ -1,3 +1,4 @@
+import { TransportLife } from "../../bus/transport-life.ts";
 import type {
   Capabilities,
   ConsumeSpec,
@@ -35,17 +36,19 @@ export class NatsTransport implements Transport {
   readonly deadLetters: DeadLetterBox;
   readonly #target: Address | NatsClientLike;
   readonly #settings: Settings;
-  readonly #intakes = new Set<GroupIntake | BroadcastIntake>();
-  readonly #publishing = new Set<Promise<unknown>>();
-  readonly #closer = new AbortController();
-  #opening: Promise<Session> | undefined;
+  readonly #life: TransportLife<Session, GroupIntake | BroadcastIntake>;
   #session: Session | undefined;
-  #closing: Promise<void> | undefined;
 
   constructor(target: Address | NatsClientLike, settings: Settings) {
     this.#target = target;
     this.#settings = settings;
-    this.deadLetters = new NatsDeadLetters(() => this.#open());
+    this.#life = new TransportLife({
+      connect: (signal) => this.#connect(signal),
+      end: (session) => this.#disconnect(session),
+      forCaller: (error, session) => forCaller(error, session.url),
+      closedError,
+    });
+    this.deadLetters = new NatsDeadLetters(() => this.#life.connection());
   }
 
   get capabilities(): Capabilities {
@@ -68,14 +71,8 @@ export class NatsTransport implements Transport {
     };
   }
 
-  async publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
-    const publishing = this.#open().then((session) => publishAll(session, batch));
-    this.#publishing.add(publishing);
-    try {
-      return await publishing;
-    } finally {
-      this.#publishing.delete(publishing);
-    }
+  publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
+    return this.#life.publish((session) => publishAll(session, batch));
   }
 
   async open(spec: ConsumeSpec): Promise<Intake> {
@@ -83,22 +80,13 @@ export class NatsTransport implements Transport {
       const message = `JetStream keeps no order by key ("${spec.ordered}") in a group.`;
       throw new CadreError("UNSUPPORTED", message, { feature: "ordered", by: this.name });
     }
-    return this.#with(async (session) => {
-      const intake =
-        spec.mode === "group"
-          ? await this.#openGroup(session, spec)
-          : await this.#openBroadcast(session, spec);
-      if (this.#closing) {
-        await intake.close();
-        throw closedError();
-      }
-      this.#intakes.add(intake);
-      return intake;
-    });
+    return this.#life.openIntake((session) =>
+      spec.mode === "group" ? this.#openGroup(session, spec) : this.#openBroadcast(session, spec),
+    );
   }
 
   async *read(query: ReadQuery): AsyncGenerator<Recorded, void, undefined> {
-    const session = await this.#open();
+    const session = await this.#life.connection();
     try {
       yield* readHistory(session, query);
     } catch (error) {
@@ -107,17 +95,17 @@ export class NatsTransport implements Transport {
   }
 
   groups(): Promise<readonly GroupState[]> {
-    return this.#with((session) => listGroups(session));
+    return this.#life.use("list the groups", (session) => listGroups(session));
   }
 
   deleteGroup(group: string): Promise<void> {
-    return this.#with((session) => deleteGroup(session, group));
+    return this.#life.use(`delete ${group}`, (session) => deleteGroup(session, group));
   }
 
   async health(): Promise<{ readonly ok: boolean; readonly detail?: string }> {
     const { clock, requestTimeoutMs } = this.#settings;
     try {
-      const session = await this.#open();
+      const session = await this.#life.connection();
       if (!session.connected) return { ok: false, detail: `not connected to ${session.url}` };
       const startedAt = clock.monotonic();
       await session.api("INFO");
@@ -129,29 +117,14 @@ export class NatsTransport implements Transport {
     }
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
   /** What is being published is waited for, at most as long as an answer of the server takes. */
-  async #close(): Promise<void> {
-    await Promise.resolve(); // `#closing` is set before anybody is told
-    // No further tries to connect; one that runs may still succeed.
-    this.#closer.abort(closedError());
-    // Who could not connect has been told so, and leaves nothing to close.
-    const session = await this.#opening?.catch(() => undefined);
-    if (!session) return;
-    await Promise.allSettled([...this.#publishing]);
-    await Promise.allSettled([...this.#intakes].map((intake) => intake.close()));
-    session.end();
-    if (isAddress(this.#target)) await session.client.close();
-    else if (session.connected) await session.client.flush();
+  close(): Promise<void> {
+    return this.#life.close();
   }
 
   async #openGroup(session: Session, spec: ConsumeSpec): Promise<GroupIntake> {
     const record = await session.patiently(() => joinGroup(session, spec));
-    const onClose = (intake: GroupIntake): void => void this.#intakes.delete(intake);
+    const onClose = (intake: GroupIntake): void => void this.#life.intakes.delete(intake);
     return new GroupIntake({ session, record, leaseMs: spec.leaseMs, onClose });
   }
 
@@ -163,38 +136,13 @@ export class NatsTransport implements Transport {
       LogCursor.open({ session, stream, subject }, start),
     );
     const { wire } = session.settings;
-    return new BroadcastIntake(cursor, wire, (intake) => void this.#intakes.delete(intake));
+    return new BroadcastIntake(cursor, wire, (intake) => void this.#life.intakes.delete(intake));
   }
 
-  async #with<Result>(operation: (session: Session) => Promise<Result>): Promise<Result> {
-    const session = await this.#open();
-    try {
-      return await operation(session);
-    } catch (error) {
-      if (this.#closing) throw closedError();
-      throw forCaller(error, session.url);
-    }
-  }
-
-  /** What failed is tried again at the next use. */
-  #open(): Promise<Session> {
-    if (this.#closing) return Promise.reject(closedError());
-    if (!this.#opening) {
-      const opening = this.#connect();
-      this.#opening = opening;
-      opening.catch(() => {
-        if (this.#opening === opening) this.#opening = undefined;
-      });
-    }
-    return this.#opening;
-  }
-
-  async #connect(): Promise<Session> {
+  async #connect(signal: AbortSignal): Promise<Session> {
     const target = this.#target;
     const library = await loadLibrary();
-    const client = isAddress(target)
-      ? await connect(target, this.#settings, this.#closer.signal)
-      : target;
+    const client = isAddress(target) ? await connect(target, this.#settings, signal) : target;
     const url = isAddress(target) ? target.shown : "the given connection";
     const session = new Session(client, this.#settings, {
       url,
@@ -209,6 +157,12 @@ export class NatsTransport implements Transport {
     }
     this.#session = session;
     return session;
+  }
+
+  async #disconnect(session: Session): Promise<void> {
+    session.end();
+    if (isAddress(this.#target)) await session.client.close();
+    else if (session.connected) await session.client.flush();
   }
 }
 
