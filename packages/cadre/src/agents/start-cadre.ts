@@ -10,6 +10,7 @@
 import { createBus } from "../bus/create-bus.ts";
 import { guardOf } from "../bus/guard-parts.ts";
 import type { Bus } from "../bus/bus.ts";
+import type { Transport } from "../bus/transport.ts";
 import type { WithBuiltinEvents } from "../core/builtin/registry.ts";
 import { systemClock, type Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
@@ -199,27 +200,27 @@ async function openHomes(options: CadreOptions, context: OpenContext): Promise<H
     given === undefined || typeof given === "string"
       ? await openStore(given ?? "memory:", context)
       : { store: given, close: () => Promise.resolve() };
+  let ours: Transport | undefined;
+  let archive: Archive | undefined;
+  const close = async (): Promise<void> => {
+    await archive?.close();
+    await ours?.close();
+    await home.close();
+  };
   try {
     // The same URL twice is one log, opened once.
     const same = options.bus === undefined || options.bus === given;
     const bus = (same ? home.transport : options.bus) ?? "memory:";
-    const transport = typeof bus === "string" ? await openTransport(bus, context) : bus;
+    const transport = typeof bus === "string" ? (ours = await openTransport(bus, context)) : bus;
     const carriers = { store: home.store, transport };
     const { largePayloads } = options;
     const kept = largePayloads ? keepApart(carriers, largePayloads, context.clock) : carriers;
-    if (!options.archive) return { ...kept, close: () => home.close() };
+    if (!options.archive) return { ...kept, close };
     const chosen = options.archive === true ? {} : options.archive;
-    const archive: Archive = await startArchive({ ...kept, ...context, ...chosen });
-    return {
-      store: kept.store,
-      transport: withArchive(kept.transport, kept.store),
-      close: async () => {
-        await archive.close();
-        await home.close();
-      },
-    };
+    archive = await startArchive({ ...kept, ...context, ...chosen });
+    return { store: kept.store, transport: withArchive(kept.transport, kept.store), close };
   } catch (error) {
-    await home.close();
+    await close();
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -139,4 +139,18 @@ test("an option of a new task that isn't one is refused, and no task is made", a
   const options = { dependOn: ["x"] } as object;
   await assert.rejects(team.tasks.create(Echo, "hello", options), /dependOn.*dependsOn/s);
   assert.equal(await team.store.version("task/x"), 0);
+});
+
+test("a start that is refused leaves no file open", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "cadre-start-"));
+  const options = {
+    store: `sqlite:${join(folder, "store.db")}`,
+    bus: `sqlite:${join(folder, "bus.db")}`,
+    archive: true,
+    limits: { "model:slow": { perSecond: -1 } },
+  } as unknown as CadreOptions; // not as the types want it
+  await assert.rejects(startCadre(options), (error) => isCadreError(error, "INVALID_OPTION"));
+  // SQLite takes its journal away when the last one closes the file.
+  assert.deepEqual(readdirSync(folder).toSorted(), ["bus.db", "store.db"]);
+  rmSync(folder, { recursive: true });
 });
