@@ -1,31 +1,17 @@
 /**
- * A Kafka of the test's own in KRaft mode: one node that is broker and controller, free ports, a
- * folder that goes with it. `CADRE_TEST_KAFKA_URL` names one that runs already.
- *
- *   start ──▶ ready ──kill()──▶ down ──restart()──▶ ready (same ports, same folder)
- *               └─────────────stop()─────────────▶ gone: process ended, folder removed
+ * A Kafka of the test's own in KRaft mode: one node that is broker and controller.
+ * `CADRE_TEST_KAFKA_URL` names one that runs already.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { findServerByName } from "../../../../scripts/servers.ts";
-import { freePort, makeTempFolder } from "./temporary.ts";
+import { OwnServer, startInFolder } from "./own-server.ts";
+import { launch, type Program } from "./server-process.ts";
+import { freePort } from "./temporary.ts";
 
-export interface KafkaServer {
-  readonly url: string;
-  readonly port: number;
-  readonly folder: string;
-  /** Of the process that runs now; undefined while it is down. */
-  readonly pid: number | undefined;
-  /** SIGKILL: nothing is flushed. Resolves when the process is gone. */
-  kill(): Promise<void>;
-  /** Ends the process if it runs, in order, and starts another on the same ports and folder. */
-  restart(): Promise<void>;
-  /** Ends the process and removes its folder. Doing it twice does nothing. */
-  stop(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
-}
+export type KafkaServer = OwnServer;
 
 export interface KafkaServerOptions {
   /** More lines of `server.properties`, or others instead. */
@@ -36,8 +22,6 @@ export interface KafkaServerOptions {
   readonly advertisedPort?: number;
 }
 
-const readyTimeoutMs = 60_000;
-const startTries = 3; // between choosing ports and binding them, another process may take them
 const clusterId = "Q2FkcmVUZXN0Q2x1c3Rlcg"; // any 16 bytes
 
 /** Where the server's jars are; undefined where there are none, and its tests can't run. */
@@ -52,23 +36,26 @@ export function kafkaServerUrl(): string | undefined {
 }
 
 /** Starts a server and waits until it takes requests. */
-export async function startKafkaServer(options: KafkaServerOptions = {}): Promise<KafkaServer> {
+export function startKafkaServer(options: KafkaServerOptions = {}): Promise<KafkaServer> {
   const jars = kafkaServerPath();
   if (jars === undefined) throw new Error("There is no Kafka; see scripts/servers.ts.");
-  const folder = await makeTempFolder();
-  for (let tries = 1; ; tries += 1) {
+  return startInFolder(async (folder) => {
     const [port, controllerPort] = [await freePort(), await freePort()];
-    try {
-      await mkdir(join(folder, "data"), { recursive: true });
-      const properties = propertiesOf(folder, port, controllerPort, options);
-      await writeFile(join(folder, "server.properties"), properties);
-      await format(jars, folder);
-      return new OwnedServer(jars, folder, port, await launch(jars, folder));
-    } catch (error) {
-      await rm(folder, { recursive: true, force: true, maxRetries: 3 });
-      if (tries >= startTries) throw error;
-    }
-  }
+    await mkdir(join(folder, "data"));
+    const properties = propertiesOf(folder, port, controllerPort, options);
+    await writeFile(join(folder, "server.properties"), properties);
+    await format(jars, folder);
+    const program: Program = {
+      name: "Kafka",
+      command: "java",
+      args: javaArguments(jars, "kafka.Kafka", [join(folder, "server.properties")]),
+      ready: { stream: "stderr", text: "Kafka Server started" },
+      timeoutMs: 60_000,
+    };
+    const url = `kafka://127.0.0.1:${port}`;
+    const start = (): Promise<ChildProcess> => launch(program);
+    return OwnServer.start({ url, port, folder, launch: start, stopSignal: "SIGKILL" });
+  });
 }
 
 function propertiesOf(
@@ -130,91 +117,4 @@ async function format(jars: string, folder: string): Promise<void> {
   child.stderr.on("data", (chunk: Buffer) => (said += String(chunk)));
   const [code] = (await once(child, "exit")) as [number | null];
   if (code !== 0) throw new Error(`Kafka's folder could not be prepared: ${said}`);
-}
-
-class OwnedServer implements KafkaServer {
-  readonly url: string;
-  readonly port: number;
-  readonly folder: string;
-  readonly #jars: string;
-  #child: ChildProcess | undefined;
-
-  constructor(jars: string, folder: string, port: number, child: ChildProcess) {
-    this.#jars = jars;
-    this.#child = child;
-    this.folder = folder;
-    this.port = port;
-    this.url = `kafka://127.0.0.1:${port}`;
-  }
-
-  get pid(): number | undefined {
-    return this.#child?.pid;
-  }
-
-  kill(): Promise<void> {
-    return this.#end("SIGKILL");
-  }
-
-  async restart(): Promise<void> {
-    await this.#end("SIGTERM");
-    this.#child = await launch(this.#jars, this.folder);
-  }
-
-  async stop(): Promise<void> {
-    await this.#end("SIGKILL"); // its folder goes too
-    await rm(this.folder, { recursive: true, force: true, maxRetries: 3 });
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop();
-  }
-
-  async #end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
-    const child = this.#child;
-    this.#child = undefined;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
-    child.kill(signal);
-    // A server that was frozen or hangs does not hear SIGTERM.
-    const timer = setTimeout(() => child.kill("SIGKILL"), 15_000);
-    await exited;
-    clearTimeout(timer);
-  }
-}
-
-/**
- * Resolves when the server says that it is ready; rejects with what it said when it ends before.
- */
-function launch(jars: string, folder: string): Promise<ChildProcess> {
-  const args = javaArguments(jars, "kafka.Kafka", [join(folder, "server.properties")]);
-  const child = spawn("java", args, { stdio: ["ignore", "ignore", "pipe"] });
-  const killWithUs = (): boolean => child.kill("SIGKILL");
-  process.once("exit", killWithUs);
-  child.once("exit", () => process.removeListener("exit", killWithUs));
-  return new Promise((resolve, reject) => {
-    let log = "";
-    let isReady = false;
-    const timer = setTimeout(() => fail("is not ready in time"), readyTimeoutMs);
-    const fail = (what: string): void => {
-      clearTimeout(timer);
-      child.kill("SIGKILL");
-      reject(new Error(`Kafka ${what}:\n${log.slice(-4_000)}`));
-    };
-    const onExit = (): void => fail("ended");
-    child.once("error", (error) => fail(error.message));
-    child.once("exit", onExit);
-    child.stderr.setEncoding("utf8");
-    child.stderr.on("data", (text: string) => {
-      // After it is ready the log is read on, or a full pipe would stop the server.
-      if (isReady) return;
-      log += text;
-      if (!log.includes("Kafka Server started")) return;
-      isReady = true;
-      clearTimeout(timer);
-      child.removeListener("exit", onExit);
-      resolve(child);
-    });
-    // The server must not keep a test process alive that forgot to stop it.
-    child.unref();
-  });
 }

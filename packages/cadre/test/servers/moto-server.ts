@@ -2,12 +2,11 @@
  * A stand-in for EventBridge and SQS: moto, on a free port, or the one that
  * CADRE_TEST_EVENTBRIDGE_ENDPOINT names. It keeps all in memory: what is killed has lost it.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { findServerByName } from "../../../../scripts/servers.ts";
+import { endProcess, launch, startWithTries } from "./server-process.ts";
 import { freePort } from "./temporary.ts";
 
 export interface MotoServer {
@@ -20,8 +19,6 @@ export interface MotoServer {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-const readyTimeoutMs = 30_000; // Python reads a hundred modules
-const startTries = 3; // between choosing a port and binding it, another process may take it
 const script = join(dirname(fileURLToPath(import.meta.url)), "moto_server.py");
 
 /** What the clients need beside the endpoint; the stand-in looks at neither. */
@@ -49,54 +46,20 @@ export async function startMotoServer(): Promise<MotoServer> {
   }
   const program = findServerByName("moto");
   if (program === undefined) throw new Error("There is no moto; see scripts/servers.ts.");
-  for (let tries = 1; ; tries += 1) {
-    const port = await freePort();
-    try {
-      return owned(await launch(join(dirname(program), "python"), port), port);
-    } catch (error) {
-      if (tries === startTries) throw error;
-    }
-  }
+  const python = join(dirname(program), "python");
+  return startWithTries(async () => startOn(await freePort(), python));
 }
 
-function owned(child: ChildProcess, port: number): MotoServer {
-  const stop = async (): Promise<void> => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
-    child.kill("SIGKILL"); // there is nothing to put in order
-    await exited;
-  };
+/** Resolves when the server takes requests. */
+async function startOn(port: number, python: string): Promise<MotoServer> {
+  const child = await launch({
+    name: `moto on port ${port}`,
+    command: python,
+    args: [script, String(port)],
+    ready: { stream: "stdout", text: "ready" },
+    timeoutMs: 30_000, // Python reads a hundred modules
+  });
+  const stop = (): Promise<void> => endProcess(child, "SIGKILL"); // there is nothing to put in order
   const endpoint = `http://127.0.0.1:${port}`;
   return { endpoint, pid: child.pid, stop, [Symbol.asyncDispose]: stop };
-}
-
-/** Resolves when the server takes requests; rejects with what it said when it ends before. */
-function launch(python: string, port: number): Promise<ChildProcess> {
-  const child = spawn(python, [script, String(port)], { stdio: ["ignore", "pipe", "pipe"] });
-  const killWithUs = (): boolean => child.kill("SIGKILL");
-  process.once("exit", killWithUs);
-  child.once("exit", () => process.removeListener("exit", killWithUs));
-  return new Promise((resolve, reject) => {
-    let log = "";
-    const timer = setTimeout(() => fail("is not ready in time"), readyTimeoutMs);
-    const fail = (what: string): void => {
-      clearTimeout(timer);
-      child.kill("SIGKILL");
-      reject(new Error(`moto on port ${port} ${what}:\n${log}`));
-    };
-    const onExit = (): void => fail("ended");
-    child.once("error", (error) => fail(error.message));
-    child.once("exit", onExit);
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      log = (log + text).slice(-10_000); // read on, or a full pipe would stop the server
-    });
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      if (!text.includes("ready")) return;
-      clearTimeout(timer);
-      child.removeListener("exit", onExit);
-      resolve(child);
-    });
-    // The server must not keep a test process alive that forgot to stop it.
-    child.unref();
-  });
 }

@@ -1,40 +1,27 @@
 /**
- * A PostgreSQL server of the test's own: a new cluster, a free port, a folder that goes with it.
- *
- *   start ──▶ ready ──kill()──▶ down ──restart()──▶ ready (same port, same folder)
- *               └─────────────stop()─────────────▶ gone: processes ended, folder removed
+ * A PostgreSQL server of the test's own: a new cluster, in a folder that goes with it.
  *
  * The server refuses to run as root; then the user `postgres` runs it. `fsync` stays on.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
+import { type ChildProcess, execFileSync } from "node:child_process";
 import { realpathSync } from "node:fs";
-import { appendFile, chmod, chown, mkdir, rm } from "node:fs/promises";
+import { appendFile, chmod, chown, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { findServerByName } from "../../../../scripts/servers.ts";
-import { freePort, makeTempFolder } from "./temporary.ts";
+import { OwnServer, startInFolder } from "./own-server.ts";
+import { endProcess, launch } from "./server-process.ts";
+import { freePort } from "./temporary.ts";
 
-export interface PostgresServer {
-  /** Of the database `postgres`, as its superuser, without a password. */
-  readonly url: string;
-  readonly port: number;
+/** Its URL is of the database `postgres`, as its superuser, without a password. */
+export type PostgresServer = OwnServer & {
   /** The cluster's folder: configuration files are here. */
   readonly dataFolder: string;
-  /** Of the process that runs now; undefined while it is down. */
-  readonly pid: number | undefined;
   /** Makes an empty database and returns its URL. */
   createDatabase(): Promise<string>;
   /** Runs SQL in one database, with psql. Returns what it answers, without alignment or header. */
   run(sql: string, url?: string): string;
-  /** SIGKILL of all of the server's processes: nothing is flushed. Resolves when it is gone. */
-  kill(): Promise<void>;
-  /** Ends the process if it runs, in order, and starts another on the same port and folder. */
-  restart(): Promise<void>;
-  /** Ends the process and removes its folder. Doing it twice does nothing. */
-  stop(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
-}
+};
 
 export interface PostgresServerOptions {
   /** Lines for the end of `postgresql.conf`. */
@@ -46,16 +33,12 @@ interface User {
   readonly gid: number;
 }
 
-interface Launch {
+interface Place {
   readonly binaries: string;
   readonly folder: string;
   readonly port: number;
   readonly user: User | undefined;
 }
-
-const readyTimeoutMs = 20_000;
-const startTries = 3; // between choosing a port and binding it, another process may take it
-const readyLine = "database system is ready to accept connections";
 
 /** Where the server's executable is; undefined where there is none, and its tests can't run. */
 export function postgresServerPath(): string | undefined {
@@ -63,91 +46,43 @@ export function postgresServerPath(): string | undefined {
 }
 
 /** Makes a cluster, starts its server, and waits until it takes connections. */
-export async function startPostgresServer(
-  options: PostgresServerOptions = {},
-): Promise<PostgresServer> {
+export function startPostgresServer({
+  settings = [],
+}: PostgresServerOptions = {}): Promise<PostgresServer> {
   const binary = postgresServerPath();
   if (binary === undefined) throw new Error("There is no postgres; see scripts/servers.ts.");
   const binaries = dirname(realpathSync(binary)); // initdb and psql are beside it
   const user = process.getuid?.() === 0 ? userNamed("postgres") : undefined;
-  const folder = await makeTempFolder();
-  for (let tries = 1; ; tries += 1) {
-    const launch: Launch = { binaries, folder, port: await freePort(), user };
-    try {
-      if (tries === 1) await makeCluster(launch, options.settings ?? []);
-      return new OwnedServer(launch, await start(launch));
-    } catch (error) {
-      if (tries < startTries) continue;
-      await rm(folder, { recursive: true, force: true });
-      throw error;
-    }
-  }
+  return startInFolder(async (folder) => {
+    const place: Place = { binaries, folder, port: await freePort(), user };
+    await makeCluster(place, settings);
+    const url = urlOf(place, "postgres");
+    const server = await OwnServer.start({
+      ...{ url, port: place.port, folder, end, signal: "SIGINT" },
+      launch: () => start(place),
+    });
+    return Object.assign(server, databasesOf(place));
+  });
 }
 
-class OwnedServer implements PostgresServer {
-  readonly url: string;
-  readonly port: number;
-  readonly dataFolder: string;
-  readonly #launch: Launch;
-  #child: ChildProcess | undefined;
-  #databases = 0;
-
-  constructor(launch: Launch, child: ChildProcess) {
-    this.#launch = launch;
-    this.#child = child;
-    this.port = launch.port;
-    this.dataFolder = dataFolder(launch.folder);
-    this.url = this.#urlOf("postgres");
-  }
-
-  get pid(): number | undefined {
-    return this.#child?.pid;
-  }
-
-  async createDatabase(): Promise<string> {
-    this.#databases += 1;
-    const name = `test_${this.#databases}`;
-    this.run(`CREATE DATABASE ${name}`);
-    return this.#urlOf(name);
-  }
-
-  run(sql: string, url: string = this.url): string {
+function databasesOf(place: Place): Pick<PostgresServer, "dataFolder" | "createDatabase" | "run"> {
+  let databases = 0;
+  const run = (sql: string, url: string = urlOf(place, "postgres")): string => {
     const args = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, url];
-    const binary = join(this.#launch.binaries, "psql");
+    const binary = join(place.binaries, "psql");
     return execFileSync(binary, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-  }
+  };
+  const createDatabase = async (): Promise<string> => {
+    databases += 1;
+    const name = `test_${databases}`;
+    run(`CREATE DATABASE ${name}`);
+    return urlOf(place, name);
+  };
+  return { dataFolder: dataFolder(place.folder), createDatabase, run };
+}
 
-  async kill(): Promise<void> {
-    const pid = this.pid;
-    // The server's children notice that it is gone; those that hang in a query are killed with it.
-    const children = pid === undefined ? [] : childrenOf(pid);
-    await this.#end("SIGKILL");
-    for (const child of children) killQuietly(child);
-  }
-
-  async restart(): Promise<void> {
-    await this.#end("SIGINT");
-    this.#child = await start(this.#launch);
-  }
-
-  async stop(): Promise<void> {
-    await this.#end("SIGINT");
-    await rm(this.#launch.folder, { recursive: true, force: true, maxRetries: 10 });
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop();
-  }
-
-  #urlOf(database: string): string {
-    return `postgres://postgres@127.0.0.1:${this.#launch.port}/${database}`;
-  }
-
-  async #end(signal: "SIGKILL" | "SIGINT"): Promise<void> {
-    const child = this.#child;
-    this.#child = undefined;
-    if (child !== undefined) await end(child, signal);
-  }
+function urlOf({ port }: Place, database: string): string {
+  return `postgres://postgres@127.0.0.1:${port}/${database}`;
 }
 
 function dataFolder(folder: string): string {
@@ -160,8 +95,8 @@ function userNamed(name: string): User {
   return { uid: id("-u"), gid: id("-g") };
 }
 
-async function makeCluster(launch: Launch, settings: readonly string[]): Promise<void> {
-  const { binaries, folder, user } = launch;
+async function makeCluster(place: Place, settings: readonly string[]): Promise<void> {
+  const { binaries, folder, user } = place;
   await mkdir(dataFolder(folder), { recursive: true });
   if (user !== undefined) {
     await chmod(folder, 0o700);
@@ -177,14 +112,11 @@ async function makeCluster(launch: Launch, settings: readonly string[]): Promise
   await appendFile(join(dataFolder(folder), "postgresql.conf"), `\n${lines.join("\n")}\n`);
 }
 
-async function end(child: ChildProcess, signal: "SIGKILL" | "SIGINT"): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = once(child, "exit");
-  child.kill(signal);
-  // A server that was frozen or hangs does not hear SIGINT.
-  const timer = setTimeout(() => child.kill("SIGKILL"), 10_000);
-  await exited;
-  clearTimeout(timer);
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  // Its children notice that it was killed; those that hang in a query are killed with it.
+  const children = signal === "SIGKILL" && child.pid !== undefined ? childrenOf(child.pid) : [];
+  await endProcess(child, signal);
+  for (const pid of children) killQuietly(pid);
 }
 
 function childrenOf(pid: number): readonly number[] {
@@ -205,10 +137,10 @@ function killQuietly(pid: number): void {
 }
 
 /** Starts the server; where the last one was killed, its children may still hold the folder. */
-async function start(launch: Launch): Promise<ChildProcess> {
+async function start(place: Place): Promise<ChildProcess> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await launchOnce(launch);
+      return await launchOnce(place);
     } catch (error) {
       const isHeld = String(error).includes("pre-existing shared memory block");
       if (!isHeld || tries === 20) throw error;
@@ -217,40 +149,13 @@ async function start(launch: Launch): Promise<ChildProcess> {
   }
 }
 
-/** Resolves when the server's log says that it is ready; rejects with the log when it ends before. */
-function launchOnce({ binaries, folder, port, user }: Launch): Promise<ChildProcess> {
-  const listen = ["-p", String(port), "-h", "127.0.0.1", "-k", folder];
-  const child = spawn(join(binaries, "postgres"), ["-D", dataFolder(folder), ...listen], {
-    stdio: ["ignore", "ignore", "pipe"],
-    cwd: folder,
-    ...user,
-  });
-  const killWithUs = (): boolean => child.kill("SIGKILL");
-  process.once("exit", killWithUs);
-  child.once("exit", () => process.removeListener("exit", killWithUs));
-  return new Promise((resolve, reject) => {
-    let log = "";
-    const timer = setTimeout(() => fail("is not ready in time"), readyTimeoutMs);
-    const fail = (what: string): void => {
-      clearTimeout(timer);
-      child.kill("SIGKILL");
-      reject(new Error(`postgres on port ${port} ${what}:\n${log}`));
-    };
-    const onExit = (): void => fail("ended");
-    child.once("error", (error) => fail(error.message));
-    child.once("exit", onExit);
-    child.stderr.setEncoding("utf8");
-    child.stderr.on("data", (text: string) => {
-      // After it is ready the log is read on, or a full pipe would stop the server.
-      if (log.includes(readyLine)) return;
-      log += text;
-      if (!log.includes(readyLine)) return;
-      clearTimeout(timer);
-      child.removeListener("exit", onExit);
-      resolve(child);
-    });
-    // The server must not keep a test process alive that forgot to stop it.
-    child.unref();
-    (child.stderr as unknown as { unref(): void }).unref(); // a pipe is a socket in Node
+function launchOnce({ binaries, folder, port, user }: Place): Promise<ChildProcess> {
+  return launch({
+    name: `postgres on port ${port}`,
+    command: join(binaries, "postgres"),
+    args: ["-D", dataFolder(folder), "-p", String(port), "-h", "127.0.0.1", "-k", folder],
+    options: { cwd: folder, ...user },
+    ready: { stream: "stderr", text: "database system is ready to accept connections" },
+    timeoutMs: 20_000,
   });
 }

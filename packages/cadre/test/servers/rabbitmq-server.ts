@@ -1,33 +1,20 @@
 /**
- * A RabbitMQ server of the test's own: free ports, a folder that goes with it, little memory.
- *
- *   start ──▶ ready ──kill()──▶ down ──restart()──▶ ready (same ports, same folder)
- *               └─────────────stop()─────────────▶ gone: process ended, folder removed
+ * A RabbitMQ server of the test's own, with little memory.
  *
  * The script is started itself, not the distribution's wrapper, which changes the user. The port
  * mapper that Erlang starts beside it has a port of its own and ends with the server.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { findServerByName } from "../../../../scripts/servers.ts";
-import { freePort, makeTempFolder } from "./temporary.ts";
+import { OwnServer, startInFolder } from "./own-server.ts";
+import { endProcess, endWithUs } from "./server-process.ts";
+import { freePort } from "./temporary.ts";
 
-export interface RabbitmqServer {
-  readonly url: string;
-  readonly port: number;
-  /** Of the process that runs now; undefined while it is down. */
-  readonly pid: number | undefined;
-  /** SIGKILL: nothing is flushed. Resolves when the process is gone. */
-  kill(): Promise<void>;
-  /** Ends the process if it runs, in order, and starts another on the same ports and folder. */
-  restart(): Promise<void>;
-  /** Ends the process and removes its folder. Doing it twice does nothing. */
-  stop(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
-}
+export type RabbitmqServer = OwnServer;
 
 interface Place {
   readonly script: string;
@@ -38,7 +25,6 @@ interface Place {
 }
 
 const readyTimeoutMs = 120_000; // a server that starts takes seconds, on a busy machine many
-const startTries = 3; // between choosing a port and binding it, another process may take it
 const config = [
   "loopback_users = none",
   "vm_memory_high_watermark.absolute = 512MB",
@@ -63,80 +49,28 @@ export function rabbitmqServerPath(): string | undefined {
  * Starts a server and waits until it takes connections.
  * @param more lines of its configuration file; a later line counts
  */
-export async function startRabbitmqServer(more: readonly string[] = []): Promise<RabbitmqServer> {
+export function startRabbitmqServer(more: readonly string[] = []): Promise<RabbitmqServer> {
   const script = rabbitmqServerPath();
   if (script === undefined) throw new Error("There is no rabbitmq-server; see scripts/servers.ts.");
-  const folder = await makeTempFolder();
-  await writeFile(join(folder, "rabbitmq.conf"), `${[...config, ...more].join("\n")}\n`);
-  await writeFile(join(folder, "enabled_plugins"), "[].\n");
-  await mkdir(join(folder, "log"));
-  for (let tries = 1; ; tries += 1) {
+  return startInFolder(async (folder) => {
+    await writeFile(join(folder, "rabbitmq.conf"), `${[...config, ...more].join("\n")}\n`);
+    await writeFile(join(folder, "enabled_plugins"), "[].\n");
+    await mkdir(join(folder, "log"));
     const [port, distPort, mapperPort] = await Promise.all([freePort(), freePort(), freePort()]);
     const place = { script, folder, port, distPort, mapperPort };
-    try {
-      return new OwnedServer(place, await launch(place));
-    } catch (error) {
-      if (tries < startTries) continue;
-      await rm(folder, { recursive: true, force: true });
-      throw error;
-    }
-  }
+    return OwnServer.start({
+      ...{ url: `amqp://guest:guest@127.0.0.1:${port}`, port, folder },
+      launch: () => launch(place),
+      end: (child, signal) => end(place, child, signal),
+    });
+  });
 }
 
-class OwnedServer implements RabbitmqServer {
-  readonly url: string;
-  readonly port: number;
-  readonly #place: Place;
-  #child: ChildProcess | undefined;
-
-  constructor(place: Place, child: ChildProcess) {
-    this.#place = place;
-    this.#child = child;
-    this.port = place.port;
-    this.url = `amqp://guest:guest@127.0.0.1:${place.port}`;
-  }
-
-  get pid(): number | undefined {
-    return this.#child?.pid;
-  }
-
-  kill(): Promise<void> {
-    return this.#end("SIGKILL");
-  }
-
-  async restart(): Promise<void> {
-    await this.#end("SIGTERM");
-    this.#child = await launch(this.#place);
-  }
-
-  async stop(): Promise<void> {
-    await this.#end("SIGTERM");
-    await endMapper(this.#place.mapperPort);
-    await rm(this.#place.folder, { recursive: true, force: true, maxRetries: 10 });
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop();
-  }
-
-  async #end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
-    const child = this.#child;
-    this.#child = undefined;
-    if (child === undefined) return;
-    await end(child, signal);
-    // The script has ended; the virtual machine that it has started may need a moment more.
-    for (let tries = 0; tries < 100 && (await greets(this.port)); tries += 1) await pause(50);
-  }
-}
-
-async function end(child: ChildProcess, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = once(child, "exit");
-  signalGroup(child, signal);
-  // A server that was frozen or hangs does not hear SIGTERM.
-  const timer = setTimeout(() => signalGroup(child, "SIGKILL"), 30_000);
-  await exited;
-  clearTimeout(timer);
+async function end(place: Place, child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  await endProcess(child, signal, (which) => signalGroup(child, which));
+  // The script has ended; the virtual machine that it has started may need a moment more.
+  for (let tries = 0; tries < 100 && (await greets(place.port)); tries += 1) await pause(50);
+  await endMapper(place.mapperPort);
 }
 
 /** The script has started the virtual machine: both are one process group of their own. */
@@ -175,24 +109,17 @@ async function launch(place: Place): Promise<ChildProcess> {
     env: environment(place),
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const killWithUs = (): void => signalGroup(child, "SIGKILL");
-  process.once("exit", killWithUs);
-  child.once("exit", () => process.removeListener("exit", killWithUs));
+  endWithUs(child, () => signalGroup(child, "SIGKILL"));
   let said = "";
   let failure: string | undefined;
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-4_000)));
-    (stream as unknown as { unref?(): void }).unref?.(); // a pipe of a child is a socket
   }
   child.once("error", (error) => (failure = error.message));
   child.once("exit", () => (failure ??= "ended"));
   const giveUpAt = Date.now() + readyTimeoutMs;
   while (failure === undefined && Date.now() < giveUpAt) {
-    if (await greets(place.port)) {
-      // The server must not keep a test process alive that forgot to stop it.
-      child.unref();
-      return child;
-    }
+    if (await greets(place.port)) return child;
     await pause(100);
   }
   signalGroup(child, "SIGKILL");

@@ -1,16 +1,11 @@
 import { after } from "node:test";
+import type { OwnServer } from "./own-server.ts";
 
 /** The server that a suite runs on. */
 export interface SuiteServer {
   readonly url: string;
   /** Only of a server that is the suite's own. */
   readonly restart?: () => Promise<void>;
-}
-
-interface OwnServer {
-  readonly url: string;
-  restart(): Promise<void>;
-  stop(): Promise<void>;
 }
 
 /**
