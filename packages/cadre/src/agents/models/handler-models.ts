@@ -5,8 +5,14 @@ import type { StepJournal } from "../step-journal.ts";
 import { inDoubt } from "../step-errors.ts";
 import type { TeamContext } from "../team-context.ts";
 import type { ChargedWork } from "./budget-scopes.ts";
-import type { CallableModel, LanguageModel, ModelCall, StreamedAnswer } from "./language-model.ts";
-import type { ModelAnswer } from "./language-model.ts";
+import {
+  checkModel,
+  type CallableModel,
+  type LanguageModel,
+  type ModelAnswer,
+  type ModelCall,
+  type StreamedAnswer,
+} from "./language-model.ts";
 import { MeteredCall } from "./metered-call.ts";
 import type { ToolOptions } from "./model-context.ts";
 import { fromRecord, toRecord } from "./model-json.ts";
@@ -43,6 +49,7 @@ export class HandlerModels {
   }
 
   model<Model extends LanguageModel>(model: Model, own: ModelOptions = {}): Model {
+    checkModel("ctx.model", model);
     checkModelOptions("ctx.model", own);
     const options = { ...this.#port.context.models.options, ...own };
     const name = own.name ?? (++this.#unnamed === 1 ? "model" : `model-${this.#unnamed}`);

@@ -43,7 +43,9 @@ interface Admitted {
   readonly model: CallableModel;
   readonly call: ModelCall;
   readonly reservation: Reservation | undefined;
+  /** What was reserved, and the use of the model that it is for. */
   readonly worst: Spending;
+  readonly expected?: ModelUsage;
   readonly degraded: boolean;
 }
 
@@ -142,8 +144,8 @@ export class MeteredCall {
   ): Promise<CallRecord> {
     const { answer, generation } = performed;
     const { provider, modelId } = admitted.model;
-    const usage = usageOf(performed.usage);
-    const actual = usage && this.#spending(admitted.model, usage);
+    const usage = usageOf(performed.usage, admitted.expected);
+    const actual = usage && this.#spent(admitted, usage);
     const finishReason = finishWord(performed.finishReason);
     return {
       answer,
@@ -151,12 +153,27 @@ export class MeteredCall {
       modelId,
       ...measured,
       ...(usage === undefined ? {} : { usage }),
-      ...(actual && this.#wanted.options.price ? { cost: actual.money } : {}),
+      ...(actual?.cost === undefined ? {} : { cost: actual.cost }),
       ...(finishReason === undefined ? {} : { finishReason }),
       ...(admitted.degraded ? { degraded: true } : {}),
       ...(generation === undefined ? {} : { generation }),
-      ...chargeOf(admitted, actual),
+      ...chargeOf(admitted, actual?.spending),
     };
+  }
+
+  /** An answer is there, and paid for: it is not lost because nobody knows its price. */
+  #spent(
+    { model, worst }: Admitted,
+    usage: ModelUsage,
+  ): { readonly spending: Spending; readonly cost?: number } {
+    try {
+      const spending = this.#spending(model, usage);
+      return this.#wanted.options.price ? { spending, cost: spending.money } : { spending };
+    } catch (error) {
+      const { logger } = this.#port.context;
+      logger.warn("An answer has no price; its worst is charged.", { usage, error });
+      return { spending: { ...spendingOf(usage), money: worst.money } };
+    }
   }
 
   async #charge({ reservation }: Admitted, actual: Spending | undefined): Promise<void> {
@@ -198,6 +215,7 @@ export class MeteredCall {
       const limit = this.#limitOf(admitted.model);
       await this.#port.withoutSlot(() => context.models.gate.pass(limit, this.#signal));
       this.#port.assertOwned();
+      this.#signal.throwIfAborted();
       return admitted;
     } catch (error) {
       await this.#charge(admitted, nothing);
@@ -217,8 +235,11 @@ export class MeteredCall {
     const scopes = await scopesOf(context.store, work(), budgets);
     if (scopes.length === 0)
       return { model, call, reservation: undefined, worst: nothing, degraded };
-    const { maxOutputTokens = options.maxOutputTokens ?? defaults.maxOutputTokens } = call;
+    const maxOutputTokens =
+      call.maxOutputTokens ?? options.maxOutputTokens ?? defaults.maxOutputTokens;
     const inputTokens = Math.ceil((options.estimate ?? estimateInput)(call));
+    assertAmount("estimate", inputTokens);
+    assertAmount("maxOutputTokens", maxOutputTokens);
     const bounded = { ...call, maxOutputTokens };
     if (!options.price && scopes.some(({ budget }) => budget.money !== undefined)) {
       const message =
@@ -226,10 +247,11 @@ export class MeteredCall {
         "Give startCadre({ models: { price } }), or a price in ctx.model's options.";
       throw new CadreError("INVALID_OPTION", message, { option: "price" });
     }
-    const worst = this.#spending(model, { inputTokens, outputTokens: maxOutputTokens });
+    const expected = { inputTokens, outputTokens: maxOutputTokens };
+    const worst = this.#spending(model, expected);
     const reserved = await ledger.reserve(scopes, stepKey, worst);
     if (!isReservation(reserved)) return reserved;
-    return { model, call: bounded, reservation: reserved, worst, degraded };
+    return { model, call: bounded, reservation: reserved, worst, expected, degraded };
   }
 
   #spending({ provider, modelId }: CallableModel, usage: ModelUsage): Spending {
@@ -238,7 +260,7 @@ export class MeteredCall {
       const message = `The price of ${modelId} is ${money}. Give a number from 0.`;
       throw new CadreError("INVALID_OPTION", message, { option: "price", value: money });
     }
-    return { tokens: usage.inputTokens + usage.outputTokens, calls: 1, money };
+    return { ...spendingOf(usage), money };
   }
 
   #limitOf({ provider }: CallableModel): string {
@@ -267,6 +289,17 @@ export class MeteredCall {
       context.logger.warn("That a budget is exhausted could not be told.", { error });
     });
   }
+}
+
+function spendingOf({ inputTokens, outputTokens }: ModelUsage): Spending {
+  return { tokens: inputTokens + outputTokens, calls: 1, money: 0 };
+}
+
+/** What is no amount would take from a budget what is not there, or nothing. */
+function assertAmount(option: "estimate" | "maxOutputTokens", amount: number): void {
+  if (Number.isFinite(amount) && amount >= 0) return;
+  const message = `The ${option} of a model's call is ${amount}. Give a number of tokens from 0.`;
+  throw new CadreError("INVALID_OPTION", message, { option, value: amount });
 }
 
 /** A provider that says nothing about what it took is charged for the worst. */

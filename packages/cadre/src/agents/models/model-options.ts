@@ -9,7 +9,7 @@ import {
   wholeNumber,
 } from "../../core/options.ts";
 import type { StepRetry } from "../agent.ts";
-import type { LanguageModel, ModelCall } from "./language-model.ts";
+import { checkModel, type LanguageModel, type ModelCall } from "./language-model.ts";
 import type { Price } from "./model-usage.ts";
 
 export interface StreamOptions {
@@ -62,7 +62,7 @@ const rules = {
   estimate: someFunction,
   maxOutputTokens: wholeNumber(1),
   onExhausted: oneOf("stop", "degrade", "ask"),
-  degradeTo: someObject,
+  degradeTo: anything,
   limit: someText,
   retry: someObject,
   stream: anything,
@@ -71,6 +71,7 @@ const rules = {
 /** @throws {CadreError} INVALID_OPTION */
 export function checkModelOptions(where: string, options: ModelOptions): void {
   checkOptions(where, options, rules);
+  if (options.degradeTo !== undefined) checkModel(`degradeTo of ${where}`, options.degradeTo);
   if (options.retry) {
     checkOptions(`the retry of ${where}`, options.retry, {
       maxAttempts: wholeNumber(1),

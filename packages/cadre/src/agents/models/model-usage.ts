@@ -27,8 +27,15 @@ export const nothing: Spending = { tokens: 0, calls: 0, money: 0 };
 
 type Plain = Readonly<Record<string, unknown>>;
 
-/** As far as the provider says it; nothing where it says nothing. */
-export function usageOf(reported: unknown): ModelUsage | undefined {
+/**
+ * As far as the provider says it; nothing where it says nothing.
+ *
+ * @param otherwise what counts as used of what it leaves out
+ */
+export function usageOf(
+  reported: unknown,
+  otherwise: ModelUsage = { inputTokens: 0, outputTokens: 0 },
+): ModelUsage | undefined {
   if (typeof reported !== "object" || reported === null) return undefined;
   const { inputTokens, outputTokens, cachedInputTokens, reasoningTokens } = reported as Plain;
   const input = amountOf(inputTokens);
@@ -37,8 +44,8 @@ export function usageOf(reported: unknown): ModelUsage | undefined {
   const cached = amountOf(cachedInputTokens) ?? amountOf((inputTokens as Plain)?.["cacheRead"]);
   const reasoning = amountOf(reasoningTokens) ?? amountOf((outputTokens as Plain)?.["reasoning"]);
   return {
-    inputTokens: input ?? 0,
-    outputTokens: output ?? 0,
+    inputTokens: input ?? otherwise.inputTokens,
+    outputTokens: output ?? otherwise.outputTokens,
     ...(cached === undefined ? {} : { cachedTokens: cached }),
     ...(reasoning === undefined ? {} : { reasoningTokens: reasoning }),
   };

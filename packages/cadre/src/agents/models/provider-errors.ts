@@ -31,6 +31,18 @@ const neverSent: ReadonlySet<string> = new Set([
 
 const mayPass: ReadonlySet<number> = new Set([408, 409, 425]);
 
+/** Of a connection that was never made. */
+const unreachable: ReadonlySet<unknown> = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "UND_ERR_CONNECT_TIMEOUT",
+]);
+const maxCauses = 8; // of an error; a chain may be a circle
+
+/** The longest that a provider is let alone because it says so. */
+export const maxPauseMs = 600_000;
+
 export function failureOf(error: unknown, signal: AbortSignal, now: number): ProviderFailure {
   if (signal.aborted) return { kind: "stopped", mayBePaid: true };
   if (isCadreError(error)) return { kind: "refused", mayBePaid: false };
@@ -39,7 +51,8 @@ export function failureOf(error: unknown, signal: AbortSignal, now: number): Pro
     return { kind: "refused", mayBePaid: false };
   }
   if (typeof statusCode !== "number" || statusCode < 400) {
-    return { kind: isRetryable === false ? "refused" : "passing", mayBePaid: true };
+    const kind = isRetryable === false ? "refused" : "passing";
+    return { kind, mayBePaid: name === "BrokenStream" || !wasUnreachable(error) };
   }
   const wait = retryAfter(error as Plain, now);
   const asked = wait === undefined ? {} : { retryAfterMs: wait };
@@ -50,16 +63,33 @@ export function failureOf(error: unknown, signal: AbortSignal, now: number): Pro
   return { kind: "refused", mayBePaid: false };
 }
 
+function wasUnreachable(error: unknown): boolean {
+  let cause = error;
+  for (let depth = 0; depth < maxCauses; depth += 1) {
+    if (typeof cause !== "object" || cause === null) return false;
+    if (unreachable.has((cause as Plain)["code"])) return true;
+    ({ cause } = cause as Plain);
+  }
+  return false;
+}
+
 /** Of the headers `retry-after-ms` and `retry-after`, in seconds or as a date. */
 function retryAfter({ responseHeaders }: Plain, now: number): number | undefined {
   if (typeof responseHeaders !== "object" || responseHeaders === null) return undefined;
-  const headers = new Headers(Object.entries(responseHeaders));
+  const all =
+    responseHeaders instanceof Headers ? responseHeaders : Object.entries(responseHeaders);
+  // Some names, such as HTTP/2's ":status", are none to `Headers`.
+  const headers = new Map([...all].map(([name, value]) => [name.toLowerCase(), String(value)]));
   const ms = Number(headers.get("retry-after-ms") ?? Number.NaN);
-  if (Number.isFinite(ms) && ms >= 0) return Math.ceil(ms);
+  if (Number.isFinite(ms) && ms >= 0) return bounded(ms);
   const text = headers.get("retry-after");
-  if (text === null) return undefined;
+  if (text === undefined) return undefined;
   const seconds = Number(text);
-  if (Number.isFinite(seconds)) return Math.max(0, Math.ceil(seconds * 1_000));
+  if (Number.isFinite(seconds)) return bounded(seconds * 1_000);
   const at = Date.parse(text);
-  return Number.isFinite(at) ? Math.max(0, at - now) : undefined;
+  return Number.isFinite(at) ? bounded(at - now) : undefined;
+}
+
+function bounded(ms: number): number {
+  return Math.min(maxPauseMs, Math.max(0, Math.ceil(ms)));
 }

@@ -7,10 +7,10 @@
  */
 import { isCadreError } from "../../core/errors.ts";
 import type { TeamContext } from "../team-context.ts";
+import { maxPauseMs } from "./provider-errors.ts";
 
 type GateContext = Pick<TeamContext, "store" | "clock" | "random" | "limits">;
 
-const maxPauseMs = 600_000; // a provider that asks for more is asked again before that
 const spreadMs = 250; // not all at once when the time is over
 
 export class ProviderGate {
@@ -25,8 +25,8 @@ export class ProviderGate {
     const { store, clock, random, limits } = this.#context;
     for (;;) {
       const slot = await store.slot(slotOf(limit));
-      const leftMs = slot ? Math.min(maxPauseMs, Number(slot.value) - clock.now()) : 0;
-      if (!(leftMs > 0)) break;
+      const leftMs = slot ? Number(slot.value) - clock.now() : 0;
+      if (!(leftMs > 0) || isOfAnotherTime(leftMs)) break;
       await clock.sleep(Math.ceil(leftMs + random.next() * spreadMs), signal);
     }
     await limits.take(limit, 1, { signal });
@@ -39,7 +39,8 @@ export class ProviderGate {
     const name = slotOf(limit);
     for (;;) {
       const slot = await store.slot(name);
-      if (slot && Number(slot.value) >= until) return;
+      const setMs = slot ? Number(slot.value) - clock.now() : 0;
+      if (slot && Number(slot.value) >= until && !isOfAnotherTime(setMs)) return;
       const expectedVersion = slot?.version ?? 0;
       try {
         await store.commit({ slots: [{ name, expectedVersion, value: String(until) }] });
@@ -50,6 +51,11 @@ export class ProviderGate {
     }
   }
 }
+
+/** Whether the clock of who set a pause was wrong: nobody sets a longer one. */
+const isOfAnotherTime = (ms: number): boolean => ms > maxPauseMs + skewMs;
+
+const skewMs = 60_000; // of clocks that are no worse than usual
 
 const slotOf = (limit: string): string => `pause/${limit}`;
 
