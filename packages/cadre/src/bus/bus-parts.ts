@@ -54,7 +54,11 @@ export function assembleBus(options: BusOptions): BusParts {
   const base = assembleBase(options, logger);
   const { source, instance, clock, errors, fairness, admit, publisher } = base;
   const deadlines = new Deadlines(clock);
-  const deadLetters = new DeadLetterOffice(transport, publisher, clock, logger, base.sees);
+  const { guard } = base;
+  const verify = guard && ((event: AgentEvent, at: number) => void guard.check(event, at));
+  const sees = (event: AgentEvent | undefined): boolean =>
+    event ? base.sees(event) : (guard?.permissions?.seesUnknown(source) ?? true);
+  const deadLetters = new DeadLetterOffice(transport, publisher, clock, logger, sees, verify);
   const subscriptions = new Subscriptions({
     ...base,
     deadlines,
@@ -68,7 +72,6 @@ export function assembleBus(options: BusOptions): BusParts {
     own.push(await subscriptions.openOwn(type, handler));
   };
   const { reportsUnroutable } = transport.capabilities;
-  const { guard } = base;
   const asking = { instance, publisher, clock, deadlines, errors, reportsUnroutable, open, guard };
   const requests = new Requests(asking);
   return {

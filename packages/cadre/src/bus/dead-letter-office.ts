@@ -11,7 +11,7 @@
  * without a handler.
  */
 import type { Clock } from "../core/clock.ts";
-import { CadreError, describeError } from "../core/errors.ts";
+import { CadreError, describeError, isCadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
 import type { Logger } from "../core/logger.ts";
 import { MemoryDeadLetters } from "./memory-dead-letters.ts";
@@ -32,17 +32,23 @@ export class DeadLetterOffice {
   readonly #clock: Clock;
   /** For each redrive that runs, the letters that were put meanwhile. */
   readonly #redriving = new Set<Set<string>>();
-  readonly #sees: (event: AgentEvent) => boolean;
+  readonly #sees: (event: AgentEvent | undefined) => boolean;
+  readonly #verify: (event: AgentEvent, takenAt: number) => void;
 
-  /** @param sees whether whoever asks here may see an event */
+  /**
+   * @param sees whether whoever asks here may see an event, or bytes that hold none
+   * @param verify throws for an event that would not be let in
+   */
   constructor(
     transport: Transport,
     publisher: Publisher,
     clock: Clock,
     logger: Logger,
-    sees: (event: AgentEvent) => boolean = () => true,
+    sees: (event: AgentEvent | undefined) => boolean = () => true,
+    verify: (event: AgentEvent, takenAt: number) => void = () => {},
   ) {
     this.#sees = sees;
+    this.#verify = verify;
     this.#clock = clock;
     this.#box = transport.deadLetters ?? new MemoryDeadLetters(maxLetters, logger);
     this.#publisher = publisher;
@@ -71,7 +77,7 @@ export class DeadLetterOffice {
   }
 
   #mayShow({ event }: DeadLetter): boolean {
-    return event === undefined || this.#sees(event);
+    return this.#sees(event);
   }
 
   async redrive(id: string, options: { readonly payload?: unknown } = {}): Promise<boolean> {
@@ -103,8 +109,13 @@ export class DeadLetterOffice {
     const { expiresAt } = event.metadata;
     // An event whose time has passed would only expire again; the new one has no limit.
     const isExpired = expiresAt !== undefined && expiresAt <= this.#clock.now();
-    if (options.payload === undefined && !isExpired) await this.#handOver(letter.group, event, 1);
-    else await this.#redriveEdited(letter, event, options.payload ?? event.payload);
+    const { payload } = options;
+    if (payload === undefined && !isExpired) await this.#handOver(letter.group, event, 1);
+    else {
+      // Under another id it is looked at no more: without an edit only what is good may go on.
+      if (payload === undefined) this.#verify(event, letter.firstFailedAt);
+      await this.#redriveEdited(letter, event, payload ?? event.payload);
+    }
     // Removed last: a crash in between leaves the letter, and redriving it again doubles nothing.
     // An event that failed again meanwhile has its new letter in the place of this one.
     const now = await this.#box.get(id);
@@ -126,7 +137,7 @@ export class DeadLetterOffice {
   async #redriveEdited(letter: DeadLetter, event: AgentEvent, payload: unknown): Promise<void> {
     const { target, key, priority, replyTo, extensions } = event.metadata;
     const edited = this.#publisher.create(event.type, payload, {
-      source: this.#publisher.sourceOf(event),
+      ...(this.#isGenuine(letter, event) ? { source: this.#publisher.sourceOf(event) } : {}),
       cause: event,
       replayOf: event.id,
       ...(target === undefined ? {} : { target }),
@@ -137,6 +148,19 @@ export class DeadLetterOffice {
     });
     await this.#handOver(letter.group, edited, 1);
     if (letter.parksKey !== undefined) await this.#discard(letter.group, event);
+  }
+
+  /** In the name that a forgery bears, nothing is said. */
+  #isGenuine({ firstFailedAt }: DeadLetter, event: AgentEvent): boolean {
+    try {
+      this.#verify(event, firstFailedAt);
+      return true;
+    } catch (error) {
+      if (isCadreError(error, "SIGNATURE_REJECTED") || isCadreError(error, "FORBIDDEN")) {
+        return false;
+      }
+      throw error;
+    }
   }
 
   #discard(group: string, event: AgentEvent): Promise<void> {

@@ -14,7 +14,7 @@ import { toFrozenJson } from "../core/json.ts";
 import type { PublishOptions } from "./bus.ts";
 import type { Identity } from "./identity/identity.ts";
 import type { KeyRing, KeyVerdict } from "./identity/key-ring.ts";
-import { revokedType, rotatedType } from "./identity/key-ring.ts";
+import { revokedType, rotatedType } from "./identity/key-change.ts";
 import { SeenIds } from "./identity/seen-ids.ts";
 import { checkSignature, signEvent, type SignatureCheck } from "./identity/signed-event.ts";
 import { ViolationLog, type Violation, type ViolationRule } from "./identity/violation-log.ts";
@@ -92,9 +92,15 @@ export class Guard {
     return sealed;
   }
 
-  /** For an event that middleware has changed: signed again, if it was made here. */
+  /**
+   * For an event that middleware has changed: signed again, if it was made here.
+   * @throws {CadreError} FORBIDDEN, when its source may not say what it is now
+   */
   reseal(before: AgentEvent, after: AgentEvent): AgentEvent {
-    return this.#own.has(before) ? this.seal(after) : after;
+    if (!this.#own.has(before)) return after;
+    const refusal = this.#parts.permissions?.refusalOf(after);
+    if (refusal) throw refusal.error;
+    return this.seal(after);
   }
 
   /** What the runtime of an agent writes in its name: of its tenant, where it says none. */
@@ -133,7 +139,7 @@ export class Guard {
       this.#report(whole, fault, signed.signer, mode === "require");
       if (mode === "require") throw rejected(whole, fault, signed.signer);
     } else if (signed.valid && (whole.type === rotatedType || whole.type === revokedType)) {
-      this.#parts.keys.apply(whole, signed.signer);
+      this.#parts.keys.apply(whole, signed.signer, takenAt);
     }
     this.#assertPermitted(whole, signed.signer);
     return whole;
@@ -148,7 +154,8 @@ export class Guard {
     if (mode === "off") return () => {};
     const seen = new SeenIds(rememberIds);
     return (event) => {
-      if (seen.add(event.id)) return;
+      // With its source: an id alone could be taken by somebody else, to keep this event away.
+      if (seen.add(`${event.source} ${event.id}`)) return;
       this.#report(event, "replayed", undefined, mode === "require");
       if (mode === "require") throw rejected(event, "replayed", undefined);
     };
@@ -188,8 +195,8 @@ export class Guard {
   ): void {
     // News of violations that are violations themselves would feed each other.
     if (quiet.has(event.type)) return;
-    const { id: eventId, type, source } = event;
-    const of = signer === undefined ? {} : { signer };
+    const [eventId, type, source] = [short(event.id), short(event.type), short(event.source)];
+    const of = signer === undefined ? {} : { signer: short(signer) };
     this.#violations.report({
       agent: source,
       rule,
@@ -197,6 +204,12 @@ export class Guard {
       evidence: { eventId, type, source, ...of, rejected: rejects },
     });
   }
+}
+
+const maxTold = 200; // letters of a text that a forger has written
+
+function short(text: unknown): string {
+  return String(text).slice(0, maxTold);
 }
 
 const quiet: ReadonlySet<string> = new Set(["violation.detected", "error"]);

@@ -38,11 +38,19 @@ const ofVotes = /^(action\.voted|validation\.responded|debate\.(sealed|opening|t
 const ofPresence =
   /^agent\.(created|initialized|online|started|paused|stopped|offline|updated|heartbeat)$/;
 
+interface Said {
+  readonly agent?: unknown;
+  readonly capability?: unknown;
+  readonly voter?: unknown;
+  readonly validator?: unknown;
+}
+
 export class Permissions {
   readonly #rules: readonly CompiledRule[];
   readonly #members: ReadonlyMap<string, Member>;
   readonly #keys: KeyNames;
   readonly #exempt: ReadonlySet<string>;
+  readonly #hasWalls: boolean;
 
   /**
    * @param keys whose keys are whose
@@ -56,6 +64,9 @@ export class Permissions {
     this.#members = new Map(Object.entries(options.members ?? {}));
     this.#keys = keys;
     this.#exempt = new Set(options.exempt);
+    this.#hasWalls = [...this.#members.values()].some(
+      ({ tenant = anyTenant }) => tenant !== anyTenant,
+    );
   }
 
   tenantOf(who: string): string | undefined {
@@ -73,6 +84,18 @@ export class Permissions {
   sees(who: string, tenant: string | undefined): boolean {
     const own = this.tenantOf(who);
     return own === anyTenant || tenant === undefined || tenant === own;
+  }
+
+  /** What it stands behind, where there are tenants: members behind the same one see the same. */
+  wallOf(who: string): string | undefined {
+    const own = this.tenantOf(who);
+    if (!this.#hasWalls || own === anyTenant) return undefined;
+    return own === undefined ? "no tenant" : `tenant ${JSON.stringify(own)}`;
+  }
+
+  /** Whether what nobody knows the tenant of may come before its eyes. */
+  seesUnknown(who: string): boolean {
+    return !this.#hasWalls || this.tenantOf(who) === anyTenant;
   }
 
   /** @throws {CadreError} FORBIDDEN */
@@ -119,20 +142,27 @@ export class Permissions {
 
   #maySay({ source, type, payload, metadata: { tenant } }: AgentEvent): boolean {
     // The bus's own: an answer to whoever asked, news of itself.
-    if (isInternal(type) || isNews(type) || type === "violation.detected") return true;
+    if (isInternal(type) || type === "violation.detected") return true;
     if (this.#allows(source, "publish", (rule) => rule.matches(type), tenant)) return true;
-    const { capability, agent } = payload as {
-      readonly capability?: unknown;
-      readonly agent?: unknown;
-    };
-    if (ofPresence.test(type)) {
-      return typeof agent === "string" && (agent === source || agent === this.#keys.nameOf(source));
-    }
+    const said: Said = typeof payload === "object" && payload !== null ? payload : {};
+    // Without the right to publish it, nobody says such a thing of anybody else.
+    if (!this.#isOfItself(source, said)) return false;
+    if (isNews(type)) return true;
+    if (ofPresence.test(type)) return typeof said.agent === "string";
     const right = ofClaims.test(type) ? "claim" : ofVotes.test(type) ? "vote" : undefined;
     if (right === undefined) return false;
+    const { capability } = said;
     const isThat = (rule: CompiledRule): boolean =>
       right === "vote" || typeof capability !== "string" || rule.matches(capability);
     return this.#allows(source, right, isThat, tenant);
+  }
+
+  /** Whether all whom it names as doing something are its source. */
+  #isOfItself(source: string, { agent, voter, validator }: Said): boolean {
+    const name = this.#keys.nameOf(source);
+    return [agent, voter, validator].every(
+      (who) => who === undefined || who === source || (name !== undefined && who === name),
+    );
   }
 
   #allows(

@@ -7,6 +7,11 @@ import type { AgentEvent } from "../core/event.ts";
 /** A reply's type is this and the instance that asked. */
 export const replyPrefix = "reply.";
 
+/** Whether replies may be sent there: to an instance of a bus, and as nothing else. */
+export function isReplyAddress(topic: string): boolean {
+  return topic.startsWith(replyPrefix) && topic.length > replyPrefix.length;
+}
+
 /** Tells responders that an asker gave up. */
 export const cancelType = "request.cancelled";
 

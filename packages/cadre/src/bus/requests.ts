@@ -21,7 +21,13 @@ import type { ErrorChannel } from "./error-channel.ts";
 import type { Guard } from "./guard.ts";
 import { isPromise } from "./handler-run.ts";
 import { failureOf, ManyReplies, OneReply, PendingRequest, type Asker } from "./pending-request.ts";
-import { cancelType, failureMark, replyPrefix, type ReplyFailure } from "./reply.ts";
+import {
+  cancelType,
+  failureMark,
+  isReplyAddress,
+  replyPrefix,
+  type ReplyFailure,
+} from "./reply.ts";
 import { publishRules } from "./publish-options.ts";
 import type { Publisher, Sent } from "./publisher.ts";
 
@@ -251,6 +257,8 @@ export class Requests {
     const { replyTo, key } = request.metadata;
     if (replyTo === undefined) return undefined; // published, not asked: nobody waits for an answer
     const { publisher, clock } = this.#parts;
+    // What is answered is said in the name of this bus: the asker must not choose as what.
+    if (!isReplyAddress(replyTo)) return this.#reportAddress(request, replyTo);
     const target = replyTo.slice(replyPrefix.length);
     const event = publisher.createUnchecked(replyTo, payload, {
       cause: request,
@@ -260,6 +268,13 @@ export class Requests {
     });
     if (publisher.sendRawNow(event, clock)) return undefined;
     return publisher.sendRaw({ event, excess: Number.MAX_SAFE_INTEGER });
+  }
+
+  #reportAddress(request: AgentEvent, replyTo: string): undefined {
+    const message =
+      `A request of type "${request.type}" wants its answer as "${replyTo}", which is no address ` +
+      `of replies. It is not answered.`;
+    this.#parts.errors.raise({ severity: "warning", message, event: request });
   }
 
   /** @throws {RetryableError} as it is: the request is tried again */

@@ -133,7 +133,13 @@ export class Subscriptions {
   /** The direct path of a broadcast of the bus's own: no filter, no statistics of the user's. */
   async openOwn(pattern: string, handler: Handler): Promise<MemberOfBus> {
     const plan = planSubscription(pattern, { concurrency: ownConcurrency, timeoutMs: 0 });
-    return this.#openBroadcast(plan, handler, true);
+    const { guard, source } = this.#parts;
+    const rights = guard?.permissions;
+    // No right is needed to hear what a bus must hear, but walls stand.
+    const sees = (event: AgentEvent): boolean => {
+      return !rights || rights.sees(source, event.metadata.tenant);
+    };
+    return this.#openBroadcast(plan, (event, own) => sees(event) && handler(event, own), true);
   }
 
   /** What its subject may see of what it asks for. @throws {CadreError} FORBIDDEN */
@@ -148,7 +154,11 @@ export class Subscriptions {
       matches: (event) => sees(event) && own?.matches(event) !== false,
       equalities: own?.equalities ?? new Map(),
     };
-    return { ...plan, compiledFilter };
+    const wall = permissions.wallOf(as);
+    // A group acks what its filter keeps away: members behind different walls would each lose what
+    // is for the other.
+    const definition = wall === undefined ? plan.definition : `${plan.definition} of ${wall}`;
+    return { ...plan, compiledFilter, definition };
   }
 
   #assertOpen(): void {

@@ -1,97 +1,19 @@
 import assert from "node:assert/strict";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
 import {
-  createBus,
   createEvent,
-  createIdentity,
   KeyRing,
-  memory,
   SeededRandom,
   signEvent,
-  VirtualClock,
   type AgentEvent,
-  type Bus,
   type EventOptions,
-  type PermissionOptions,
   type Right,
 } from "cadre";
 import fc from "fast-check";
 import { compilePattern } from "#src/core/pattern.ts";
 import { covers } from "#src/bus/permission-rules.ts";
 import { Permissions } from "#src/bus/permissions.ts";
-import type { Transport } from "#src/bus/transport.ts";
-
-const names = ["ann", "bea", "boss", "none", "free"] as const;
-type Name = (typeof names)[number];
-const keys = Object.fromEntries(
-  names.map((name, index) => [name, createIdentity({ seed: new Uint8Array(32).fill(index + 1) })]),
-) as Record<Name, ReturnType<typeof createIdentity>>;
-const trusted = Object.fromEntries(names.map((name) => [name, keys[name].did]));
-
-/** ann is of tenant a, bea of b, boss of all, none may nothing, free is of no tenant. */
-const permissions: PermissionOptions = {
-  members: {
-    ann: { tenant: "a", roles: ["writer"] },
-    bea: { tenant: "b", roles: ["writer"] },
-    boss: { tenant: "*" },
-    none: { tenant: "a" },
-  },
-  rules: [
-    { who: "role:writer", may: ["publish", "subscribe"], on: "note.#" },
-    { who: "role:writer", may: "subscribe", on: "ask.*" },
-    { who: keys.ann.did, may: "publish", on: "ask.*" },
-    { who: ["ann", "bea"], may: ["claim", "vote"], on: "read.*" },
-    { who: "bea", may: "publish", on: "special.thing", tenant: "a" },
-    { who: "boss", may: ["publish", "subscribe", "claim", "vote"], on: "#" },
-    { who: "free", may: ["publish", "subscribe"], on: "note.#" },
-  ],
-};
-
-interface World {
-  readonly clock: VirtualClock;
-  readonly transport: Transport;
-  readonly bus: (name: Name) => Bus;
-  make(type: string, source: Name, options?: EventOptions): AgentEvent;
-  raw(event: AgentEvent): Promise<void>;
-}
-
-function world(context: TestContext): World {
-  const clock = new VirtualClock(1_000_000);
-  const random = new SeededRandom(1);
-  const transport = memory({ clock });
-  const made = new Map<Name, Bus>();
-  context.after(async () => {
-    for (const one of made.values()) {
-      const closing = one.close({ deadlineMs: 100 });
-      await clock.advance(5_000);
-      await closing;
-    }
-  });
-  return {
-    clock,
-    transport,
-    bus: (name) => {
-      const known = made.get(name);
-      if (known) return known;
-      const one = createBus({
-        transport,
-        clock,
-        random,
-        source: name,
-        identity: keys[name],
-        signatures: { trusted },
-        permissions,
-      });
-      made.set(name, one);
-      return one;
-    },
-    make: (type, source, options) => createEvent({ clock, random, source }, type, {}, options),
-    raw: async (event) => {
-      await transport.publish([{ event }]);
-      await clock.advance(5);
-    },
-  };
-}
+import { keys, permissions, trusted, world, type Name } from "./permitted-world.ts";
 
 const rights: readonly [Name, Right, string, string | undefined, boolean][] = [
   ["ann", "publish", "note.x", undefined, true],

@@ -2,6 +2,9 @@
  * `did:key` of the W3C Credentials Community Group (v0.9) for Ed25519: the identifier is the key.
  *
  *   did:key:z6Mk…   =   "did:key:" + multibase "z" + base58btc( 0xed 0x01 + the 32 bytes )
+ *
+ * A key has one spelling. Points of small order are no keys: one signature of theirs can fit many
+ * texts, and libraries differ in whether they take it.
  */
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { fromBase58, toBase58 } from "./base58.ts";
@@ -9,6 +12,16 @@ import { fromBase58, toBase58 } from "./base58.ts";
 const prefix = "did:key:z";
 const codec = [0xed, 0x01] as const; // ed25519-pub, as a varint
 const keyBytes = 32;
+const field = 2n ** 255n - 19n;
+const signBit = 2n ** 255n;
+// The y of all points whose order divides 8: of the orders 4, 1, 2, and twice 8.
+const smallOrder: ReadonlySet<bigint> = new Set([
+  0n,
+  1n,
+  field - 1n,
+  0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826n,
+  0x7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7n,
+]);
 const maxKnown = 1_000; // keys whose objects are kept; making one takes as long as a check
 
 /** The DID of a raw public key of 32 bytes. */
@@ -22,7 +35,15 @@ export function keyOfDid(did: string): Uint8Array | undefined {
   const bytes = fromBase58(did.slice(prefix.length));
   if (bytes?.length !== codec.length + keyBytes) return undefined;
   if (bytes[0] !== codec[0] || bytes[1] !== codec[1]) return undefined;
-  return bytes.subarray(codec.length);
+  const key = bytes.subarray(codec.length);
+  return isSound(key) ? key : undefined;
+}
+
+function isSound(key: Uint8Array): boolean {
+  let number = 0n;
+  for (const byte of key.toReversed()) number = number * 256n + BigInt(byte);
+  const y = number % signBit;
+  return y < field && !smallOrder.has(y);
 }
 
 export function isDid(text: string): boolean {

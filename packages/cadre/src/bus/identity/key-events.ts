@@ -3,7 +3,7 @@ import { createEvent, type AgentEvent } from "../../core/event.ts";
 import type { Clock } from "../../core/clock.ts";
 import { secureRandom } from "../../core/random.ts";
 import type { Identity } from "./identity.ts";
-import { revokedType, rotatedType } from "./key-ring.ts";
+import { revokedType, rotatedType } from "./key-change.ts";
 import { signEvent } from "./signed-event.ts";
 
 export interface KeyRotation {
@@ -22,6 +22,11 @@ export interface KeyRevocation {
   /** A key of the agent, or one that may sign for every name. */
   readonly by: Identity;
   readonly reason?: string;
+  /**
+   * From when on nothing of it counts; 0 is for all that it has ever signed. @default now: what was
+   * written, and taken by the carrier, before this instant holds
+   */
+  readonly at?: number;
 }
 
 const dayMs = 86_400_000; // what waits in a queue for longer is rare, and can be signed again
@@ -40,10 +45,11 @@ export function keyRotated(
   return signEvent(event, from);
 }
 
-/** `identity.revoked`, signed: from now on nothing counts that the key has signed. */
-export function keyRevoked({ agent, did, by, reason }: KeyRevocation, clock: Clock): AgentEvent {
+/** `identity.revoked`, signed: from `at` on nothing counts that the key has signed. */
+export function keyRevoked(given: KeyRevocation, clock: Clock): AgentEvent {
+  const { agent, did, by, reason, at = clock.now() } = given;
   const why = reason === undefined ? {} : { reason };
-  const payload = { agent, did, at: clock.now(), ...why };
+  const payload = { agent, did, at, ...why };
   const event = createEvent({ clock, random: secureRandom, source: agent }, revokedType, payload);
   return signEvent(event, by);
 }

@@ -11,6 +11,7 @@
 import { CadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import { isDid, keyOfDid } from "./did-key.ts";
+import { readKeyChange, type KeyRevoked, type KeyRotated } from "./key-change.ts";
 
 /** A key of a name, and when it counts. Instants are Unix milliseconds. */
 export interface TrustedKey {
@@ -38,9 +39,7 @@ export type KeyVerdict = "trusted" | "forged" | "unknown" | "not_yet_valid" | "e
 
 const anyName = "*";
 const maxNames = 100_000;
-
-export const rotatedType = "identity.rotated";
-export const revokedType = "identity.revoked";
+const maxKeysOfName = 100; // a key a day for three months
 
 export class KeyRing {
   readonly #keys = new Map<string, TrustedKey[]>();
@@ -65,7 +64,7 @@ export class KeyRing {
     }
     const known = this.#keys.get(name) ?? [];
     if (known.some(({ did }) => did === key.did)) return;
-    if (this.#keys.size >= maxNames) {
+    if (this.#keys.size >= maxNames && !this.#keys.has(name)) {
       const message = `More than ${maxNames} names have keys. Give a function instead.`;
       throw new CadreError("INVALID_OPTION", message, { option: "trusted" });
     }
@@ -115,30 +114,23 @@ export class KeyRing {
 
   /**
    * Takes over a change of keys: `identity.rotated` and `identity.revoked`. The event must have
-   * been verified; it counts only when a key of that very name has signed it.
+   * been verified; it counts only when a key has signed it that may speak for that very name then.
    *
    * @param signer who signed it
+   * @param takenAt when the carrier took it
    * @returns false when it changes nothing
    */
-  apply(event: AgentEvent, signer: string): boolean {
-    const { agent } = event.payload as { readonly agent: string };
-    const keys = this.#keys.get(agent);
-    const own = keys?.find(({ did }) => did === signer);
-    const isRoot = this.#keys.get(anyName)?.some(({ did }) => did === signer) ?? false;
-    if (!keys || (!own && !isRoot)) return false;
-    if (event.type === rotatedType) return this.#rotate(keys, event);
-    return event.type === revokedType && this.#revoke(keys, event);
+  apply(event: AgentEvent, signer: string, takenAt: number = event.timestamp): boolean {
+    const change = readKeyChange(event);
+    const keys = change && this.#keys.get(change.agent);
+    if (!keys) return false;
+    if (this.judge(change.agent, signer, event.timestamp, takenAt) !== "trusted") return false;
+    return "to" in change ? this.#rotate(keys, change) : this.#revoke(keys, change);
   }
 
-  #rotate(keys: TrustedKey[], event: AgentEvent): boolean {
-    const { agent, from, to, at, until } = event.payload as {
-      readonly agent: string;
-      readonly from: string;
-      readonly to: string;
-      readonly at: number;
-      readonly until: number;
-    };
+  #rotate(keys: TrustedKey[], { agent, from, to, at, until }: KeyRotated): boolean {
     if (!keyOfDid(to) || keys.some(({ did }) => did === to)) return false;
+    if (!hasRoom(keys, at)) return false;
     const index = keys.findIndex(({ did }) => did === from);
     const old = keys[index];
     if (!old) return false;
@@ -147,12 +139,23 @@ export class KeyRing {
     return true;
   }
 
-  #revoke(keys: TrustedKey[], event: AgentEvent): boolean {
-    const { did: revoked, at } = event.payload as { readonly did: string; readonly at: number };
+  #revoke(keys: TrustedKey[], { did: revoked, at }: KeyRevoked): boolean {
     const index = keys.findIndex(({ did }) => did === revoked);
     const key = keys[index];
     if (!key || (key.revokedAt ?? Infinity) <= at) return false;
     keys[index] = { ...key, revokedAt: at };
     return true;
   }
+}
+
+/** Makes room for one more: a key that has expired by then is forgotten. */
+function hasRoom(keys: TrustedKey[], at: number): boolean {
+  if (keys.length < maxKeysOfName) return true;
+  // What was revoked stays: forgotten, it could be brought in again.
+  const isOver = ({ notAfter = Infinity, revokedAt }: TrustedKey): boolean =>
+    notAfter < at && revokedAt === undefined;
+  const oldest = keys.findIndex(isOver);
+  if (oldest === -1) return false;
+  keys.splice(oldest, 1);
+  return true;
 }

@@ -20,6 +20,7 @@ import type { Identity } from "./identity.ts";
 const format = "cadre1";
 const purpose = "event-signature-1"; // a signature made for anything else is none of an event
 const signatureBytes = 64;
+const maxLength = 512; // of the text; one of an Ed25519 key has 150 letters
 
 /** What a look at a signature alone can say. */
 export type SignatureCheck =
@@ -71,7 +72,7 @@ export function signerOf(event: AgentEvent): string | undefined {
 function readSignature(
   text: string,
 ): { readonly signer: string; readonly bytes: Uint8Array } | undefined {
-  const parts = typeof text === "string" ? text.split(".") : [];
+  const parts = typeof text === "string" && text.length <= maxLength ? text.split(".") : [];
   const [head, signer, encoded] = parts;
   if (parts.length !== 3 || head !== format || !signer || !encoded) return undefined;
   const bytes = Buffer.from(encoded, "base64url");
