@@ -19,6 +19,7 @@ import { fromRecord, toRecord } from "./model-json.ts";
 import { checkModelOptions, type ModelOptions } from "./model-options.ts";
 import { answerRecord, calledFact, readRecord, type CallRecord } from "./model-record.ts";
 import { openStream } from "./model-stream.ts";
+import { removeStream } from "./stream-pieces.ts";
 import { toolStep, type ToolRun } from "./tools.ts";
 
 export interface HandlerModelsPort {
@@ -137,14 +138,22 @@ export class HandlerModels {
       const { abortSignal: _signal, headers: _headers, ...asked } = call;
       const { provider, modelId } = model;
       const input = toRecord({ kind, provider, modelId, call: asked });
-      const record = await journal.step({
+      let isNew = false;
+      const result = await journal.step({
         name: step,
         input,
-        run: (stepKey) => run(new MeteredCall(this.#port, { model, options, call, step, stepKey })),
+        run: (stepKey) => {
+          isNew = true;
+          return run(new MeteredCall(this.#port, { model, options, call, step, stepKey }));
+        },
         options: {},
-        facts: (result) => [calledFact(readRecord(result), { step, agent, work: work() })],
+        facts: (called) => [calledFact(readRecord(called), { step, agent, work: work() })],
       });
-      return await this.#settled(readRecord(record));
+      const record = readRecord(result);
+      if (!isNew && record.generation !== undefined) void this.#forgetPieces(step);
+      // What is handed on of a stream from here on is on record, and its pieces are not needed.
+      if (kind === "stream") await journal.flush();
+      return await this.#settled(record);
     } catch (error) {
       this.#failure = error;
       throw error;
@@ -161,6 +170,17 @@ export class HandlerModels {
       context.logger.warn("A call could not be charged as it was.", { reservation, error });
     });
     return record;
+  }
+
+  /** Where the process of an earlier attempt has died between a stream's receipt and its end. */
+  async #forgetPieces(step: string): Promise<void> {
+    const { context, journal } = this.#port;
+    const { key } = journal.stateOf(step) ?? {};
+    try {
+      if (key !== undefined) await removeStream(context.store, key);
+    } catch (error) {
+      context.logger.warn("Pieces of a stream are left.", { stream: key, error });
+    }
   }
 
   /** What the SDK took for a tool's answer, and is none, ends the handler here. */

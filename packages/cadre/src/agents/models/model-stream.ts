@@ -9,6 +9,7 @@
  * A tool must not run before the call that asked for it is on record: after a crash the model would
  * be asked again, and ask for another one.
  */
+import { isCadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import type { TeamContext } from "../team-context.ts";
 import type { StreamedAnswer, StreamPart } from "./language-model.ts";
@@ -64,15 +65,20 @@ export function openStream(
         const { parts, response } = answerOf(record);
         open(response);
         live.end(parts);
-        void pieces?.end();
+        void pieces?.end("recorded");
       },
       (error: unknown) => {
-        void pieces?.end();
+        void pieces?.end(isOver(error) ? "over" : "failed");
         if (isOpen) live.fail(error);
         else reject(error);
       },
     );
   });
+}
+
+/** Whether no other attempt will ask for it. */
+function isOver(error: unknown): boolean {
+  return isCadreError(error, "TERMINAL") || isCadreError(error, "CANCELLED");
 }
 
 /** The parts of a record; a person's text, or an answer that came at once, is a stream too. */

@@ -43,6 +43,8 @@ export async function* readStream(
     while (!signal?.aborted) {
       const read = number;
       for (const piece of await piecesOf(store, streamId)) {
+        // A run that was taken over may still have left a piece.
+        if (piece.generation < generation) continue;
         if (generation !== 0 && piece.generation > generation) offset = 0;
         generation = piece.generation;
         const text = piece.text.slice(Math.max(0, offset - piece.offset));
@@ -56,7 +58,8 @@ export async function* readStream(
       const record = number === read ? await recordOf(store, streamId) : undefined;
       if (record) {
         const isOther = generation !== 0 && (record.generation ?? generation) !== generation;
-        generation = record.generation ?? Math.max(1, generation);
+        const next = isOther ? generation + 1 : Math.max(1, generation);
+        generation = Math.max(next, record.generation ?? 0);
         if (isOther) [offset, number] = [0, 0];
         const text = textOf(record).slice(offset);
         yield { streamId, generation, number: number + 1, offset, text, last: true };

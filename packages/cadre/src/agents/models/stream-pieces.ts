@@ -7,7 +7,13 @@
  * begun again, after a crash, is another generation, and its offsets begin at 0. A reader that
  * comes late, or was away, asks for what is behind an offset; when the slots are gone it is given
  * the rest of the record.
+ *
+ * One more slot, the stream's head, says which generation it is, and is written with every piece:
+ * who has frozen while another took the work over is fenced off by its version. It stays when a
+ * try has failed, so that the next one's generation is higher.
  */
+import type { SlotWrite } from "../../core/commit.ts";
+import { isCadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import type { EventStore } from "../../store/event-store.ts";
 import { teamEvent, type TeamContext } from "../team-context.ts";
@@ -34,6 +40,9 @@ export interface PiecesPort {
   cause(): AgentEvent;
 }
 
+/** `over`: it was refused or cancelled, and is not begun again. */
+export type StreamEnd = "recorded" | "failed" | "over";
+
 const prefix = "stream/";
 const defaults = { everyMs: 200, everyChars: 1_024 } as const;
 const eventLifeMs = 60_000; // who has not seen it by then asks for the text instead
@@ -52,6 +61,8 @@ export class StreamPieces {
   #cancel: (() => void) | undefined;
   #writing: Promise<void> = Promise.resolve();
   #hasFailed = false;
+  /** Of the head as this run has written it; 0 when the stream is not this run's. */
+  #version = 0;
 
   constructor(port: PiecesPort, id: string, options: StreamOptions) {
     this.#port = port;
@@ -67,16 +78,23 @@ export class StreamPieces {
 
   /** What an earlier run has left is removed; this is the next generation. */
   async begin(): Promise<void> {
+    const { store } = this.#port.context;
     try {
-      const left = await piecesOf(this.#port.context.store, this.#id);
-      this.#generation = Math.max(0, ...left.map(({ generation }) => generation)) + 1;
-      await removePieces(this.#port.context.store, this.#id);
+      const head = await store.slot(headOf(this.#id));
+      const left = await piecesOf(store, this.#id);
+      const generations = left.map(({ generation }) => generation);
+      this.#generation = Math.max(head ? Number(head.value) : 0, ...generations) + 1;
+      const version = head?.version ?? 0;
+      await store.commit({ slots: [this.#head(version)] });
+      this.#version = version + 1;
+      await removePieces(store, this.#id, this.#generation);
     } catch (error) {
       this.#warn(error);
     }
   }
 
   add(text: string): void {
+    if (this.#version === 0) return;
     this.#text += text;
     if (this.#text.length >= this.#everyChars) return void this.flush();
     this.#cancel ??= this.#port.context.clock.after(this.#everyMs, () => void this.flush());
@@ -90,34 +108,49 @@ export class StreamPieces {
     return this.#writing;
   }
 
-  async end(): Promise<void> {
+  async end(how: StreamEnd): Promise<void> {
     this.#cancel?.();
     this.#text = "";
     await this.#writing;
-    await removePieces(this.#port.context.store, this.#id).catch((error: unknown) => {
+    const version = this.#version;
+    this.#version = 0;
+    if (version === 0) return;
+    const { store } = this.#port.context;
+    try {
+      const head = this.#head(version);
+      if (how === "failed") await removePieces(store, this.#id, this.#generation + 1);
+      else await removePieces(store, this.#id, Infinity, { ...head, value: undefined });
+    } catch (error) {
       this.#warn(error);
-    });
+    }
   }
 
   async #write(): Promise<void> {
     const text = this.#text;
-    if (text === "") return;
+    if (text === "" || this.#version === 0) return;
     this.#text = "";
     const number = this.#number + 1;
     const piece = { generation: this.#generation, number, offset: this.#offset, text };
-    const name = slotOf(this.#id, number);
+    const name = slotOf(this.#id, this.#generation, number);
     const { store } = this.#port.context;
     try {
       const value = JSON.stringify(piece);
-      await store.commit({ slots: [{ name, expectedVersion: "any", value }] });
+      const written: SlotWrite = { name, expectedVersion: "any", value };
+      await store.commit({ slots: [this.#head(this.#version), written] });
     } catch (error) {
-      // It goes with the next one; the record will have it in any case.
-      this.#text = text + this.#text;
+      // Another run has the stream now; or it goes with the next one, and the record has it all.
+      if (isCadreError(error, "VERSION_CONFLICT")) this.#version = 0;
+      else this.#text = text + this.#text;
       return this.#warn(error);
     }
+    this.#version += 1;
     this.#number = number;
     this.#offset += text.length;
     if (this.#asEvents) this.#publish(piece);
+  }
+
+  #head(expectedVersion: number): SlotWrite {
+    return { name: headOf(this.#id), expectedVersion, value: String(this.#generation) };
   }
 
   #publish(piece: Omit<StreamPiece, "streamId">): void {
@@ -148,24 +181,38 @@ export async function piecesOf(
   store: Pick<EventStore, "slots">,
   streamId: string,
 ): Promise<readonly StreamPiece[]> {
-  const slots = await store.slots(`${prefix}${streamId}/`);
+  const slots = await store.slots(piecesPrefix(streamId));
   return slots
     .map(({ value }): StreamPiece => ({ ...(JSON.parse(value) as StreamPiece), streamId }))
-    .toSorted((one, other) => one.number - other.number);
+    .toSorted((one, other) => one.generation - other.generation || one.number - other.number);
 }
 
+/** All that is left of a stream that is on record. */
+export async function removeStream(store: PieceStore, streamId: string): Promise<void> {
+  const name = headOf(streamId);
+  if (!(await store.slot(name))) return;
+  await removePieces(store, streamId, Infinity, { name, expectedVersion: "any", value: undefined });
+}
+
+type PieceStore = Pick<EventStore, "slot" | "slots" | "commit">;
+
+/** Removes the pieces of generations before one; the head, where it is given, with the first. */
 async function removePieces(
-  store: Pick<EventStore, "slots" | "commit">,
+  store: PieceStore,
   streamId: string,
+  before: number,
+  head?: SlotWrite,
 ): Promise<void> {
-  const left = await store.slots(`${prefix}${streamId}/`);
-  for (let from = 0; from < left.length; from += deletionsAtOnce) {
-    const slots = left
-      .slice(from, from + deletionsAtOnce)
-      .map(({ name }) => ({ name, expectedVersion: "any" as const, value: undefined }));
-    await store.commit({ slots });
+  const all = await store.slots(piecesPrefix(streamId));
+  const old = all.filter(({ value }) => (JSON.parse(value) as StreamPiece).generation < before);
+  const writes: SlotWrite[] = head ? [head] : [];
+  for (const { name } of old) writes.push({ name, expectedVersion: "any", value: undefined });
+  for (let from = 0; from < writes.length; from += deletionsAtOnce) {
+    await store.commit({ slots: writes.slice(from, from + deletionsAtOnce) });
   }
 }
 
-const slotOf = (id: string, number: number): string =>
-  `${prefix}${id}/${String(number).padStart(8, "0")}`;
+const headOf = (id: string): string => `${prefix}${id}`;
+const piecesPrefix = (id: string): string => `${prefix}${id}/`;
+const slotOf = (id: string, generation: number, number: number): string =>
+  piecesPrefix(id) + [generation, number].map((part) => String(part).padStart(8, "0")).join("/");
