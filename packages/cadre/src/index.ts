@@ -168,6 +168,7 @@ export type {
   OnRetry,
   Outgoing,
   Position,
+  OrderedResult,
   PublishResult,
   ReadQuery,
   Recorded,

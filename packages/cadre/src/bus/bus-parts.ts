@@ -18,6 +18,7 @@ import { guardOf } from "./guard-parts.ts";
 import type { Violation } from "./identity/violation-log.ts";
 import type { MemberOfBus } from "./member.ts";
 import { Middleware } from "./middleware.ts";
+import { OrderedPublisher } from "./ordered-publisher.ts";
 import { Publisher, type PublisherParts } from "./publisher.ts";
 import { Replay } from "./replay.ts";
 import { isInternal, isNews } from "./reply.ts";
@@ -38,6 +39,7 @@ export interface BusParts {
   readonly middleware: Middleware;
   readonly broadcasts: Broadcasts;
   readonly publisher: Publisher;
+  readonly ordered: OrderedPublisher;
   readonly deadLetters: DeadLetterOffice;
   readonly subscriptions: Subscriptions;
   readonly requests: Requests;
@@ -81,6 +83,7 @@ export function assembleBus(options: BusOptions): BusParts {
     middleware: base.middleware,
     broadcasts: base.broadcasts,
     publisher,
+    ordered: new OrderedPublisher(publisher, base),
     deadLetters,
     subscriptions,
     requests,

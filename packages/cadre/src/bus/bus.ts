@@ -16,7 +16,9 @@ import type {
 } from "../core/event-types.ts";
 import type { EventRegistry } from "../core/registry.ts";
 import type { BusHealth, BusStats, DrainReport } from "./bus-report.ts";
+import type { BreakerOptions, RetryOptions } from "./failure-options.ts";
 import type { GuardOptions } from "./guard-options.ts";
+import type { OrderedPublishOptions } from "./ordered-publish.ts";
 import type { Subscription } from "./subscription.ts";
 import type {
   Capabilities,
@@ -25,12 +27,14 @@ import type {
   GroupState,
   Lease,
   OnRetry,
+  OrderedResult,
   ReadQuery,
   StartFrom,
   Transport,
 } from "./transport.ts";
 
 export type { BusHealth, BusStats, DrainReport } from "./bus-report.ts";
+export type { BreakerOptions, RetryOptions } from "./failure-options.ts";
 
 export interface BusOptions<Events extends object = EventMap> extends GuardOptions {
   readonly transport: Transport;
@@ -74,31 +78,6 @@ export type BatchItem<Events extends object> = string extends keyof Events
     }[keyof Events & string];
 
 export type Overflow = "wait" | "reject" | "drop-oldest" | "drop-newest";
-
-export interface RetryOptions {
-  /** Attempts in all, the first included. @default 5 */
-  readonly maxAttempts?: number;
-  /** Wait before the second attempt in milliseconds; doubles each time. @default 200 */
-  readonly minDelayMs?: number;
-  /** @default 60_000 */
-  readonly maxDelayMs?: number;
-  /** Part of the delay that is drawn by chance, 0 to 1. @default 0.5 */
-  readonly jitter?: number;
-  /**
-   * False makes it a dead letter at once. Not asked for a TerminalError. @default every error is
-   * retried
-   */
-  readonly retryIf?: (error: unknown, attempt: number) => boolean;
-}
-
-export interface BreakerOptions {
-  /** Failures within the window that open the breaker. @default 5 */
-  readonly failures?: number;
-  /** Length of the rolling window in milliseconds. @default 60_000 */
-  readonly windowMs?: number;
-  /** Time from opening to the one probe, in milliseconds. @default 30_000 */
-  readonly openMs?: number;
-}
 
 export interface SubscribeOptions<Also extends string = string> {
   /**
@@ -277,6 +256,16 @@ export interface Bus<Events extends object = EventMap> {
   ): Promise<AgentEvent<Type, PayloadOf<Events, Type>>>;
   /** Publishes a finished event as it is, with its own id. */
   publishEvent(event: AgentEvent): Promise<void>;
+  /**
+   * Publishes finished events in their order, with one result for each: as fast as the carrier can
+   * without letting one overtake another that is refused. Those behind that one are `undefined`:
+   * not tried; on a carrier whose `order` is not `total`, those of its key and those that it caused.
+   * With publish middleware they go one at a time.
+   */
+  publishInOrder(
+    events: readonly AgentEvent[],
+    options?: OrderedPublishOptions,
+  ): Promise<readonly OrderedResult[]>;
   /** One result an item, in order; a bad item fails alone. */
   publishBatch(
     items: readonly BatchItem<Events>[],

@@ -33,7 +33,8 @@ import type { Subscription, SubscriptionStats } from "./subscription.ts";
 import type { DeadLetterOffice } from "./dead-letter-office.ts";
 import { errorType, type RaisedError } from "./error-channel.ts";
 import { Listening, type ListenOptions } from "./listen.ts";
-import type { Capabilities, GroupState, ReadQuery, Transport } from "./transport.ts";
+import type { OrderedPublishOptions } from "./ordered-publish.ts";
+import type { Capabilities, GroupState, OrderedResult, ReadQuery, Transport } from "./transport.ts";
 
 const closeDeadlineMs = 10_000; // for `close` without one: longer than most handlers
 
@@ -107,6 +108,14 @@ class CadreBus {
   async publishEvent(event: AgentEvent): Promise<void> {
     this.#parts.publisher.assertOpen();
     await this.#parts.publisher.send(this.#parts.publisher.adopt(event));
+  }
+
+  async publishInOrder(
+    events: readonly AgentEvent[],
+    options: OrderedPublishOptions = {},
+  ): Promise<readonly OrderedResult[]> {
+    this.#parts.publisher.assertOpen();
+    return this.#parts.ordered.publish(events, options);
   }
 
   async publishBatch(

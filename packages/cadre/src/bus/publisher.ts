@@ -210,7 +210,7 @@ export class Publisher {
    * The event as the publish middleware leaves it, or undefined when it is held; for sending later.
    */
   async pass(event: AgentEvent): Promise<AgentEvent | undefined> {
-    this.#assertDelay(event);
+    this.assertDelay(event);
     const { middleware } = this.#parts;
     if (!middleware.observesPublish) return event;
     let passed: AgentEvent | undefined;
@@ -275,7 +275,7 @@ export class Publisher {
   }
 
   async #transmit(event: AgentEvent): Promise<Sent> {
-    this.#assertDelay(event);
+    this.assertDelay(event);
     const { transport, fairness, broadcasts } = this.#parts;
     const admitted = broadcasts.pressed ? await this.#admit(event) : undefined;
     let sent = this.#handOverNow(event);
@@ -339,7 +339,8 @@ export class Publisher {
     return this.#parts.guard?.reseal(before, adopted) ?? adopted;
   }
 
-  #assertDelay(event: AgentEvent): void {
+  /** @throws {CadreError} UNSUPPORTED */
+  assertDelay(event: AgentEvent): void {
     const { deliverAt } = event.metadata;
     if (deliverAt === undefined) return;
     const { transport, clock } = this.#parts;

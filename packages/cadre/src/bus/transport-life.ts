@@ -8,7 +8,7 @@
  * From close() on, whatever is asked and whatever fails is told that the transport is closed.
  */
 import type { CadreError } from "../core/errors.ts";
-import type { Intake, PublishResult } from "./transport.ts";
+import type { Intake, OrderedResult } from "./transport.ts";
 
 /** What differs from driver to driver. */
 export interface LifeParts<Connection> {
@@ -59,9 +59,9 @@ export class TransportLife<Connection, Member extends Intake> {
     }
   }
 
-  async publish(
-    send: (connection: Connection) => Promise<readonly PublishResult[]>,
-  ): Promise<readonly PublishResult[]> {
+  async publish<Results extends readonly OrderedResult[]>(
+    send: (connection: Connection) => Promise<Results>,
+  ): Promise<Results> {
     const publishing = this.connection().then(send);
     this.#publishing.add(publishing);
     try {

@@ -88,6 +88,9 @@ export type PublishResult =
   | { readonly ok: true; readonly position?: Position; readonly unroutable?: boolean }
   | { readonly ok: false; readonly error: unknown };
 
+/** Nothing for an event that was not tried, as when one before it was refused. */
+export type OrderedResult = PublishResult | undefined;
+
 /** An event as the carrier keeps it. */
 export interface Recorded {
   readonly position: Position;
@@ -267,6 +270,12 @@ export interface Transport {
    * `capabilities.durable` says.
    */
   publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]>;
+  /**
+   * Publishes events for everybody in their order, with one result for each. One that is refused
+   * stops those behind it that the carrier keeps in order with it: all where its `order` is
+   * `total`, else those of its key. Without it the bus sends what has an order one at a time.
+   */
+  publishInOrder?(events: readonly AgentEvent[]): Promise<readonly OrderedResult[]>;
   /**
    * The direct path out of a carrier that lives in this process: takes an event for everybody
    * within the call. Undefined, and nothing done, when the event has to wait, to be refused or to

@@ -1,7 +1,10 @@
+import { unanswered } from "../bus/ordered-publish.ts";
+import type { OrderedResult } from "../bus/transport.ts";
 import { CadreError, describeError, isCadreError } from "../core/errors.ts";
 import type { LogPosition, StoredEvent } from "../store/event-store.ts";
 import { createLeases, type HeldLease } from "../store/lease.ts";
 import type { Relay, RelayContext, RelayStatus } from "./relay.ts";
+import { RelayBatch } from "./relay-batch.ts";
 import { asideWrite, dropAside, listAside, positionWrite, readPosition } from "./relay-record.ts";
 import type { SetAside } from "./relay-record.ts";
 
@@ -17,6 +20,8 @@ export class RelayRun implements Relay {
   #position: LogPosition = 0;
   #saved: LogPosition = 0;
   #unsaved = 0;
+  /** Events asked for at once: one after a refusal, and twice as many after each success. */
+  #window = Infinity;
   #published = 0;
   #failing: RelayStatus["failing"];
   #error: unknown;
@@ -74,7 +79,10 @@ export class RelayRun implements Relay {
     const { store, publish } = this.#context;
     const aside = (await this.setAside()).find((each) => each.position === position);
     if (!aside) return false;
-    for await (const { event } of store.read({ id: aside.id })) await publish(event);
+    for await (const { event } of store.read({ id: aside.id })) {
+      const [result] = await publish([event], {});
+      if (!result?.ok) throw result ? result.error : unanswered(event);
+    }
     await dropAside(store, this.name, position);
     return true;
   }
@@ -147,14 +155,28 @@ export class RelayRun implements Relay {
   }
 
   async #drain(lease: HeldLease): Promise<void> {
+    let batch = this.#newBatch();
+    let goesOn = true;
     for await (const stored of this.#context.store.read({ after: this.#position })) {
-      if (!stored.private && !(await this.#publish(stored, lease))) break;
-      this.#position = Math.max(this.#position, stored.position);
-      this.#unsaved += 1;
-      if (this.#unsaved >= this.#context.checkpointEvery) await this.#save(lease);
       if (this.#stopped) break;
+      if (!batch.add(stored)) {
+        goesOn = await this.#publish(batch, lease);
+        batch = this.#newBatch();
+        batch.add(stored);
+      }
+      if (goesOn && batch.isFull) {
+        goesOn = await this.#publish(batch, lease);
+        batch = this.#newBatch();
+      }
+      if (!goesOn) break;
     }
+    if (goesOn && !this.#stopped) await this.#publish(batch, lease);
     await this.#save(lease);
+  }
+
+  /** It ends where a checkpoint is due, so that a crash repeats no more than was promised. */
+  #newBatch(): RelayBatch {
+    return new RelayBatch(Math.max(1, this.#context.checkpointEvery - this.#unsaved));
   }
 
   async #save(lease: HeldLease): Promise<void> {
@@ -166,29 +188,66 @@ export class RelayRun implements Relay {
   }
 
   /**
-   * Publishes one event, however long it takes. False when the relay stops or loses its lease
-   * before.
+   * Publishes a batch, however long it takes. False when the relay stops or loses its lease before.
    */
-  async #publish(stored: StoredEvent, lease: HeldLease): Promise<boolean> {
-    const { publish, isPoison, minRetryMs, maxRetryMs, logger } = this.#context;
-    for (let attempts = 1, pauseMs = minRetryMs; ; attempts += 1) {
+  async #publish(batch: RelayBatch, lease: HeldLease): Promise<boolean> {
+    const { isPoison, minRetryMs, maxRetryMs, checkpointEvery } = this.#context;
+    let left = batch.events;
+    let attempts = 1; // of the first that is left
+    while (left.length > 0) {
       if (!lease.valid() || this.#stopped) return false;
-      try {
-        await publish(stored.event);
-        this.#published += 1;
-        if (this.#failing) logger.info("the relay goes on", { relay: this.name, attempts });
-        this.#failing = undefined;
-        return true;
-      } catch (error) {
-        if (isPoison(error, attempts)) {
-          await this.#putAside(stored, error, attempts, lease);
-          return true;
-        }
-        this.#refused(stored, error, attempts);
+      const [first] = left;
+      const results = await this.#ask(left.slice(0, this.#window), lease);
+      // What the carrier took beyond a refused one is not told again.
+      left = left.filter((_, index) => !results[index]?.ok);
+      const [next] = left;
+      if (next !== first) attempts = 1;
+      this.#reach(next ? next.position - 1 : batch.upTo);
+      const refusal = results.find((result) => !result?.ok);
+      if (!next || !refusal || refusal.ok) continue; // published, or not tried
+      if (isPoison(refusal.error, attempts)) {
+        await this.#putAside(next, refusal.error, attempts, lease);
+        left = left.slice(1);
+        attempts = 1;
+        continue;
       }
-      await this.#pause(pauseMs);
-      pauseMs = Math.min(2 * pauseMs, maxRetryMs);
+      this.#window = 1;
+      this.#refused(next, refusal.error, attempts);
+      await this.#pause(Math.min(minRetryMs * 2 ** Math.min(attempts - 1, 30), maxRetryMs));
+      attempts += 1;
     }
+    this.#reach(batch.upTo);
+    this.#unsaved += batch.covered - batch.events.length;
+    if (this.#unsaved >= checkpointEvery) await this.#save(lease);
+    return true;
+  }
+
+  /** One result an event; none where nobody says which of several was refused. */
+  async #ask(asked: readonly StoredEvent[], lease: HeldLease): Promise<readonly OrderedResult[]> {
+    const events = asked.map(({ event }) => event);
+    const goesOn = (): boolean => lease.valid() && !this.#stopped;
+    let results: readonly OrderedResult[] = [];
+    try {
+      results = await this.#context.publish(events, { goesOn });
+      if (!results[0]) throw unanswered(events[0]!);
+    } catch (error) {
+      results = events.length === 1 ? [{ ok: false, error }] : [];
+    }
+    const taken = results.filter((result) => result?.ok).length;
+    this.#published += taken;
+    this.#unsaved += taken;
+    if (taken === events.length) this.#window *= 2;
+    else if (results.length === 0) this.#window = 1;
+    return results;
+  }
+
+  /** Nothing up to `position` is left to be published. */
+  #reach(position: LogPosition): void {
+    this.#position = Math.max(this.#position, position);
+    if (!this.#failing || this.#failing.position > position) return;
+    const { attempts } = this.#failing;
+    this.#failing = undefined;
+    this.#context.logger.info("the relay goes on", { relay: this.name, attempts: attempts + 1 });
   }
 
   #refused({ event, position }: StoredEvent, error: unknown, attempts: number): void {
@@ -219,7 +278,8 @@ export class RelayRun implements Relay {
     await lease.commit({
       slots: [asideWrite(this.name, aside), positionWrite(this.name, position)],
     });
-    this.#saved = position;
+    this.#position = this.#saved = position;
+    this.#unsaved = 0;
     this.#failing = undefined;
     const { message, code = "TERMINAL" } = record;
     logger.error("the relay has set an event aside", {

@@ -1,14 +1,18 @@
 /**
  * The relay: tells the bus what was committed to the store, once each and in the order of the log.
  *
- *   standby ──lease──▶ active: read after the checkpoint ─▶ publish ─▶ checkpoint ─▶ …
- *      ▲                  │                                   │
- *      └────lease lost────┘                 refused for now ──┤ again, with a growing pause
- *                                           refused for ever ─┘ set aside, with the checkpoint
+ *   standby ──lease──▶ active: read after the checkpoint ─▶ publish a batch ─▶ checkpoint ─▶ …
+ *      ▲                  │                                     │
+ *      └────lease lost────┘      the first is refused for now ──┤ alone again, with a growing pause
+ *                                the first is refused for ever ─┘ set aside, with the checkpoint
  *
- * What is refused for now is tried for ever, and those behind it wait: the order is kept. What is
- * refused for ever is kept under a record of its own, and the others go on.
+ * What is refused for now is tried for ever, and those behind it wait: the order is kept, as far as
+ * the carrier has one. On a carrier whose `order` is not `total`, events of other keys may be taken
+ * while one is refused; they are not told again. What is refused for ever is kept under a record of
+ * its own, and the others go on.
  *
+ * - The checkpoint moves past nothing that was neither acknowledged nor set aside, and a batch ends
+ *   where a checkpoint is due.
  * - At least once: a crash between publishing and checkpoint publishes again, under the same id;
  *   consumers know it by that.
  * - Any number of relays of one name may run; one is active, by a lease, which fences its
@@ -20,9 +24,15 @@
  *   published.
  */
 import type { Bus } from "../bus/bus.ts";
-import type { Transport } from "../bus/transport.ts";
 import { systemClock, type Clock } from "../core/clock.ts";
-import { CadreError, describeError } from "../core/errors.ts";
+import {
+  publishInOrder,
+  type OrderedCarrier,
+  type OrderedPublishOptions,
+} from "../bus/ordered-publish.ts";
+import type { OrderedResult } from "../bus/transport.ts";
+import { CadreError } from "../core/errors.ts";
+import type { AgentEvent } from "../core/event.ts";
 import { silentLogger, type Logger } from "../core/logger.ts";
 import { checkOptions, someObject, someText, wholeNumber } from "../core/options.ts";
 import { secureRandom, type Random } from "../core/random.ts";
@@ -46,8 +56,8 @@ export interface RelayOptions {
    * Where the events go; its error channel is told when the relay is stuck. Give either this or
    * `transport`.
    */
-  readonly bus?: Pick<Bus, "publishEvent" | "raise">;
-  readonly transport?: Pick<Transport, "publish">;
+  readonly bus?: Pick<Bus, "publishEvent" | "raise"> & Partial<Pick<Bus, "publishInOrder">>;
+  readonly transport?: OrderedCarrier;
   /** Relays of one name share a checkpoint and take turns. @default "relay" */
   readonly name?: string;
   readonly clock?: Clock;
@@ -121,7 +131,11 @@ export interface Relay {
 /** What a run needs, with nothing optional. */
 export interface RelayContext extends Required<Omit<RelayOptions, "bus" | "transport" | "store">> {
   readonly store: EventStore;
-  readonly publish: (event: Parameters<Bus["publishEvent"]>[0]) => Promise<void>;
+  /** As `bus.publishInOrder`. */
+  readonly publish: (
+    events: readonly AgentEvent[],
+    options: OrderedPublishOptions,
+  ) => Promise<readonly OrderedResult[]>;
   readonly raise: Bus["raise"];
 }
 
@@ -166,19 +180,23 @@ function publisherOf(
   bus: RelayOptions["bus"],
   transport: RelayOptions["transport"],
 ): RelayContext["publish"] {
-  if (bus && !transport) return (event) => bus.publishEvent(event);
+  if (bus && !transport) {
+    if (bus.publishInOrder) return (events, options) => bus.publishInOrder!(events, options);
+    return (events, options) => publishInOrder(carrierOf(bus), events, options);
+  }
   if (!transport || bus) {
     throw new CadreError("INVALID_OPTION", "startRelay takes either a bus or a transport.", {
       option: bus ? "transport" : "bus",
     });
   }
-  // One at a time: in a batch, those behind a refused event would be published before it.
-  return async (event) => {
-    const [result] = await transport.publish([{ event }]);
-    if (result?.ok) return;
-    if (result) throw result.error;
-    throw new CadreError("INTERNAL", "The transport gave no result for an event.", {
-      what: describeError(event.type).message,
-    });
+  return (events, options) => publishInOrder(transport, events, options);
+}
+
+function carrierOf(bus: Pick<Bus, "publishEvent">): OrderedCarrier {
+  return {
+    publish: async (batch) => {
+      for (const { event } of batch) await bus.publishEvent(event);
+      return batch.map(() => ({ ok: true }));
+    },
   };
 }

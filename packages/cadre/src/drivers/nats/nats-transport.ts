@@ -5,6 +5,7 @@ import type {
   DeadLetterBox,
   GroupState,
   Intake,
+  OrderedResult,
   Outgoing,
   PublishResult,
   ReadQuery,
@@ -12,6 +13,7 @@ import type {
   Transport,
 } from "../../bus/transport.ts";
 import { CadreError, describeError } from "../../core/errors.ts";
+import type { AgentEvent } from "../../core/event.ts";
 import { BroadcastIntake } from "./broadcast-intake.ts";
 import type { NatsClientLike } from "./client.ts";
 import { connect, loadLibrary, type Address } from "./connect.ts";
@@ -23,6 +25,7 @@ import { readHistory } from "./history.ts";
 import { LogCursor } from "./log-cursor.ts";
 import { forCaller } from "./nats-error.ts";
 import type { Settings } from "./nats-options.ts";
+import { publishInOrder } from "./ordered-publishing.ts";
 import { maxEventBytes, publishAll } from "./publishing.ts";
 import { closedError, Session } from "./session.ts";
 import { prepareStreams } from "./streams.ts";
@@ -73,6 +76,10 @@ export class NatsTransport implements Transport {
 
   publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
     return this.#life.publish((session) => publishAll(session, batch));
+  }
+
+  publishInOrder(events: readonly AgentEvent[]): Promise<readonly OrderedResult[]> {
+    return this.#life.publish((session) => publishInOrder(session, events));
   }
 
   async open(spec: ConsumeSpec): Promise<Intake> {

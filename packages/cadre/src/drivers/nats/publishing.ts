@@ -49,7 +49,7 @@ async function publishOne(session: Session, { event, to }: Outgoing): Promise<Pu
 }
 
 /** What the server knows an event by when it comes again. Ids may hold what a header may not. */
-function messageId({ id }: AgentEvent): string {
+export function messageId({ id }: AgentEvent): string {
   return idToken(id);
 }
 

@@ -140,9 +140,17 @@ export class Session {
     data: Uint8Array,
     headers: Readonly<Record<string, string>>,
   ): Promise<number> {
+    return (await this.place(subject, data, headers)).seq;
+  }
+
+  /** As `store`, and whether the stream had the message's id already. */
+  async place(
+    subject: string,
+    data: Uint8Array,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<{ readonly seq: number; readonly duplicate?: boolean }> {
     const options = { headers: this.headers(headers) };
-    const answer = await this.request(`publish to ${subject}`, subject, data, options);
-    return parseAnswer<{ seq: number }>(answer).seq;
+    return parseAnswer(await this.request(`publish to ${subject}`, subject, data, options));
   }
 
   /** The last message of a subject, if there is one. */
