@@ -40,6 +40,8 @@ export interface TaskWorkerPort extends Omit<TaskRunPort, "slot" | "isAlive"> {
   readonly wakeAt: (instant: number) => void;
   /** What it holds has changed. */
   readonly onChange: () => void;
+  /** It has a slot again. */
+  readonly onFree: () => void;
   readonly onError: (error: unknown, task: string) => void;
 }
 
@@ -64,7 +66,10 @@ export class TaskWorker implements LocalClaimer {
 
   constructor(port: TaskWorkerPort) {
     this.#port = port;
-    this.#slots = new TaskSlots(port.agent.capacity, () => this.fill());
+    this.#slots = new TaskSlots(port.agent.capacity, () => {
+      port.onFree();
+      this.fill();
+    });
     const { limits } = port.context;
     this.#limits = [`agent:${port.agent.name}`].filter((name) => limits.has(name));
   }
@@ -96,13 +101,18 @@ export class TaskWorker implements LocalClaimer {
     // One look a turn, however many events of one batch asked for it.
     queueMicrotask(() => {
       this.#filling = false;
-      while (this.#mayClaim() && this.#slots.free > 0) {
-        const candidate = this.#candidate();
-        const slot = candidate && this.#slots.tryTake();
-        if (!slot) return;
-        this.#start(candidate.state, slot, this.#claim(candidate, slot));
-      }
+      this.fillNow();
     });
+  }
+
+  /** The same at once; not for who is just being told of a change of the board. */
+  fillNow(): void {
+    while (this.#slots.free > 0 && this.#mayClaim()) {
+      const candidate = this.#candidate();
+      const slot = candidate && this.#slots.tryTake();
+      if (!slot) return;
+      this.#start(candidate.state, slot, this.#claim(candidate, slot));
+    }
   }
 
   claimNew(entry: BoardEntry): ReturnType<LocalClaimer["claimNew"]> {
@@ -158,9 +168,14 @@ export class TaskWorker implements LocalClaimer {
     }
   }
 
+  get #now(): number {
+    return this.#port.context.clock.monotonic();
+  }
+
   #mayClaim(): boolean {
-    const isPaused = this.#port.context.clock.monotonic() < this.#pausedUntil;
-    return !this.#draining && !isPaused && this.#port.isActive() && this.#port.isAlive();
+    if (this.#draining || !this.#port.isActive() || !this.#port.isAlive()) return false;
+    // Most never pause, and needn't read the clock for it.
+    return this.#pausedUntil === -Infinity || this.#now >= this.#pausedUntil;
   }
 
   #candidate(): BoardEntry | undefined {

@@ -12,22 +12,21 @@
 import { describeError } from "../../core/errors.ts";
 import type { BreakerOptions } from "../../bus/bus.ts";
 import type { AnyAgent } from "../agent.ts";
-import { AgentListener } from "../agent-listener.ts";
 import type { AgentState } from "../agent-state.ts";
 import type { AgentActivity } from "../directory.ts";
 import type { Beating } from "../heartbeat.ts";
 import { throughTrouble } from "../passing-trouble.ts";
-import { TaskWorker, type TaskWorkerPort } from "../task-worker.ts";
+import type { TaskWorker, TaskWorkerPort } from "../task-worker.ts";
 import { teamEvent, type TeamContext } from "../team-context.ts";
 import { hoursAt } from "./active-when.ts";
+import { AgentRun } from "./agent-run.ts";
 import { restIn, type AgentWish } from "./agent-wish.ts";
 import { incarnationOf, type AgentPart } from "./beat.ts";
-import { CapabilityBreakers } from "./capability-breakers.ts";
 import type { ProgressWatch } from "./progress-watch.ts";
 import { RestartPolicy, type RestartOptions } from "./restart-policy.ts";
 
 /** Each run of the agent has its own. */
-type OfRun = "agent" | "state" | "breakers" | "isActive" | "begin" | "onChange";
+type OfRun = "agent" | "state" | "breakers" | "isActive" | "begin" | "onChange" | "onFree";
 
 /** What all agents of a process share. */
 export interface RunningAgentPort extends Omit<TaskWorkerPort, OfRun> {
@@ -42,6 +41,26 @@ export interface RunningAgentPort extends Omit<TaskWorkerPort, OfRun> {
   beat(): Promise<void>;
   /** It holds tasks, or no more. */
   onBusy(agent: RunningAgent): void;
+  /** It may take a task again. */
+  onRoom(agent: RunningAgent): void;
+}
+
+/** How it fares, beside simply running: most of ten thousand agents have nothing of it. */
+interface Fortune {
+  policy?: RestartPolicy | undefined;
+  restarts: number;
+  /** Of the run of now; another one after each restart. */
+  context: TeamContext;
+  /** A pause or a sleep that was ordered, and is not over: no restart ends it. */
+  rest?: AgentWish | undefined;
+  reason?: string | undefined;
+  nextActiveAt?: number | undefined;
+  stuck?: string | undefined;
+  cancelWake: () => void;
+  /** Only while it waits to be started again. */
+  waiting?: AbortController | undefined;
+  /** The change that was asked for last. */
+  turn: Promise<unknown>;
 }
 
 const settled = Promise.resolve();
@@ -52,42 +71,31 @@ const restartPatienceMs = 1_000; // for the work of an agent that is restarted b
 export class RunningAgent implements Beating {
   readonly definition: AnyAgent;
   readonly #port: RunningAgentPort;
-  #knownPolicy: RestartPolicy | undefined;
-  #restarts = 0;
   #state: AgentActivity = "running";
-  /** A pause or a sleep that was ordered, and is not over: no restart ends it. */
-  #rest: AgentWish | undefined;
-  #reason: string | undefined;
-  #nextActiveAt: number | undefined;
-  #stuck: string | undefined;
   #revision = 1;
-  #context: TeamContext;
-  /** Made when they are needed first: of ten thousand agents most are idle. */
-  #knownBreakers: CapabilityBreakers | undefined;
-  #knownWorker: TaskWorker | undefined;
-  #listener: AgentListener | undefined;
   #closed = false;
-  #turn: Promise<unknown> = settled;
-  #cancelWake: () => void = noWake;
-  #knownState: AgentState<unknown> | undefined;
-  /** Only while it waits to be started again: ten thousand idle agents have none. */
-  #waiting: AbortController | undefined;
+  #knownFortune: Fortune | undefined;
+  /** Made when it is needed first. */
+  #knownRun: AgentRun | undefined;
 
   constructor(port: RunningAgentPort, definition: AnyAgent) {
     this.#port = port;
     this.definition = definition;
-    this.#context = port.context;
-    this.#listener = this.#makeListener();
+    if (definition.events.length > 0) this.#knownRun = this.#begun(undefined);
     this.#keepHours();
   }
 
-  /** Most agents never need one. */
-  get #policy(): RestartPolicy {
-    return (this.#knownPolicy ??= new RestartPolicy(this.#port.restarts));
+  get #fortune(): Fortune {
+    const { context } = this.#port;
+    return (this.#knownFortune ??= { restarts: 0, context, cancelWake: noWake, turn: settled });
   }
 
-  get #agentState(): AgentState<unknown> {
-    return (this.#knownState ??= this.#port.stateOf(this.definition));
+  get #run(): AgentRun {
+    return (this.#knownRun ??= this.#begun(undefined));
+  }
+
+  get #context(): TeamContext {
+    return this.#knownFortune?.context ?? this.#port.context;
   }
 
   get name(): string {
@@ -107,13 +115,18 @@ export class RunningAgent implements Beating {
   }
 
   get worker(): TaskWorker {
-    return (this.#knownWorker ??= this.#makeWorker());
+    return this.#run.worker;
+  }
+
+  get hasRoom(): boolean {
+    return this.#knownRun?.hasRoom ?? true;
   }
 
   card(): AgentPart {
     const { board } = this.#port;
     const agent = this.definition;
-    const broken = this.#knownBreakers?.broken ?? [];
+    const { reason, nextActiveAt, stuck } = this.#knownFortune ?? {};
+    const broken = this.#knownRun?.broken ?? [];
     return {
       agent: agent.name,
       incarnation: this.incarnation,
@@ -122,11 +135,11 @@ export class RunningAgent implements Beating {
       specializations: agent.specializations,
       capacity: agent.capacity,
       load: board.leases(agent.name, this.incarnation),
-      waiting: this.#knownWorker?.waiting ?? 0,
+      waiting: this.#knownRun?.waiting ?? 0,
       state: this.#state,
-      ...(this.#reason === undefined ? {} : { reason: this.#reason }),
-      ...(this.#nextActiveAt === undefined ? {} : { nextActiveAt: this.#nextActiveAt }),
-      ...(this.#stuck === undefined ? {} : { stuck: this.#stuck }),
+      ...(reason === undefined ? {} : { reason }),
+      ...(nextActiveAt === undefined ? {} : { nextActiveAt }),
+      ...(stuck === undefined ? {} : { stuck }),
       ...(broken.length === 0 ? {} : { broken }),
     };
   }
@@ -137,25 +150,20 @@ export class RunningAgent implements Beating {
   }
 
   async declare(): Promise<void> {
-    await this.#listener?.declare();
+    await this.#knownRun?.listener?.declare();
   }
 
   /** Begins to hear; the worker claims as soon as the heartbeat is there. */
   async listen(): Promise<void> {
     if (this.#state === "stopped") return;
-    await this.#listener?.start();
-    if (this.#state !== "running") this.#listener?.pause();
-  }
-
-  /** Takes work that is there. */
-  fill(): void {
-    this.worker.fill();
+    await this.#knownRun?.listener?.start();
+    if (this.#state !== "running") this.#knownRun?.listener?.pause();
   }
 
   /** What a person wants of it at its start: nothing has to be ended for that. */
   startAs(wish: AgentWish): void {
     if (wish.state === "running") return;
-    this.#rest = restIn(wish);
+    this.#fortune.rest = restIn(wish);
     this.#become(wish.state, wish.reason);
     if (wish.state === "asleep") this.#sleepUntil(wish.until);
   }
@@ -164,8 +172,8 @@ export class RunningAgent implements Beating {
   obey(wish: AgentWish): Promise<void> {
     return this.#next(async () => {
       if (this.#closed) return;
-      this.#knownPolicy?.reset();
-      this.#rest = restIn(wish);
+      this.#knownFortune?.policy?.reset();
+      this.#fortune.rest = restIn(wish);
       if (wish.state === "stopped") await this.#end(wish.deadlineMs ?? Infinity, wish.reason);
       else if (wish.state === "running") await this.#resume(wish.reason);
       else this.#pause(wish);
@@ -178,7 +186,7 @@ export class RunningAgent implements Beating {
   restart(reason: string, deadlineMs: number = restartPatienceMs): Promise<void> {
     return this.#next(async () => {
       if (this.#closed || this.#state === "stopped") return;
-      this.#knownPolicy?.reset();
+      this.#knownFortune?.policy?.reset();
       await this.#again(deadlineMs, reason);
     });
   }
@@ -190,8 +198,8 @@ export class RunningAgent implements Beating {
 
   /** What makes no progress, in words; nothing, when all goes on. */
   markStuck(stuck: string | undefined): void {
-    if (this.#stuck === stuck) return;
-    this.#stuck = stuck;
+    if (this.#knownFortune?.stuck === stuck) return;
+    this.#fortune.stuck = stuck;
     this.changed();
   }
 
@@ -199,8 +207,8 @@ export class RunningAgent implements Beating {
     deadlineMs: number,
   ): Promise<{ readonly finished: number; readonly released: number }> {
     this.#closed = true;
-    this.#waiting?.abort();
-    this.#cancelWake();
+    this.#knownFortune?.waiting?.abort();
+    this.#knownFortune?.cancelWake();
     if (this.#state === "running") this.#become("draining", undefined);
     return this.#stop(deadlineMs);
   }
@@ -208,23 +216,19 @@ export class RunningAgent implements Beating {
   async #stop(
     deadlineMs: number,
   ): Promise<{ readonly finished: number; readonly released: number }> {
-    const [drained] = await Promise.all([
-      this.#knownWorker?.drain(deadlineMs),
-      this.#listener?.close(deadlineMs),
-    ]);
-    this.#knownBreakers?.close();
-    return drained ?? { finished: 0, released: 0 };
+    return (await this.#knownRun?.stop(deadlineMs)) ?? { finished: 0, released: 0 };
   }
 
   #next(change: () => Promise<void>): Promise<void> {
-    const next = this.#turn.then(change);
-    this.#turn = next.catch(() => undefined);
+    const fortune = this.#fortune;
+    const next = fortune.turn.then(change);
+    fortune.turn = next.catch(() => undefined);
     return next;
   }
 
   #pause({ state, reason, until }: AgentWish): void {
     if (this.#state === "stopped") return;
-    this.#listener?.pause();
+    this.#knownRun?.listener?.pause();
     this.#become(state, reason);
     if (state === "asleep") this.#sleepUntil(until);
     this.#say("agent.paused", reason);
@@ -233,9 +237,10 @@ export class RunningAgent implements Beating {
   #sleepUntil(until: number | undefined): void {
     if (until === undefined) return;
     const { clock } = this.#context;
-    this.#nextActiveAt = until;
-    this.#cancelWake();
-    this.#cancelWake = clock.after(until - clock.now(), () => {
+    const fortune = this.#fortune;
+    fortune.nextActiveAt = until;
+    fortune.cancelWake();
+    fortune.cancelWake = clock.after(until - clock.now(), () => {
       if (this.#state !== "asleep" || this.#closed) return;
       this.#next(() => this.#resume("its time has come")).catch(() => undefined);
     });
@@ -254,7 +259,7 @@ export class RunningAgent implements Beating {
       this.#become("asleep", outOfHours);
       this.#sleepUntil(changesAt);
     } else if (changesAt !== undefined) {
-      this.#cancelWake = clock.after(changesAt - clock.now(), () => this.#endHours());
+      this.#fortune.cancelWake = clock.after(changesAt - clock.now(), () => this.#endHours());
     }
     return isActive;
   }
@@ -262,18 +267,18 @@ export class RunningAgent implements Beating {
   #endHours(): void {
     this.#next(async () => {
       if (this.#closed || this.#keepHours()) return;
-      this.#listener?.pause();
+      this.#knownRun?.listener?.pause();
       this.#say("agent.paused", outOfHours);
     }).catch(() => undefined);
   }
 
   async #resume(reason: string | undefined): Promise<void> {
-    this.#rest = undefined;
+    this.#fortune.rest = undefined;
     if (this.#state === "running") return;
     if (this.#state === "stopped") return this.#begin(reason);
     this.#become("running", undefined);
     if (!this.#keepHours()) return;
-    this.#listener?.resume();
+    this.#knownRun?.listener?.resume();
     this.worker.fill();
     this.#say("agent.started", reason);
   }
@@ -296,18 +301,19 @@ export class RunningAgent implements Beating {
   /** A new incarnation: the card is known before it claims or hears anything. */
   async #begin(reason: string | undefined): Promise<void> {
     const { context } = this.#port;
-    this.#restarts += 1;
-    this.#context = {
+    const fortune = this.#fortune;
+    fortune.restarts += 1;
+    fortune.context = {
       ...context,
-      incarnation: incarnationOf(context.incarnation, this.#restarts),
+      incarnation: incarnationOf(context.incarnation, fortune.restarts),
     };
-    this.#knownBreakers = undefined;
-    this.#stuck = undefined;
-    this.#become(this.#rest?.state ?? "running", this.#rest?.reason);
-    if (this.#rest?.state === "asleep") this.#sleepUntil(this.#rest.until);
-    this.#knownWorker = undefined;
-    this.#listener = this.#makeListener();
-    const isAwake = this.#keepHours() && !this.#rest;
+    fortune.stuck = undefined;
+    const { rest } = fortune;
+    this.#become(rest?.state ?? "running", rest?.reason);
+    if (rest?.state === "asleep") this.#sleepUntil(rest.until);
+    this.#knownRun = this.#begun(this.#knownRun);
+    this.#port.onRoom(this);
+    const isAwake = this.#keepHours() && !rest;
     try {
       // A store that is away says nothing about the agent.
       await throughTrouble(
@@ -316,11 +322,11 @@ export class RunningAgent implements Beating {
         () => this.#port.beat(),
         () => !this.#closed,
       );
-      await this.#listener?.start();
+      await this.#knownRun?.listener?.start();
     } catch (error) {
       return this.#recover(`it could not start: ${describeError(error).message}`);
     }
-    if (!isAwake) return this.#listener?.pause();
+    if (!isAwake) return this.#knownRun?.listener?.pause();
     this.worker.fill();
     this.#say("agent.started", reason);
   }
@@ -328,23 +334,29 @@ export class RunningAgent implements Beating {
   async #recover(reason: string): Promise<void> {
     if (this.#closed || this.#state === "stopped") return;
     const { clock, logger } = this.#context;
-    const delayMs = this.#policy.next(clock.monotonic());
+    const fortune = this.#fortune;
+    const policy = (fortune.policy ??= new RestartPolicy(this.#port.restarts));
+    const delayMs = policy.next(clock.monotonic());
     logger.warn("An agent is restarted.", { agent: this.name, reason, delayMs });
     if (delayMs === undefined) {
-      return this.#end(0, `${this.#policy.limit}; the last one because ${reason}`);
+      return this.#end(0, `${policy.limit}; the last one because ${reason}`);
     }
     await this.#end(0, reason);
-    this.#waiting = new AbortController();
-    await clock.sleep(delayMs, this.#waiting.signal).catch(() => undefined);
-    this.#waiting = undefined;
+    fortune.waiting = new AbortController();
+    await clock.sleep(delayMs, fortune.waiting.signal).catch(() => undefined);
+    fortune.waiting = undefined;
     if (!this.#closed) await this.#begin(reason);
   }
 
   #become(state: AgentActivity, reason: string | undefined): void {
-    this.#cancelWake();
-    this.#nextActiveAt = undefined;
     this.#state = state;
-    this.#reason = reason;
+    // Ten thousand that close have nothing to remember of it.
+    const fortune = reason === undefined ? this.#knownFortune : this.#fortune;
+    if (fortune) {
+      fortune.cancelWake();
+      fortune.nextActiveAt = undefined;
+      fortune.reason = reason;
+    }
     this.changed();
   }
 
@@ -359,42 +371,7 @@ export class RunningAgent implements Beating {
     });
   }
 
-  #makeBreakers(): CapabilityBreakers {
-    return new CapabilityBreakers({
-      context: this.#context,
-      agent: this.name,
-      options: this.#port.breaker,
-      onChange: () => {
-        this.changed();
-        this.worker.fill();
-      },
-    });
-  }
-
-  #makeWorker(): TaskWorker {
-    const { progress } = this.#port;
-    const agent = this.definition;
-    return new TaskWorker({
-      ...this.#port,
-      agent,
-      state: this.#agentState,
-      context: this.#context,
-      breakers: (this.#knownBreakers = this.#makeBreakers()),
-      isActive: () => this.#state === "running",
-      begin: (taskId, isWaiting) =>
-        progress.begin({ agent: agent.name, what: `task ${taskId}`, taskId }, isWaiting),
-      onChange: () => {
-        this.changed();
-        this.#port.onBusy(this);
-      },
-    });
-  }
-
-  #makeListener(): AgentListener | undefined {
-    const agent = this.definition;
-    if (agent.events.length === 0) return undefined;
-    const { registry, desk, progress } = this.#port;
-    const [context, state] = [this.#context, this.#agentState];
-    return new AgentListener({ context, registry, agent, state, desk, progress });
+  #begun(before: AgentRun | undefined): AgentRun {
+    return new AgentRun(this.#port, this, this.#context, before);
   }
 }

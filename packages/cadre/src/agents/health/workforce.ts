@@ -18,6 +18,7 @@ import { teamEvent, type TeamContext } from "../team-context.ts";
 import { processOf, type Pulse } from "./beat.ts";
 import { LagWatch } from "./lag-watch.ts";
 import { ProgressWatch, type StuckWork } from "./progress-watch.ts";
+import { Roster } from "./roster.ts";
 import { RunningAgent, type RunningAgentPort } from "./running-agent.ts";
 
 /** What the process gives to each agent alike. */
@@ -34,6 +35,7 @@ type OfProcess =
   | "beat"
   | "wakeAt"
   | "onBusy"
+  | "onRoom"
   | "onError";
 
 /** What the team gives to each agent alike. */
@@ -59,7 +61,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
   readonly #port: WorkforcePort;
   readonly #agents: RunningAgent[] = [];
   readonly #byName = new Map<string, RunningAgent>();
-  readonly #byCapability = new Map<string, RunningAgent[]>();
+  readonly #roster = new Roster<RunningAgent>();
   readonly #taken = new Map<string, TaskWorker>();
   /** Agents that hold tasks. */
   readonly #busy = new Set<RunningAgent>();
@@ -100,6 +102,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
         if (busy.worker.isBusy) this.#busy.add(busy);
         else this.#busy.delete(busy);
       },
+      onRoom: (agent) => this.#roster.hasRoom(agent),
     };
   }
 
@@ -122,11 +125,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
     const agent = new RunningAgent(this.#forAll, definition);
     this.#agents.push(agent);
     this.#byName.set(agent.name, agent);
-    for (const capability of definition.capabilities) {
-      const same = this.#byCapability.get(capability);
-      if (same) same.push(agent);
-      else this.#byCapability.set(capability, [agent]);
-    }
+    this.#roster.add(agent);
   }
 
   /** Beats, then claims. */
@@ -137,11 +136,12 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
   }
 
   claimNew(entry: BoardEntry): ReturnType<LocalClaimer["claimNew"]> {
-    for (const { worker } of this.#byCapability.get(entry.state.capability) ?? []) {
-      const claim = worker.hasRoom ? worker.claimNew(entry) : undefined;
-      if (claim) return claim;
-    }
-    return undefined;
+    let claim: ReturnType<LocalClaimer["claimNew"]>;
+    this.#roster.visit(entry.state.capability, ({ worker }) => {
+      claim = worker.claimNew(entry);
+      return claim !== undefined;
+    });
+    return claim;
   }
 
   /** Nothing new; resolves when what runs has ended, or has been given back at the deadline. */
@@ -206,7 +206,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
   #notice(entry: BoardEntry): void {
     const { id, capability, status } = entry.state;
     this.#taken.get(id)?.notice(entry);
-    if (isOpen(status) && this.#byCapability.has(capability)) this.#want(capability);
+    if (isOpen(status) && this.#roster.has(capability)) this.#want(capability);
   }
 
   /** One look a turn for each capability, however many tasks of it have come. */
@@ -222,14 +222,31 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
   }
 
   #fillAll(): void {
-    for (const capability of this.#byCapability.keys()) this.#fillFor(capability);
+    for (const capability of this.#roster.capabilities()) this.#fillFor(capability);
   }
 
   #fillFor(capability: string): void {
-    if (!this.#port.board.hasClaimable(capability)) return;
-    for (const agent of this.#byCapability.get(capability) ?? []) {
-      if (agent.worker.hasRoom) agent.fill();
+    const { board } = this.#port;
+    if (!this.#isRipe(capability)) return;
+    this.#roster.visit(capability, ({ worker }) => {
+      worker.fillNow();
+      // Who looks takes what it claims off the board: the rest needn't look at all.
+      return !board.hasClaimable(capability);
+    });
+  }
+
+  /** Whether anything may be claimed now; what may be only later is looked at again then. */
+  #isRipe(capability: string): boolean {
+    const { board, context } = this.#port;
+    const now = context.clock.now();
+    let wakeAt = Infinity;
+    for (const { state } of board.claimable(capability)) {
+      const { notBefore = 0 } = state;
+      if (notBefore <= now) return true;
+      wakeAt = Math.min(wakeAt, notBefore);
     }
+    if (Number.isFinite(wakeAt)) this.#wake(wakeAt);
+    return false;
   }
 
   #wake(instant: number): void {
