@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { isCadreError, type AgentEvent, type EventStore } from "cadre";
 import { defineAgent, defineExpectation, type AnyAgent } from "cadre/agents";
 import { testTeam, type TestTeam } from "cadre/testing";
+import { changed } from "../changed.ts";
 
 const expectations = [
   defineExpectation({
@@ -132,12 +133,7 @@ test("a flow that was said to be stuck is resumed, though who said it has died",
     isDead = work.appends?.some(({ stream }) => stream.startsWith("flow/")) ?? false;
     return result;
   };
-  const store = new Proxy(bench.store, {
-    get(target, name) {
-      const value: unknown = name === "commit" ? commit : Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
+  const store = changed(bench.store, { commit });
   await bench.start({ name: "mortal", expectations, store });
   const placed = await append(bench, "custom.order.placed", { order: "stuck" });
   await bench.clock.advance(11_000);

@@ -2,32 +2,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { CadreError, memoryStore, SeededRandom, type, VirtualClock, type EventStore } from "cadre";
+import { memoryStore, SeededRandom, type, VirtualClock } from "cadre";
 import { defineAgent, defineTask } from "cadre/agents";
 import { testTeam } from "cadre/testing";
 import { SharedRateLimits } from "#src/agents/health/rate-limits.ts";
+import { leavingStore } from "./leaving-store.ts";
 
 const Work = defineTask({ name: "work", input: type<number>(), output: type<number>() });
 const Nap = defineTask({ name: "nap", input: type<number>(), output: type<number>() });
 const hour = 3_600_000;
-
-/** A store that can be away for a while. */
-function leaving(store: EventStore): { readonly store: EventStore; isAway: boolean } {
-  const power = { store, isAway: false };
-  power.store = new Proxy(store, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name);
-      if (name === "close") return async () => {};
-      if (typeof value !== "function") return value;
-      const call = value.bind(target) as (...all: unknown[]) => unknown;
-      return (...all: unknown[]) => {
-        if (!power.isAway || name === "watch") return call(...all);
-        throw new CadreError("STORE_UNAVAILABLE", "away", { path: "", reason: "test" });
-      };
-    },
-  });
-  return power;
-}
 
 test("a paused agent that is restarted, stuck or by hand, is paused still", async () => {
   const bench = testTeam();
@@ -54,7 +37,7 @@ test("a paused agent that is restarted, stuck or by hand, is paused still", asyn
 
 test("a store that is away for a while stops no agent that is being restarted", async () => {
   const bench = testTeam();
-  const power = leaving(bench.store);
+  const power = leavingStore(bench.store);
   let runs = 0;
   const agent = defineAgent({ name: "worker", stuckAfterMs: 20_000 }).does(Work, () => {
     runs += 1;
@@ -75,7 +58,7 @@ test("a store that is away for a while stops no agent that is being restarted", 
 
 test("what a sleeping agent still holds is offered again when its process is gone", async () => {
   const bench = testTeam();
-  const power = leaving(bench.store);
+  const power = leavingStore(bench.store);
   const hangs = defineAgent({ name: "sleeper" }).does(Work, () => new Promise<number>(() => {}));
   const team = await bench.start({ store: power.store, agents: [hangs] });
   const asking = await bench.start();

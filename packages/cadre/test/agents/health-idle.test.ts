@@ -6,6 +6,7 @@ import { type, type AgentEvent, type EventStore } from "cadre";
 import { defineAgent, defineTask } from "cadre/agents";
 import { testTeam } from "cadre/testing";
 import { LagWatch } from "#src/agents/health/lag-watch.ts";
+import { changed } from "../changed.ts";
 
 const Work = defineTask({ name: "work", input: type<number>(), output: type<number>() });
 
@@ -21,12 +22,7 @@ function deafStore(store: EventStore) {
       yield* store.read(query);
     })();
   };
-  const deaf = new Proxy(store, {
-    get(target, name) {
-      const value: unknown = name === "read" ? read : Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
+  const deaf = changed(store, { read });
   return { deaf, deafen: () => void (isDeaf = true) };
 }
 

@@ -4,6 +4,7 @@ import { test } from "node:test";
 
 import type { EventStore } from "cadre";
 import { everyFault, scenarios, simulate, simulateSeeds, SimulationError } from "cadre/testing";
+import { changed } from "../changed.ts";
 
 const { detection } = scenarios;
 
@@ -19,18 +20,12 @@ test("a wrong verdict is found: an observer that looks at what it saw long ago",
   const forgetful = (store: EventStore): EventStore => {
     let looks = 0;
     let old: Awaited<ReturnType<EventStore["slots"]>> | undefined;
-    return new Proxy(store, {
-      get(target, name) {
-        if (name === "slots") {
-          return async (prefix: string) => {
-            if (!prefix.startsWith("presence/")) return target.slots(prefix);
-            looks += 1;
-            if (looks % 10 === 1) old = await target.slots(prefix);
-            return old ?? [];
-          };
-        }
-        const value: unknown = Reflect.get(target, name);
-        return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    return changed(store, {
+      slots: async (prefix) => {
+        if (!prefix.startsWith("presence/")) return store.slots(prefix);
+        looks += 1;
+        if (looks % 10 === 1) old = await store.slots(prefix);
+        return old ?? [];
       },
     });
   };

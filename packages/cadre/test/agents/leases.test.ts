@@ -1,42 +1,34 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { CadreError, type, type Commit, type EventStore } from "cadre";
+import { CadreError, type, type EventStore } from "cadre";
 import { defineAgent, defineTask } from "cadre/agents";
 import { testTeam } from "cadre/testing";
+import { changed } from "../changed.ts";
 
 const Work = defineTask({ name: "work", input: type<number>(), output: type<string>() });
 
 /** A store that a test can cut off for one runtime, as a frozen process or a lost network would. */
-function severable(store: EventStore): EventStore & { cut: boolean } {
+function severable(store: EventStore): { readonly store: EventStore; cut: boolean } {
   const refuse = (): void => {
-    if (severed.cut)
+    if (line.cut)
       throw new CadreError("STORE_UNAVAILABLE", "cut off", { path: "", reason: "test" });
   };
-  const severed: EventStore & { cut: boolean } = {
-    cut: false,
-    name: store.name,
-    commit: async (commit: Commit) => (refuse(), store.commit(commit)),
+  const severed = changed(store, {
+    commit: async (commit) => (refuse(), store.commit(commit)),
     read: (query) => (refuse(), store.read(query)),
-    version: (stream) => store.version(stream),
-    head: () => store.head(),
-    watch: (wake) => store.watch(() => void (severed.cut || wake())),
+    watch: (wake) => store.watch(() => void (line.cut || wake())),
     slot: async (name) => (refuse(), store.slot(name)),
     slots: async (prefix) => (refuse(), store.slots(prefix)),
-    marked: (marks) => store.marked(marks),
-    pruneInbox: (olderThanMs) => store.pruneInbox(olderThanMs),
-    inspect: (range) => store.inspect(range),
-    restore: (rows) => store.restore(rows),
-    holds: () => store.holds(),
-    usage: (options) => store.usage(options),
     close: async () => {},
-  };
-  return severed;
+  });
+  const line = { store: severed, cut: false };
+  return line;
 }
 
 test("the work of an owner that fell silent is offered again, and its late result is rejected and recorded", async () => {
   const bench = testTeam();
-  const store = severable(bench.store);
+  const line = severable(bench.store);
   let finishFirst: (value: string) => void = () => {};
   const first = defineAgent({ name: "first" }).does(
     Work,
@@ -45,18 +37,18 @@ test("the work of an owner that fell silent is offered again, and its late resul
         finishFirst = resolve;
       }),
   );
-  await bench.start({ store, agents: [first] });
+  await bench.start({ store: line.store, agents: [first] });
   const asking = await bench.start();
   const handle = await asking.tasks.create(Work, 1);
   await bench.clock.advance(1_000);
   assert.equal((await handle.state()).owner?.agent, "first");
 
-  store.cut = true;
+  line.cut = true;
   await bench.start({
     agents: [defineAgent({ name: "second" }).does(Work, () => "by the second")],
   });
   assert.equal(await bench.until(handle.result(), 40_000), "by the second");
-  store.cut = false;
+  line.cut = false;
   finishFirst("by the first");
   await bench.clock.advance(5_000);
 
@@ -70,7 +62,7 @@ test("the work of an owner that fell silent is offered again, and its late resul
 
 test("an owner that cannot renew stops its own work before the lease ends", async () => {
   const bench = testTeam();
-  const store = severable(bench.store);
+  const line = severable(bench.store);
   let abortedAt: number | undefined;
   const agent = defineAgent({ name: "agent" }).does(
     Work,
@@ -82,14 +74,14 @@ test("an owner that cannot renew stops its own work before the lease ends", asyn
         });
       }),
   );
-  const team = await bench.start({ store, agents: [agent] });
+  const team = await bench.start({ store: line.store, agents: [agent] });
   await team.tasks.create(Work, 1);
   await bench.clock.advance(1_000);
   const cutAt = bench.clock.monotonic();
-  store.cut = true;
+  line.cut = true;
   await bench.clock.advance(20_000);
   assert.ok(abortedAt !== undefined && abortedAt - cutAt < 15_000, `stopped after ${abortedAt}`);
-  store.cut = false;
+  line.cut = false;
   await bench.close();
 });
 
@@ -150,15 +142,15 @@ test("a task that kills its owners fails after ten", async () => {
   const result = handle.result();
   result.catch(() => undefined);
   for (let round = 0; round < 10; round += 1) {
-    const store = severable(bench.store);
+    const line = severable(bench.store);
     await bench.start({
-      store,
+      store: line.store,
       agents: [
         defineAgent({ name: `victim-${round}` }).does(Work, () => new Promise<string>(() => {})),
       ],
     });
     await bench.clock.advance(3_000);
-    store.cut = true;
+    line.cut = true;
     await bench.clock.advance(20_000);
   }
   await assert.rejects(bench.until(result), /lost 10 owners/);

@@ -3,12 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import type { EventStore, Transport } from "cadre";
+import { writesTo, type Death } from "./dying-store.ts";
+import { changed } from "../changed.ts";
 import { oldSide, WriteCode } from "./legacy-old-side.ts";
-
-interface Death {
-  readonly at: number;
-  readonly when: "before" | "after";
-}
 
 /** A process that is gone from one of its writes on, to the store or to the older topics. */
 function mortal(store: EventStore, transport: Transport, death: Death | undefined) {
@@ -30,20 +27,10 @@ function mortal(store: EventStore, transport: Transport, death: Death | undefine
       const result = await write(argument);
       return isDead ? never : result;
     };
-  const replace = <Target extends object>(target: Target, name: string, by: unknown): Target =>
-    new Proxy(target, {
-      get(each, member) {
-        const value: unknown = member === name ? by : Reflect.get(each, member);
-        return typeof value === "function" ? (value.bind(each) as unknown) : value;
-      },
-    });
   const commit = guard<
     Parameters<EventStore["commit"]>[0],
     Awaited<ReturnType<EventStore["commit"]>>
-  >(
-    (work) => store.commit(work),
-    (work) => work.appends?.some(({ stream }) => stream.startsWith("task/")) ?? false,
-  );
+  >((work) => store.commit(work), writesTo(/^task\//));
   const publish = guard<
     Parameters<Transport["publish"]>[0],
     Awaited<ReturnType<Transport["publish"]>>
@@ -51,11 +38,10 @@ function mortal(store: EventStore, transport: Transport, death: Death | undefine
     (batch) => transport.publish(batch),
     () => true,
   );
-  const publishes = replace(transport, "publish", publish);
   return {
-    store: replace(store, "commit", commit),
+    store: changed(store, { commit }),
     // No direct path: every publish is a write.
-    transport: replace(publishes, "publishNow", () => undefined),
+    transport: changed(transport, { publish, publishNow: () => undefined }),
     writes: () => writes,
   };
 }

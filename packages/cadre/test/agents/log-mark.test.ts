@@ -14,6 +14,7 @@ import { FeatureBoard } from "#src/agents/orchestration/feature-board.ts";
 import { FeatureReader } from "#src/agents/orchestration/feature-reader.ts";
 import type { FeatureProgress } from "#src/agents/feature-fold.ts";
 import { TaskBoard } from "#src/agents/task-board.ts";
+import { changed } from "../changed.ts";
 
 const Work = defineTask({
   name: "work",
@@ -43,18 +44,7 @@ function remembering(store: EventStore, written: Map<string, Set<string>>): Even
     }
     return result;
   };
-  return withMembers(store, { commit });
-}
-
-function withMembers(store: EventStore, members: Partial<EventStore>): EventStore {
-  return new Proxy(store, {
-    get(target, name) {
-      const own: unknown = Reflect.get(members, name);
-      if (own !== undefined) return own;
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
+  return changed(store, { commit });
 }
 
 /** The store, with this in the slots of marks. */
@@ -63,7 +53,7 @@ function withMark(store: EventStore, mark: string | undefined): EventStore {
     if (!name.startsWith("marks/")) return store.slot(name);
     return Promise.resolve(mark === undefined ? undefined : { value: mark, version: 1 });
   };
-  return withMembers(store, { slot });
+  return changed(store, { slot });
 }
 
 function contextOn(store: EventStore) {
@@ -227,7 +217,7 @@ function dying(store: EventStore, death: Death | undefined) {
     return isDead ? never : result;
   };
   const slot: EventStore["slot"] = (name) => (isDead ? never : store.slot(name));
-  return { mortal: withMembers(store, { commit, slot }), writes: () => writes };
+  return { mortal: changed(store, { commit, slot }), writes: () => writes };
 }
 
 /** A chain of tasks and a feature, done by processes that note a mark after every event. */

@@ -2,32 +2,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { CadreError, type, type EventStore } from "cadre";
+import { type } from "cadre";
 import { defineAgent, defineTask, type TaskContext } from "cadre/agents";
 import { testTeam } from "cadre/testing";
+import { leavingStore } from "./leaving-store.ts";
 
 const Work = defineTask({ name: "work", input: type<string>(), output: type<string>() });
 const Part = defineTask({ name: "part", input: type<number>(), output: type<string>() });
 const long = 600_000; // longer than all kills together
 const kills = 11; // ten are too many
-
-/** A store that can be taken from one process, as if that had been killed. */
-function mortal(store: EventStore): { readonly store: EventStore; kill(): void } {
-  let isDead = false;
-  const seen = new Proxy(store, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name);
-      if (name === "close") return async () => {};
-      if (typeof value !== "function") return value;
-      const call = value.bind(target) as (...all: unknown[]) => unknown;
-      return (...all: unknown[]) => {
-        if (!isDead || name === "watch") return call(...all);
-        throw new CadreError("STORE_UNAVAILABLE", "killed", { path: "", reason: "test" });
-      };
-    },
-  });
-  return { store: seen, kill: () => void (isDead = true) };
-}
 
 const hang = (): Promise<string> => new Promise(() => {});
 
@@ -68,10 +51,10 @@ async function survived(): Promise<Readonly<Record<string, string>>> {
       handlers[kind]!(ctx),
     );
   for (let round = 0; round < kills; round += 1) {
-    const process = mortal(bench.store);
+    const process = leavingStore(bench.store);
     await bench.start({ store: process.store, agents: [worker()] });
     await bench.clock.advance(4_000);
-    process.kill();
+    process.isAway = true;
     await bench.clock.advance(16_000);
   }
   const parts = defineAgent({ name: "parts" }).does(Part, () => "called");

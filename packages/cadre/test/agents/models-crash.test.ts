@@ -2,51 +2,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { EventStore } from "cadre";
 import { testTeam } from "cadre/testing";
+import { dyingStore, writesTo, type Death } from "./dying-store.ts";
 import { countingModel, Report, reporter, sdks, type Sdk, type World } from "./models-sdk.ts";
-
-interface Death {
-  readonly at: number;
-  readonly when: "before" | "after";
-}
 
 interface Mode {
   readonly sdk: Sdk;
   readonly streams: boolean;
 }
 
-/** A store whose process is gone from one write on: nothing it asks for is answered any more. */
-function dying(store: EventStore, death: Death | undefined) {
-  let isDead = false;
-  let writes = 0;
-  const never = new Promise<never>(() => {});
-  const commit: EventStore["commit"] = async (work) => {
-    if (isDead) return never;
-    const names = [
-      ...(work.appends ?? []).map(({ stream }) => stream),
-      ...(work.slots ?? []).map(({ name }) => name),
-    ];
-    const isWork = names.some((name) => /^(task|budget|pause|stream)\//.test(name));
-    if (isWork) writes += 1;
-    isDead = isWork && writes === death?.at;
-    if (isDead && death?.when === "before") return never;
-    const result = await store.commit(work);
-    return isDead ? never : result;
-  };
-  const mortal = new Proxy(store, {
-    get(target, name) {
-      const value: unknown = name === "commit" ? commit : Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
-  return { mortal, writes: () => writes };
-}
-
 async function runWith({ sdk, streams }: Mode, death: Death | undefined): Promise<number> {
   const world: World = { paid: [], booked: [] };
   const bench = testTeam();
-  const { mortal, writes } = dying(bench.store, death);
+  const { mortal, writes } = dyingStore(
+    bench.store,
+    death,
+    writesTo(/^(task|budget|pause|stream)\//),
+  );
   const agents = () => [reporter(sdk, countingModel(world, sdk), world, streams)];
   const client = await bench.start({ name: "client" });
   await bench.start({ name: "mortal", agents: agents(), store: mortal });

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { RetryableError, type, type EventStore } from "cadre";
 import { defineAgent, defineTask, type ModelOptions } from "cadre/agents";
 import { scriptedModel, testTeam, type ScriptedReply } from "cadre/testing";
+import { changed } from "../changed.ts";
 import { sdks } from "./models-sdk.ts";
 
 const Do = defineTask({ name: "do", output: type<string>(), maxAttempts: 3 });
@@ -43,12 +44,7 @@ for (const { ai, name, specificationVersion } of sdks) {
     let isDead = false;
     const commit: EventStore["commit"] = (work) =>
       isDead ? new Promise(() => {}) : bench.store.commit(work);
-    const mortal = new Proxy(bench.store, {
-      get(target, member) {
-        const value: unknown = member === "commit" ? commit : Reflect.get(target, member);
-        return typeof value === "function" ? (value.bind(target) as unknown) : value;
-      },
-    });
+    const mortal = changed(bench.store, { commit });
     const model = scriptedModel(useTool, { specificationVersion });
     let payments = 0;
     const agent = defineAgent({ name: "payer" }).does(Do, async (_input, ctx) => {

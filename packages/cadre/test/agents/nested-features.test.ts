@@ -6,7 +6,7 @@ import { TerminalError, type } from "cadre";
 import { defineAgent, defineTask, type AnyAgent, type FeaturePlan } from "cadre/agents";
 import { testTeam } from "cadre/testing";
 
-import { dyingStore, type Death } from "./dying-store.ts";
+import { dyingStore, writesTo, type Death } from "./dying-store.ts";
 
 const number = type<number>();
 const Leaf = defineTask({ name: "leaf", input: number, output: number });
@@ -169,7 +169,7 @@ test("a function within a task plans once over all attempts", async () => {
 async function nest(works: boolean, death: Death | undefined): Promise<number> {
   const bench = testTeam();
   const done: string[] = [];
-  const { mortal, writes } = dyingStore(bench.store, death);
+  const { mortal, writes } = dyingStore(bench.store, death, writesTo(/^(task|feature)\//));
   const client = await bench.start({ name: "client", orchestrator: false });
   const chapters = works ? [1, 2] : [1, -2];
   const feature = await client.features.create(book(chapters));

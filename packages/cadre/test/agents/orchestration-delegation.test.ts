@@ -6,7 +6,7 @@ import { TerminalError, type } from "cadre";
 import { defineAgent, defineTask, type AnyAgent } from "cadre/agents";
 import { testTeam } from "cadre/testing";
 
-import { dyingStore, type Death } from "./dying-store.ts";
+import { dyingStore, writesTo, type Death } from "./dying-store.ts";
 
 const number = type<number>();
 const Part = defineTask({ name: "part", input: number, output: number });
@@ -285,7 +285,7 @@ async function delegate(death: Death | undefined): Promise<number> {
       }),
     ),
   ];
-  const { mortal, writes } = dyingStore(bench.store, death);
+  const { mortal, writes } = dyingStore(bench.store, death, writesTo(/^(task|feature)\//));
   const client = await bench.start({ name: "client" });
   const task = await client.tasks.create(Whole, 1, { id: "w", assignTo: "whole" });
   await bench.start({ name: "mortal", agents: agents(), store: mortal });

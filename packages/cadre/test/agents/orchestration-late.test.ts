@@ -4,7 +4,8 @@ import { test } from "node:test";
 import { TerminalError, type, type EventStore } from "cadre";
 import { defineAgent, defineTask, type AnyAgent } from "cadre/agents";
 import { testTeam } from "cadre/testing";
-import { dyingStore, type Death } from "./dying-store.ts";
+import { changed } from "../changed.ts";
+import { dyingStore, writesTo, type Death } from "./dying-store.ts";
 
 const number = type<number>();
 const Part = defineTask({ name: "part", input: number, output: number });
@@ -16,12 +17,7 @@ function slow(store: EventStore, pause: () => Promise<void>): EventStore {
     await pause();
     yield* store.read(query);
   };
-  return new Proxy(store, {
-    get(target, name) {
-      const value: unknown = name === "read" ? read : Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
+  return changed(store, { read });
 }
 
 /** Whether the results were there when the process died, and what came of it. */
@@ -39,7 +35,7 @@ async function scatterUntil(death: Death): Promise<{ hadAll: boolean; result: un
     });
   const client = await bench.start({ name: "client", agents: [parts] });
   const task = await client.tasks.create(Whole, 1, { id: "w" });
-  const { mortal } = dyingStore(bench.store, death);
+  const { mortal } = dyingStore(bench.store, death, writesTo(/^(task|feature)\//));
   await bench.start({ name: "mortal", agents: [whole()], store: mortal });
   await bench.clock.advance(4_000);
   const states = await client.tasks.list({ status: "completed" });
@@ -78,12 +74,7 @@ test("a child that was just being made when its map failed is cancelled too", as
     if (isSlow) await bench.clock.sleep(1_000);
     return bench.store.commit(work);
   };
-  const store = new Proxy(bench.store, {
-    get(target, name) {
-      const value: unknown = name === "commit" ? commit : Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
+  const store = changed(bench.store, { commit });
   await bench.start({ name: "others", agents: [parts] });
   const team = await bench.start({ name: "slow", agents: [whole], store });
   const task = await team.tasks.create(Whole, 1, { id: "w" });

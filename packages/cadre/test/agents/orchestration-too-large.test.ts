@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { CadreError, type, type EventStore } from "cadre";
 import { defineAgent, defineTask } from "cadre/agents";
 import { testTeam } from "cadre/testing";
+import { changed } from "../changed.ts";
 
 const Make = defineTask({ name: "make", input: type<number>(), output: type<string>() });
 const Use = defineTask({ name: "use", input: type<unknown>(), output: type<number>() });
@@ -15,12 +16,7 @@ function narrow(store: EventStore): EventStore {
     if (bytes <= maxBytes) return store.commit(work);
     throw new CadreError("TOO_LARGE", "It is too large.", { bytes, maxBytes });
   };
-  return new Proxy(store, {
-    get(target, name) {
-      const value: unknown = name === "commit" ? commit : Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
+  return changed(store, { commit });
 }
 
 test("a task whose results are too large for its input blocks its feature, until it is patched", async () => {

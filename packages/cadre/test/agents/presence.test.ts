@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { CadreError, type, type Commit, type EventStore } from "cadre";
+import { CadreError, type, type EventStore } from "cadre";
 import { defineAgent, defineTask, presencePresets, type Cadre } from "cadre/agents";
 import { testTeam, type TestTeam } from "cadre/testing";
+import { changed } from "../changed.ts";
 
 const Work = defineTask({ name: "work", input: type<number>(), output: type<number>() });
 const reader = defineAgent({ name: "reader", capabilities: ["read"] });
@@ -14,15 +15,9 @@ function losable(store: EventStore) {
   const refuse = (isLost: boolean): void => {
     if (isLost) throw new CadreError("STORE_UNAVAILABLE", "lost", { path: "", reason: "test" });
   };
-  const seen = new Proxy(store, {
-    get(target, name) {
-      if (name === "commit")
-        return async (commit: Commit) => (refuse(lost.writes), target.commit(commit));
-      if (name === "slots")
-        return async (prefix: string) => (refuse(lost.reads), target.slots(prefix));
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
+  const seen = changed(store, {
+    commit: async (commit) => (refuse(lost.writes), store.commit(commit)),
+    slots: async (prefix) => (refuse(lost.reads), store.slots(prefix)),
   });
   return { store: seen, lost };
 }
@@ -45,17 +40,11 @@ async function pair(bench: TestTeam) {
 test("a heartbeat is one write for all agents of a process", async () => {
   const bench = testTeam();
   const writes: number[] = [];
-  const store = new Proxy(bench.store, {
-    get(target, name) {
-      if (name === "commit") {
-        return (commit: Commit) => {
-          const beats = commit.slots?.filter((slot) => slot.name.startsWith("presence/"));
-          if (beats?.length) writes.push(beats.length);
-          return target.commit(commit);
-        };
-      }
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+  const store = changed(bench.store, {
+    commit: (commit) => {
+      const beats = commit.slots?.filter((slot) => slot.name.startsWith("presence/"));
+      if (beats?.length) writes.push(beats.length);
+      return bench.store.commit(commit);
     },
   });
   const agents = Array.from({ length: 200 }, (_, n) => defineAgent({ name: `agent-${n}` }));
@@ -195,19 +184,13 @@ test("the cards of the long dead are taken away, and come back whole with the ne
 test("a beat whose answer was lost is followed by the next", async () => {
   const bench = testTeam();
   let loses = false;
-  const store = new Proxy(bench.store, {
-    get(target, name) {
-      if (name === "commit") {
-        return async (commit: Commit) => {
-          const result = await target.commit(commit);
-          if (loses && commit.slots) {
-            throw new CadreError("STORE_UNAVAILABLE", "lost", { path: "", reason: "test" });
-          }
-          return result;
-        };
+  const store = changed(bench.store, {
+    commit: async (commit) => {
+      const result = await bench.store.commit(commit);
+      if (loses && commit.slots) {
+        throw new CadreError("STORE_UNAVAILABLE", "lost", { path: "", reason: "test" });
       }
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+      return result;
     },
   });
   await bench.start({ agents: [reader], store });

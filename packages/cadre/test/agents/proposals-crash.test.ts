@@ -5,10 +5,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type, type EventStore } from "cadre";
+import { type } from "cadre";
 import { defineAgent, defineTask, type AnyAgent } from "cadre/agents";
 import { testTeam } from "cadre/testing";
 import { checkLog } from "#src/testing/sim-invariants.ts";
+import { dyingStore, type Death } from "./dying-store.ts";
 
 const minute = 60_000;
 const Act = defineTask({ name: "act", input: type<string>(), output: type<string>() });
@@ -77,34 +78,6 @@ const voters = (world: World): AnyAgent[] =>
       }),
   );
 
-interface Death {
-  readonly at: number;
-  readonly when: "before" | "after";
-}
-
-/** A store whose process is gone from one write on: nothing it asks for is answered. */
-function dying(store: EventStore, death: Death | undefined) {
-  let isDead = false;
-  let writes = 0;
-  const never = new Promise<never>(() => {});
-  const commit: EventStore["commit"] = async (work) => {
-    if (isDead) return never;
-    const counts = (work.appends ?? []).length > 0;
-    if (counts) writes += 1;
-    isDead = counts && writes === death?.at;
-    if (isDead && death?.when === "before") return never;
-    const result = await store.commit(work);
-    return isDead ? never : result;
-  };
-  const mortal = new Proxy(store, {
-    get(target, name) {
-      const value: unknown = name === "commit" ? commit : Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
-  return { mortal, writes: () => writes };
-}
-
 type Kind = "approved" | "vetoed" | "window" | "debate" | "report";
 type Who = "author" | "voters" | "decider";
 
@@ -119,7 +92,11 @@ const results: Readonly<Record<Kind, unknown>> = {
 async function runWith(kind: Kind, who: Who, death: Death | undefined): Promise<number> {
   const world = new World();
   const bench = testTeam();
-  const { mortal, writes } = dying(bench.store, death);
+  const { mortal, writes } = dyingStore(
+    bench.store,
+    death,
+    ({ appends = [] }) => appends.length > 0,
+  );
   const parts: Readonly<Record<Who, () => AnyAgent[]>> = {
     author: () => [author(world)],
     voters: () => voters(world),

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { TerminalError, type, type EventStore } from "cadre";
+import { TerminalError, type } from "cadre";
 import { defineAgent, defineSaga } from "cadre/agents";
 import { testTeam } from "cadre/testing";
+import { dyingStore, writesTo, type Death } from "./dying-store.ts";
 
 /** What stands outside of every process. It knows the keys that it has seen. */
 class World {
@@ -57,38 +58,10 @@ function sagaOn(world: World) {
   );
 }
 
-interface Death {
-  readonly at: number;
-  readonly when: "before" | "after";
-}
-
-/** A store whose process is gone from one write of a task on: nothing it asks for is answered. */
-function dying(store: EventStore, death: Death | undefined) {
-  let isDead = false;
-  let writes = 0;
-  const never = new Promise<never>(() => {});
-  const commit: EventStore["commit"] = async (work) => {
-    if (isDead) return never;
-    const isTask = work.appends?.some(({ stream }) => stream.startsWith("task/")) ?? false;
-    if (isTask) writes += 1;
-    isDead = isTask && writes === death?.at;
-    if (isDead && death?.when === "before") return never;
-    const result = await store.commit(work);
-    return isDead ? never : result;
-  };
-  const mortal = new Proxy(store, {
-    get(target, name) {
-      const value: unknown = name === "commit" ? commit : Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
-  return { mortal, writes: () => writes };
-}
-
 async function runWith(works: boolean, death: Death | undefined): Promise<number> {
   const world = new World();
   const bench = testTeam();
-  const { mortal, writes } = dying(bench.store, death);
+  const { mortal, writes } = dyingStore(bench.store, death, writesTo(/^task\//));
   const agents = () => [defineAgent({ name: "shop" }).does(sagaOn(world))];
   const client = await bench.start({ name: "client" });
   const handle = await client.sagas.start(sagaOn(world), { works }, { key: "1" });

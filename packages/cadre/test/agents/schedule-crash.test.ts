@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { CadreError, isCadreError, type, type EventStore } from "cadre";
 import { defineTask, type Cadre } from "cadre/agents";
 import { testTeam } from "cadre/testing";
+import { changed } from "../changed.ts";
 
 const tick = { event: "custom.tick", payload: {} };
 const Report = defineTask({ name: "report", input: type<string>(), output: type<string>() });
@@ -35,8 +36,7 @@ function mortalStore(
     const value = await run();
     return isLast ? gone() : value;
   };
-  const mortal: EventStore = {
-    ...bound(store),
+  const mortal = changed(store, {
     commit: (commit) => call(() => store.commit(commit)),
     version: (stream) => call(() => store.version(stream)),
     head: () => call(() => store.head()),
@@ -47,32 +47,11 @@ function mortalStore(
       yield* store.read(query);
     },
     close: () => Promise.resolve(),
-  };
+  });
   const kill = (): void => {
     isDead = true;
   };
   return { store: mortal, calls: () => calls, kill };
-}
-
-/** The store's members as functions of their own, so that some can be replaced. */
-function bound(store: EventStore): EventStore {
-  return {
-    name: store.name,
-    commit: (commit) => store.commit(commit),
-    read: (query) => store.read(query),
-    version: (stream) => store.version(stream),
-    head: () => store.head(),
-    watch: (wake) => store.watch(wake),
-    slot: (name) => store.slot(name),
-    slots: (prefix) => store.slots(prefix),
-    marked: (marks) => store.marked(marks),
-    pruneInbox: (ms) => store.pruneInbox(ms),
-    inspect: (range) => store.inspect(range),
-    restore: (rows) => store.restore(rows),
-    holds: () => store.holds(),
-    usage: (options) => store.usage(options),
-    close: () => store.close(),
-  };
 }
 
 async function idsOf(store: EventStore, pattern: string): Promise<string[]> {
@@ -156,8 +135,7 @@ test("a commit whose answer is lost is not repeated", async () => {
   const bench = testTeam();
   const startAt = bench.clock.now();
   let losses = 0;
-  const lossy: EventStore = {
-    ...bound(bench.store),
+  const lossy: EventStore = changed(bench.store, {
     commit: async (commit) => {
       const result = await bench.store.commit(commit);
       const isFiring = commit.outbox?.length === 1 && commit.slots?.length === 1;
@@ -168,7 +146,7 @@ test("a commit whose answer is lost is not repeated", async () => {
         reason: "lost",
       });
     },
-  };
+  });
   const team = await bench.start({ ...alone, store: lossy });
   await team.schedules.every("beat", 1_000, tick);
   await bench.clock.advance(3_500);
@@ -184,15 +162,14 @@ test("one schedule whose commit is refused does not hold up the others, and is t
   const bench = testTeam();
   const startAt = bench.clock.now();
   let isRefusing = true;
-  const picky: EventStore = {
-    ...bound(bench.store),
+  const picky: EventStore = changed(bench.store, {
     commit: (commit) => {
       const isBad = commit.outbox?.some(({ type: name }) => name === "custom.bad") ?? false;
       if (!isBad || !isRefusing) return bench.store.commit(commit);
       const message = "The store does not take it.";
       return Promise.reject(new CadreError("INTERNAL", message, { what: "picky" }));
     },
-  };
+  });
   const errors: string[] = [];
   const logger = {
     debug: () => {},
@@ -233,8 +210,7 @@ test("a task of the firing's id that is there already is not made again, and the
 /** A store in which `race` runs first when the first firing is to be committed. */
 function racedStore(store: EventStore, race: () => Promise<unknown>): EventStore {
   let isFirst = true;
-  return {
-    ...bound(store),
+  return changed(store, {
     commit: async (commit) => {
       if (isFirst && commit.outbox?.length === 1 && commit.slots?.length === 1) {
         isFirst = false;
@@ -242,7 +218,7 @@ function racedStore(store: EventStore, race: () => Promise<unknown>): EventStore
       }
       return store.commit(commit);
     },
-  };
+  });
 }
 
 test("a cancellation that comes before the firing's commit wins; one after it comes too late", async () => {

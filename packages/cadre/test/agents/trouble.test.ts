@@ -4,30 +4,14 @@ import { test } from "node:test";
 import { CadreError, isCadreError, memory, type, type Commit, type EventStore } from "cadre";
 import { defineAgent, defineTask } from "cadre/agents";
 import { testTeam } from "cadre/testing";
+import { changed } from "../changed.ts";
 
 const Work = defineTask({ name: "work", input: type<number>(), output: type<number>() });
 const Outer = defineTask({ name: "outer", input: type<number>(), output: type<number>() });
 
-/** A store with a commit of one's own; the rest is the store's. */
+/** A store with a commit of one's own; whoever uses it leaves it open. */
 function withCommit(store: EventStore, commit: EventStore["commit"]): EventStore {
-  const changed: EventStore = {
-    name: store.name,
-    commit,
-    read: (query) => store.read(query),
-    version: (stream) => store.version(stream),
-    head: () => store.head(),
-    watch: (wake) => store.watch(wake),
-    slot: (name) => store.slot(name),
-    slots: (prefix) => store.slots(prefix),
-    marked: (marks) => store.marked(marks),
-    pruneInbox: (olderThanMs) => store.pruneInbox(olderThanMs),
-    inspect: (range) => store.inspect(range),
-    restore: (rows) => store.restore(rows),
-    holds: () => store.holds(),
-    usage: (options) => store.usage(options),
-    close: async () => {},
-  };
-  return changed;
+  return changed(store, { commit, close: async () => {} });
 }
 
 const unavailable = (): CadreError =>

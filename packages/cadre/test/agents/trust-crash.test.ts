@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { foldProjection, memoryStore, systemClock, type, type Clock, type EventStore } from "cadre";
 import { defineAgent, defineTask, startCadre, trustProjection, type AnyAgent } from "cadre/agents";
+import { dyingStore } from "./dying-store.ts";
 
 const Sum = defineTask({
   name: "sum",
@@ -19,28 +20,6 @@ const agents: readonly AnyAgent[] = [
   ),
   defineAgent({ name: "checker" }).votes(() => ({ verdict: "approve" })),
 ];
-
-/** A store that is gone from one write on. */
-function dying(store: EventStore, at: number, when: "before" | "after") {
-  let writes = 0;
-  let isDead = false;
-  const never = new Promise<never>(() => {});
-  const commit: EventStore["commit"] = async (work) => {
-    if (isDead) return never;
-    if (work.appends) writes += 1;
-    isDead = work.appends !== undefined && writes === at;
-    if (isDead && when === "before") return never;
-    const result = await store.commit(work);
-    return isDead ? never : result;
-  };
-  const mortal = new Proxy(store, {
-    get(target, name) {
-      const value: unknown = name === "commit" ? commit : Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
-  return { mortal, writes: () => writes, dead: () => isDead };
-}
 
 /** The time of one process: it ends with it. */
 function mortalClock(): { readonly clock: Clock; stop(): void } {
@@ -89,15 +68,15 @@ async function told(store: EventStore): Promise<readonly string[]> {
 /** One life that may end early, and one that ends what is left. Returns the writes of the first. */
 async function live(at: number, when: "before" | "after"): Promise<number> {
   const store = memoryStore();
-  const death = dying(store, at, when);
+  const death = dyingStore(store, { at, when }, ({ appends }) => appends !== undefined);
   const time = mortalClock();
   const { clock } = time;
   const home = { store: death.mortal, agents, trust: true, ...fast, name: "one", clock };
   const starting = startCadre(home);
   // Who has died answers nothing any more: neither its start nor its close is waited for.
   starting.then((first) => first.tasks.create(Sum, [1, 2], { id: "t" })).catch(() => undefined);
-  await until(async () => death.dead() || (await told(store)).length >= 2);
-  if (!death.dead()) await (await starting).close({ deadlineMs: 0 });
+  await until(async () => death.isDead() || (await told(store)).length >= 2);
+  if (!death.isDead()) await (await starting).close({ deadlineMs: 0 });
   time.stop();
   await using second = await startCadre({ store, agents, trust: true, ...fast, name: "two" });
   const task = await second.tasks.create(Sum, [1, 2], { id: "t" });

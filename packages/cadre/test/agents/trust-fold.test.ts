@@ -137,6 +137,7 @@ test("what is only said on the bus, or outside of the runtime's streams, counts 
     scores: {},
     tasks: {},
     proposals: {},
+    features: {},
     violations: {},
     untold: {},
   });

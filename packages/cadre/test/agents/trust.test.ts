@@ -22,6 +22,7 @@ import {
   type CadreOptions,
 } from "cadre/agents";
 import { drawBeta } from "#src/agents/trust/beta.ts";
+import { changed } from "../changed.ts";
 
 test("draws of a Beta have its mean and its spread", () => {
   const random = new SeededRandom(5);
@@ -148,14 +149,13 @@ for (const bus of ["one log", "two systems"] as const) {
 test("what was not told when the process died is told by the next, and nothing twice", async (context) => {
   const store = memoryStore();
   // The telling never gets through in this life.
-  const mute: EventStore = {
-    ...bound(store),
+  const mute = changed(store, {
     commit: async (commit) => {
       if (commit.appends?.some(({ stream }) => stream === "trust"))
         throw new Error("the disk is gone");
       return store.commit(commit);
     },
-  };
+  });
   const first = await startCadre({ store: mute, agents: [adder("adder")], trust: true });
   for (let index = 0; index < 3; index += 1) {
     await (await first.tasks.create(Sum, { numbers: [1] })).result({ timeoutMs: 5_000 });
@@ -171,28 +171,6 @@ test("what was not told when the process died is told by the next, and nothing t
   const kept = await foldProjection(store, trustProjection());
   assert.deepEqual(kept.state, state);
 });
-
-function bound(store: EventStore): EventStore {
-  const methods: Record<string, unknown> = { name: store.name, log: store.log };
-  for (const name of [
-    "read",
-    "version",
-    "head",
-    "watch",
-    "slot",
-    "slots",
-    "marked",
-    "pruneInbox",
-    "inspect",
-    "restore",
-    "holds",
-    "usage",
-    "close",
-  ] as const) {
-    methods[name] = (store[name] as (...all: unknown[]) => unknown).bind(store);
-  }
-  return methods as unknown as EventStore; // every method of the port is above
-}
 
 test("a gate has the work of who is not trusted yet validated, and then no more", async (context) => {
   const store = memoryStore();

@@ -11,6 +11,7 @@ import {
 } from "cadre";
 import { defineAgent, defineTask, type TaskContext } from "cadre/agents";
 import { testTeam } from "cadre/testing";
+import { changed } from "../changed.ts";
 
 const Job = defineTask({ name: "job", input: type<number>(), output: type<unknown>() });
 
@@ -89,13 +90,7 @@ function freezing(store: EventStore, freezes: (commit: Commit) => boolean = () =
     if (freezes(work)) await frozen();
     return written;
   };
-  const seen = new Proxy(store, {
-    get: (target, name) => {
-      if (name === "commit") return commit;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
+  const seen = changed(store, { commit });
   return { store: seen, freeze: frozen, thaw: () => thaws.splice(0).forEach((go) => go()) };
 }
 

@@ -12,6 +12,7 @@ import {
   type Transport,
 } from "cadre";
 import { startArchive } from "cadre/outbox";
+import { changed } from "../changed.ts";
 import { Life, type When } from "./life.ts";
 
 const leaseMs = 1_000;
@@ -19,16 +20,7 @@ const total = 12;
 
 /** Nothing that a dead process asks for is answered, and what it is told it does not hear. */
 function mortalStore(store: EventStore, life: Life): EventStore {
-  return new Proxy(store, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name);
-      if (name === "commit") {
-        return (commit: Parameters<EventStore["commit"]>[0]) =>
-          life.write(() => store.commit(commit));
-      }
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  return changed(store, { commit: (commit) => life.write(() => store.commit(commit)) });
 }
 
 function mortalTransport(transport: Transport, life: Life): Transport {

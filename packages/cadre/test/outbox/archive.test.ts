@@ -21,6 +21,7 @@ import {
 } from "cadre";
 import { startArchive, verifyArchive, withArchive } from "cadre/outbox";
 import { openSqlite } from "cadre/sqlite";
+import { changed } from "../changed.ts";
 import { withTempFolder } from "../servers/temporary.ts";
 
 function eventOf(type: string, payload: unknown = {}, id?: string): AgentEvent {
@@ -178,12 +179,7 @@ function refusing(inner: EventStore, isBad: (event: AgentEvent) => boolean): Eve
     }
     return inner.commit(work);
   };
-  return new Proxy(inner, {
-    get(target, name) {
-      const value: unknown = name === "commit" ? commit : Reflect.get(target, name);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
+  return changed(inner, { commit });
 }
 
 function carrierParts(base: Transport): Transport {
@@ -200,17 +196,11 @@ test("while the store refuses nothing is acked, and afterwards all of it is ther
   const [transport, inner] = [memory(), memoryStore()];
   const errors: unknown[] = [];
   let refusals = 3;
-  const store: EventStore = new Proxy(inner, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name);
-      if (name === "commit") {
-        return async (commit: Parameters<EventStore["commit"]>[0]) => {
-          refusals -= 1;
-          if (refusals >= 0) throw new CadreError("STORE_FULL", "full", { path: "here" });
-          return inner.commit(commit);
-        };
-      }
-      return typeof value === "function" ? value.bind(target) : value;
+  const store = changed(inner, {
+    commit: async (commit) => {
+      refusals -= 1;
+      if (refusals >= 0) throw new CadreError("STORE_FULL", "full", { path: "here" });
+      return inner.commit(commit);
     },
   });
   await using archive = await startArchive({

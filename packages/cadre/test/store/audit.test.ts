@@ -6,6 +6,7 @@ import { startCadre, defineAgent } from "cadre/agents";
 import { SeededRandom } from "#src/core/random.ts";
 import { createEvent, type AgentEvent } from "#src/core/event.ts";
 import { sealSlot } from "#src/store/seal.ts";
+import { changed } from "../changed.ts";
 
 const random = new SeededRandom(7);
 
@@ -25,15 +26,9 @@ function tampered(
   store: EventStore,
   change: (row: InspectedRow) => readonly InspectedRow[],
 ): EventStore {
-  return new Proxy(store, {
-    get(target, name) {
-      if (name === "inspect") {
-        return async function* () {
-          for await (const row of target.inspect()) yield* change(row);
-        };
-      }
-      const member: unknown = Reflect.get(target, name);
-      return typeof member === "function" ? member.bind(target) : member;
+  return changed(store, {
+    inspect: async function* () {
+      for await (const row of store.inspect()) yield* change(row);
     },
   });
 }

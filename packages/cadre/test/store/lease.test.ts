@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { VirtualClock, createLeases, isCadreError, memoryStore } from "cadre";
+import { changed } from "../changed.ts";
 
 const request = (owner: string) => ({ name: "relay", owner, ttlMs: 1_000 });
 const isLost = (error: unknown): boolean => isCadreError(error, "LEASE_LOST");
@@ -118,14 +119,11 @@ test("a commit renews the lease; a conflict of what it writes does not cost the 
 test("a renewal whose answer was lost does not cost the lease", async () => {
   const [inner, clock] = [memoryStore(), new VirtualClock()];
   let losing = false;
-  const store = new Proxy(inner, {
-    get: (target, name) => {
-      if (name !== "commit") return Reflect.get(target, name, target).bind(target);
-      return async (commit: Parameters<typeof inner.commit>[0]) => {
-        const result = await inner.commit(commit);
-        if (losing) throw new Error("the answer was lost");
-        return result;
-      };
+  const store = changed(inner, {
+    commit: async (commit) => {
+      const result = await inner.commit(commit);
+      if (losing) throw new Error("the answer was lost");
+      return result;
     },
   });
   const lease = await createLeases({ store, clock }).tryAcquire(request("a"));

@@ -12,6 +12,7 @@ import {
   startProjection,
 } from "cadre";
 import type { AgentEvent, EventStore } from "cadre";
+import { changed } from "../changed.ts";
 
 const clock = new VirtualClock();
 const random = new SeededRandom(1);
@@ -32,16 +33,6 @@ async function write(store: EventStore, ...events: AgentEvent[]): Promise<number
 
 const created = (id: string): AgentEvent => event("task.created", { id, title: `do ${id}` });
 
-/** A store of which some calls are made by the test. */
-function replaced(store: EventStore, changes: Partial<EventStore>): EventStore {
-  return new Proxy(store, {
-    get(target, name) {
-      const value: unknown = Reflect.get(changes, name) ?? Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
-
 test("a restart goes on from the checkpoint and folds nothing twice", async () => {
   const store = memoryStore();
   await write(store, created("a"), created("b"), created("c"));
@@ -50,7 +41,7 @@ test("a restart goes on from the checkpoint and folds nothing twice", async () =
   await first.close();
   await write(store, created("d"));
   const reads: (number | undefined)[] = [];
-  const seeing = replaced(store, {
+  const seeing = changed(store, {
     read: (query) => {
       reads.push(query?.after);
       return store.read(query);
@@ -87,7 +78,7 @@ test("a checkpoint that cannot be written loses nothing and stops nothing", asyn
   const store = memoryStore();
   await write(store, created("a"), created("b"));
   let failing = true;
-  const broken = replaced(store, {
+  const broken = changed(store, {
     commit: async (commit) => {
       if (failing) throw new CadreError("STORE_FULL", "full", { path: "/" });
       return store.commit(commit);

@@ -12,6 +12,7 @@ import {
   startProjection,
 } from "cadre";
 import type { AgentEvent, EventStore } from "cadre";
+import { changed } from "../changed.ts";
 
 const clock = new VirtualClock();
 const random = new SeededRandom(1);
@@ -57,16 +58,6 @@ async function write(store: EventStore, ...events: AgentEvent[]): Promise<number
 
 const created = (id: string): AgentEvent => event("task.created", { id, title: `do ${id}` });
 const completed = (id: string): AgentEvent => event("task.completed", { id });
-
-/** A store of which some calls are made by the test. */
-function replaced(store: EventStore, changes: Partial<EventStore>): EventStore {
-  return new Proxy(store, {
-    get(target, name) {
-      const value: unknown = Reflect.get(changes, name) ?? Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
 
 test("a projection catches up, then follows the log", async () => {
   const store = memoryStore();
@@ -217,7 +208,7 @@ test("a store that cannot be read for a while is asked again until it can", asyn
   const store = memoryStore();
   await write(store, created("a"));
   let failures = 3;
-  const flaky = replaced(store, {
+  const flaky = changed(store, {
     head: async () => {
       failures -= 1;
       if (failures >= 0) {

@@ -13,9 +13,10 @@ import {
   verifyLog,
   VirtualClock,
 } from "cadre";
-import type { Commit, EventStore } from "cadre";
+import type { EventStore } from "cadre";
 import { createEvent, type AgentEvent } from "#src/core/event.ts";
 import { SeededRandom } from "#src/core/random.ts";
+import { changed } from "../changed.ts";
 import { temporaryFolder } from "../drivers/sqlite/temporary-file.ts";
 
 const random = new SeededRandom(3);
@@ -85,16 +86,10 @@ test("a run that is cut off between two commits leaves no part of a guarded stre
     }
   }
   let left = 1;
-  const failing = new Proxy(store, {
-    get(target, name) {
-      if (name === "commit") {
-        return (commit: Commit) => {
-          if (commit.removals && left-- === 0) return Promise.reject(new Error("crash"));
-          return target.commit(commit);
-        };
-      }
-      const member: unknown = Reflect.get(target, name);
-      return typeof member === "function" ? member.bind(target) : member;
+  const failing = changed(store, {
+    commit: (commit) => {
+      if (commit.removals && left-- === 0) return Promise.reject(new Error("crash"));
+      return store.commit(commit);
     },
   });
   const guards = [{ prefix: "whole/", isFinished: () => Promise.resolve(true) }];

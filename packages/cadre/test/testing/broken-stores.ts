@@ -1,21 +1,14 @@
 /** Stores that are broken on purpose, and the checks of the suite that find each. */
 import { isCadreError, memoryStore } from "cadre";
 import type { AgentEvent, Commit, EventStore, StoreQuery, StoredEvent } from "cadre";
+import { changed } from "../changed.ts";
 
 export type Break = (store: EventStore) => Partial<EventStore>;
 
 /** A memory store with some of its calls broken. */
 export function broken(change: Break): EventStore {
   const store = memoryStore();
-  const changes = change(store);
-  return new Proxy(store, {
-    get(target, name) {
-      const own: unknown = Reflect.get(changes, name);
-      if (own !== undefined) return own;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  return changed(store, change(store));
 }
 
 const committing =

@@ -14,13 +14,8 @@ import {
 } from "cadre/testing";
 import { checkLog } from "#src/testing/sim-invariants.ts";
 
-import {
-  changed,
-  checkpointsApart,
-  withoutInbox,
-  withoutType,
-  withoutVersions,
-} from "./sim-planted.ts";
+import { changed } from "../changed.ts";
+import { checkpointsApart, withoutInbox, withoutType, withoutVersions } from "./sim-planted.ts";
 
 const maker = { source: "test", clock: new VirtualClock(), random: new SeededRandom(1) };
 const flow = createEvent(maker, "custom.said", {});

@@ -3,18 +3,7 @@
  * by the simulator. They stand between a process and its ports, so that it can die inside of them.
  */
 import type { Commit, EventStore, Transport } from "cadre";
-
-/** `target` with some of its members replaced. */
-export function changed<Target extends object>(target: Target, changes: Partial<Target>): Target {
-  return new Proxy(target, {
-    get: (inner, key) => {
-      const own: unknown = Reflect.get(changes, key);
-      if (own !== undefined) return own;
-      const value: unknown = Reflect.get(inner, key);
-      return typeof value === "function" ? value.bind(inner) : value;
-    },
-  });
-}
+import { changed } from "../changed.ts";
 
 /** An ack before the effect: a delivery is settled as soon as it is there, and handled then. */
 export const acksBeforeTheEffect = (transport: Transport): Transport =>
