@@ -258,9 +258,9 @@ export interface Bus<Events extends object = EventMap> {
   publishEvent(event: AgentEvent): Promise<void>;
   /**
    * Publishes finished events in their order, with one result for each: as fast as the carrier can
-   * without letting one overtake another that is refused. Those behind that one are `undefined`:
-   * not tried; on a carrier whose `order` is not `total`, those of its key and those that it caused.
-   * With publish middleware they go one at a time.
+   * without letting one overtake another that is refused. Those behind that one are `undefined`,
+   * not tried: all of them where the carrier's `order` is `total`, else at least those of its key
+   * and those that it caused. With publish middleware they go one at a time.
    */
   publishInOrder(
     events: readonly AgentEvent[],
