@@ -149,7 +149,7 @@ export class HandlerContext<State> {
   async #ask(
     type: string,
     payload: unknown,
-    options: { readonly timeoutMs?: number } = {},
+    { timeoutMs }: { readonly timeoutMs?: number } = {},
   ): Promise<JsonValue> {
     const { context, agent, signal } = this.#scope;
     this.#scope.assertOwned();
@@ -158,7 +158,7 @@ export class HandlerContext<State> {
         cause: this.#scope.cause(),
         source: agent,
         signal,
-        ...options,
+        ...(timeoutMs === undefined ? {} : { timeoutMs }),
       }),
     );
     return reply.payload as JsonValue;

@@ -46,6 +46,8 @@ export interface BusParts {
   readonly errorEvents: ErrorEvents;
   readonly replay: Replay;
   readonly draining: Draining;
+  /** Only where signatures or permissions are on. */
+  readonly guard: Guard | undefined;
   /** The bus's own subscriptions, which outlive the user's. */
   readonly own: readonly MemberOfBus[];
 }
@@ -90,6 +92,7 @@ export function assembleBus(options: BusOptions): BusParts {
     errorEvents: new ErrorEvents({ instance, publisher, errors, open }),
     replay: new Replay({ transport, publisher, fairness, admit, sees: base.sees }),
     draining: new Draining({ clock, publisher, requests, subscriptions }),
+    guard,
     own,
   };
 }

@@ -32,6 +32,7 @@ import type {
 import type { Subscription, SubscriptionStats } from "./subscription.ts";
 import type { DeadLetterOffice } from "./dead-letter-office.ts";
 import { errorType, type RaisedError } from "./error-channel.ts";
+import { keepGuard } from "./guard-of-bus.ts";
 import { Listening, type ListenOptions } from "./listen.ts";
 import type { OrderedPublishOptions } from "./ordered-publish.ts";
 import type { Capabilities, GroupState, OrderedResult, ReadQuery, Transport } from "./transport.ts";
@@ -93,6 +94,7 @@ class CadreBus {
     this.#options = options;
     const parts = assembleBus(options);
     this.#parts = parts;
+    if (parts.guard) keepGuard(this, parts.guard);
     this.name = parts.name;
     this.source = parts.source;
     this.capabilities = options.transport.capabilities;

@@ -40,9 +40,11 @@ export class Guard {
   readonly #violations: ViolationLog;
   // Frozen all the way down, so what was signed here needs no second look on its way through here.
   readonly #own = new WeakSet<AgentEvent>();
+  readonly #identities: Map<string, Identity>;
 
   constructor(parts: GuardParts) {
     this.#parts = parts;
+    this.#identities = new Map(parts.identities);
     this.#violations = new ViolationLog(parts.clock, parts.say);
   }
 
@@ -62,6 +64,48 @@ export class Guard {
   /** Whether this process can speak for a name. */
   speaksFor(name: string): boolean {
     return this.#identityOf(name) !== undefined || this.#parts.mode === "off";
+  }
+
+  /** Speaks for one more name, from now on. */
+  speakAs(name: string, identity: Identity): void {
+    this.#parts.keys.add(name, identity.did);
+    this.#identities.set(name, identity);
+  }
+
+  /** Whether what is said in a name can be signed, or needn't be. */
+  canSign(name: string): boolean {
+    return this.#parts.mode !== "require" || this.#keyFor(name) !== undefined;
+  }
+
+  /** Whether all must sign, and nobody here can. */
+  get isMute(): boolean {
+    const { mode, identity } = this.#parts;
+    return mode === "require" && !identity && this.#identities.size === 0;
+  }
+
+  /**
+   * A finished event of this process's own, as it may be published: signed, if it is not yet.
+   * @param identity signs in place of the key for its source
+   * @throws {CadreError} FORBIDDEN, when its source may not say it
+   * @throws {CadreError} SIGNATURE_REJECTED, where all must sign, and no key here is its source's
+   */
+  vouch(
+    event: AgentEvent,
+    identity: Identity | undefined = this.#keyFor(event.source),
+  ): AgentEvent {
+    const isFinished = event.metadata.signature !== undefined;
+    const placed = isFinished ? event : this.#inTenant(event);
+    const refusal = this.#parts.permissions?.refusalOf(placed);
+    if (refusal) throw refusal.error;
+    if (isFinished || (!identity && this.#parts.mode !== "require")) return placed;
+    if (!identity) throw rejected(placed, "unsigned", undefined);
+    const { keys, clock, mode } = this.#parts;
+    const verdict = keys.judge(event.source, identity.did, event.timestamp, clock.now());
+    // Whoever gets it would say the same, but nobody would look there.
+    if (mode === "require" && verdict !== "trusted") {
+      throw rejected(placed, keyFaults[verdict], identity.did);
+    }
+    return signEvent(placed, identity);
   }
 
   /**
@@ -85,7 +129,7 @@ export class Guard {
 
   /** The event with the signature of its source, where its key is here. */
   seal(event: AgentEvent): AgentEvent {
-    const identity = this.#identityOf(event.source) ?? this.#parts.identity;
+    const identity = this.#keyFor(event.source);
     const sealed = identity ? signEvent(event, identity) : event;
     // Where all must sign, an event without a signature is looked at like a stranger's.
     if (identity || this.#parts.mode !== "require") this.#own.add(sealed);
@@ -105,9 +149,7 @@ export class Guard {
 
   /** What the runtime of an agent writes in its name: of its tenant, where it says none. */
   sealFor(event: AgentEvent): AgentEvent {
-    const tenant = this.#parts.permissions?.tenantOf(event.source);
-    const isOpen = tenant === undefined || tenant === "*" || event.metadata.tenant !== undefined;
-    return this.seal(isOpen ? event : withMetadata(event, { tenant }));
+    return this.seal(this.#inTenant(event));
   }
 
   /** Whether it may be handed to `who`, as an event of a log that was taken then. */
@@ -161,12 +203,23 @@ export class Guard {
     };
   }
 
+  #inTenant(event: AgentEvent): AgentEvent {
+    const tenant = this.#parts.permissions?.tenantOf(event.source);
+    const isOpen = tenant === undefined || tenant === "*" || event.metadata.tenant !== undefined;
+    return isOpen ? event : withMetadata(event, { tenant });
+  }
+
+  /** What is said in a name is signed with its own key, or else with the process's. */
+  #keyFor(source: string): Identity | undefined {
+    return this.#identityOf(source) ?? this.#parts.identity;
+  }
+
   #identityOf(source: string): Identity | undefined {
-    const { identity, identities } = this.#parts;
+    const { identity } = this.#parts;
     if (identity && (source === this.#parts.source || source === identity.did)) return identity;
-    const named = identities.get(source);
+    const named = this.#identities.get(source);
     if (named || !source.startsWith("did:")) return named;
-    return [...identities.values()].find(({ did }) => did === source);
+    return [...this.#identities.values()].find(({ did }) => did === source);
   }
 
   #faultOf(event: AgentEvent, signed: SignatureCheck, takenAt: number): ViolationRule | undefined {

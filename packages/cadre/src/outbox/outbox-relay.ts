@@ -17,6 +17,9 @@
  *   waiting until a person retries or skips it, or is set aside: `onPoison`.
  */
 import type { Bus } from "../bus/bus.ts";
+import { guardOfBus } from "../bus/guard-of-bus.ts";
+import type { Identity } from "../bus/identity/identity.ts";
+import { signEvent } from "../bus/identity/signed-event.ts";
 import type { Transport } from "../bus/transport.ts";
 import { systemClock, type Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
@@ -44,12 +47,14 @@ const defaults = {
 } as const;
 
 export interface OutboxRelayOptions {
-  readonly outbox: Pick<Outbox, "table" | "onWake">;
+  readonly outbox: Pick<Outbox, "table" | "onWake"> & Partial<Pick<Outbox, "signs">>;
   /** The outbox's database. On SQLite, and without a pool, a connection that nobody else uses. */
   readonly client: SqlDatabase;
   /** Where the events go. Give either this or `transport`. */
   readonly bus?: Pick<Bus, "publishEvent" | "raise">;
   readonly transport?: Pick<Transport, "publish">;
+  /** Signs what is not signed yet. @default the bus's keys */
+  readonly identity?: Identity;
   /**
    * How long rows are owned without a sign, in milliseconds. After a crash, the keys that the relay
    * had in hand wait so long. @default 30_000
@@ -122,7 +127,7 @@ export type PublishAll = (
 
 /** What a run needs, with nothing optional. */
 export interface OutboxRelayContext extends Required<
-  Omit<OutboxRelayOptions, "bus" | "transport">
+  Omit<OutboxRelayOptions, "bus" | "transport" | "identity">
 > {
   readonly publish: PublishAll;
   readonly raise: Bus["raise"];
@@ -140,6 +145,7 @@ export async function startOutboxRelay(options: OutboxRelayOptions): Promise<Out
     client: someObject,
     bus: someObject,
     transport: someObject,
+    identity: someObject,
     leaseMs: wholeNumber(3),
     maxKeys: wholeNumber(1, 1_024),
     maxRows: wholeNumber(1, 8_192),
@@ -155,7 +161,7 @@ export async function startOutboxRelay(options: OutboxRelayOptions): Promise<Out
     random: someObject,
     logger: someObject,
   });
-  const { bus, transport, ...rest } = options;
+  const { bus, transport, identity: _signs, ...rest } = options;
   const run = new OutboxRelayRun({
     ...defaults,
     clock: systemClock,
@@ -163,20 +169,42 @@ export async function startOutboxRelay(options: OutboxRelayOptions): Promise<Out
     logger: silentLogger,
     isPoison: isRefusedForEver,
     ...rest,
-    publish: publisherOf(bus, transport),
+    publish: publisherOf(bus, transport, signerFor(options)),
     raise: (error) => bus?.raise(error),
   });
   run.start();
   return run;
 }
 
+type Sign = (event: AgentEvent) => AgentEvent;
+
+/**
+ * Rows are of this process's own database: it answers for what is not signed, as for what it
+ * publishes itself.
+ */
+function signerFor({ bus, outbox, identity }: OutboxRelayOptions): Sign {
+  const guard = bus && guardOfBus(bus);
+  if (guard?.isMute && !identity && !outbox.signs) {
+    const message =
+      "The bus requires signatures and has no key, so that nothing of the outbox could be " +
+      "published. Give createBus, createOutbox or startOutboxRelay an identity.";
+    throw new CadreError("INVALID_OPTION", message, { option: "identity" });
+  }
+  if (guard) return (event) => guard.vouch(event, identity);
+  if (!identity) return (event) => event;
+  return (event) => (event.metadata.signature === undefined ? signEvent(event, identity) : event);
+}
+
 function publisherOf(
   bus: OutboxRelayOptions["bus"],
   transport: OutboxRelayOptions["transport"],
+  sign: Sign,
 ): PublishAll {
   if (bus && !transport) {
     return async (events) => {
-      const settled = await Promise.allSettled(events.map((event) => bus.publishEvent(event)));
+      // oxlint-disable-next-line require-await -- what cannot be signed is to be a rejection
+      const publish = async (event: AgentEvent): Promise<void> => bus.publishEvent(sign(event));
+      const settled = await Promise.allSettled(events.map(publish));
       return settled.map((each) =>
         each.status === "fulfilled" ? undefined : { error: each.reason as unknown },
       );
@@ -188,7 +216,7 @@ function publisherOf(
     });
   }
   return async (events) => {
-    const results = await transport.publish(events.map((event) => ({ event })));
+    const results = await transport.publish(events.map((event) => ({ event: sign(event) })));
     return events.map((event, index) => {
       const result = results[index];
       if (result?.ok) return undefined;

@@ -6,8 +6,10 @@
  *                 rolled back: never published          at least once     once
  *
  * The row holds the finished event. Its id and its time are those of `add`, however late and
- * however often it is published.
+ * however often it is published. Without a signature the relay's process answers for it.
  */
+import type { Identity } from "../bus/identity/identity.ts";
+import { signEvent } from "../bus/identity/signed-event.ts";
 import { decodeEvent, encodeEvent } from "../core/codec/json.ts";
 import { systemClock, type Clock } from "../core/clock.ts";
 import { CadreError, describeError, isCadreError } from "../core/errors.ts";
@@ -37,6 +39,8 @@ export interface OutboxOptions<Events extends object = EventMap> {
   readonly events?: EventRegistry<Events>;
   /** Who publishes: the `source` of events that name none. @default "cadre" */
   readonly source?: string;
+  /** Signs the events that are made here. @default whoever relays them signs */
+  readonly identity?: Identity;
   /** The table's name, with its schema before a dot if need be. @default "cadre_outbox" */
   readonly table?: string;
   /**
@@ -69,6 +73,8 @@ export type OutboxInput<Events extends object> =
 
 export interface Outbox<Events extends object = EventMap> {
   readonly table: string;
+  /** Whether it signs the events that it makes. */
+  readonly signs: boolean;
   /** Makes the table where it is missing. Any number of processes may do so at once. */
   setup(client: SqlClient): Promise<void>;
   /**
@@ -112,6 +118,7 @@ export function createOutbox<Events extends object = EventMap>(
   checkOptions("createOutbox", options, {
     events: someObject,
     source: someText,
+    identity: someObject,
     table: someText,
     notify: trueOrFalse,
     maxEventBytes: wholeNumber(1),
@@ -127,12 +134,16 @@ type Insert = { readonly sql: string; readonly params: readonly SqlValue[] };
 
 class TableOutbox implements Outbox {
   readonly table: string;
-  readonly #options: Required<Omit<OutboxOptions, "events">>;
+  readonly #options: Required<Omit<OutboxOptions, "events" | "identity">>;
   readonly #registry: EventRegistry | undefined;
+  readonly #identity: Identity | undefined;
+  readonly signs: boolean;
   readonly #listeners = new Set<() => void>();
 
-  constructor(table: string, { events, ...options }: OutboxOptions) {
+  constructor(table: string, { events, identity, ...options }: OutboxOptions) {
     this.table = table;
+    this.#identity = identity;
+    this.signs = identity !== undefined;
     this.#registry = events;
     this.#options = { ...defaults, clock: systemClock, random: secureRandom, ...options, table };
   }
@@ -206,12 +217,9 @@ class TableOutbox implements Outbox {
     if (!registry) assertObject(type, payload);
     const version = rest.version ?? registry?.find(type)?.version;
     const context = { clock, random, source };
-    return createEvent(
-      version === undefined ? context : { ...context, version },
-      type,
-      checked,
-      rest,
-    );
+    const versioned = version === undefined ? context : { ...context, version };
+    const event = createEvent(versioned, type, checked, rest);
+    return this.#identity ? signEvent(event, this.#identity) : event;
   }
 
   #adopt(event: AgentEvent): AgentEvent {

@@ -22,6 +22,8 @@ import {
 import { secureRandom, type Random } from "../../core/random.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import type { Bus } from "../../bus/bus.ts";
+import { guardOfBus } from "../../bus/guard-of-bus.ts";
+import type { Identity } from "../../bus/identity/identity.ts";
 import type { AnyAgent } from "../agent.ts";
 import type { Cadre } from "../cadre.ts";
 import { defineAgent } from "../define-agent.ts";
@@ -83,6 +85,11 @@ export interface LegacyBridgeOptions {
    */
   readonly tells?: "theirs" | "all" | "none";
   readonly wording?: LegacyWording;
+  /**
+   * Signs in the team what the bridge says and what its agents do; other processes must trust it
+   * with those names. @default the team's own key
+   */
+  readonly identity?: Identity;
   /** Name of the bridge, its groups included. @default "legacy-bridge" */
   readonly name?: string;
   readonly clock?: Clock;
@@ -117,14 +124,16 @@ const defaultSilentMs = 90_000; // three beats of the older systems' thirty seco
 export function legacyBridge(options: LegacyBridgeOptions): LegacyBridge {
   checkBridgeOptions(options);
   const { bus, agents = [], claim = "assigned", announces = false, wording = {} } = options;
+  const { identity, name: bridge = "legacy-bridge" } = options;
   const desk = new LegacyDesk(bus, wording, announces);
   const names = new Map<string, string>();
   const definitions = agents.map((agent): AnyAgent => {
     checkAgent(agent);
     const name = agent.as ?? nameOf(agent.name);
     names.set(name, agent.name);
-    const work = { agent: agent.name, silentMs: agent.silentMs ?? defaultSilentMs, claim };
-    let made: AnyAgent = defineAgent({ name, capacity: agent.capacity ?? 1 });
+    const { silentMs = defaultSilentMs, capacity = 1 } = agent;
+    const work = { agent: agent.name, bridge, silentMs, claim };
+    let made: AnyAgent = defineAgent({ name, capacity, ...(identity ? { identity } : {}) });
     for (const task of agent.does) {
       made = made.does(task, (_input, ctx) => workByLegacy(ctx, desk, work));
     }
@@ -133,13 +142,14 @@ export function legacyBridge(options: LegacyBridgeOptions): LegacyBridge {
   return Object.freeze({
     agents: definitions,
     async start(team: AnyCadre): Promise<RunningLegacyBridge> {
+      giveKey(team, bridge, identity);
       const ear = new LegacyEar({
         team,
         desk,
         names,
         takes: options.takes ?? [],
         tells: options.tells ?? "theirs",
-        name: options.name ?? "legacy-bridge",
+        name: bridge,
         clock: options.clock ?? systemClock,
         random: options.random ?? secureRandom,
       });
@@ -147,6 +157,17 @@ export function legacyBridge(options: LegacyBridgeOptions): LegacyBridge {
       return { close: () => ear.close(), [Symbol.asyncDispose]: () => ear.close() };
     },
   });
+}
+
+/** @throws {CadreError} INVALID_OPTION, where all must sign, and the bridge cannot */
+function giveKey({ bus }: AnyCadre, name: string, identity: Identity | undefined): void {
+  const guard = guardOfBus(bus);
+  if (identity) guard?.speakAs(name, identity);
+  if (!guard || guard.canSign(name)) return;
+  const message =
+    `The team requires signatures, and the bridge "${name}" has no key. Give legacyBridge or ` +
+    "startCadre an identity.";
+  throw new CadreError("INVALID_OPTION", message, { option: "identity" });
 }
 
 function checkBridgeOptions(options: LegacyBridgeOptions): void {
@@ -159,6 +180,7 @@ function checkBridgeOptions(options: LegacyBridgeOptions): void {
     takes: list,
     tells: oneOf("theirs", "all", "none"),
     wording: someObject,
+    identity: someObject,
     name: someText,
     clock: anything,
     random: anything,

@@ -14,6 +14,7 @@ import { CadreError, isCadreError, TerminalError } from "../../core/errors.ts";
 import type { Clock } from "../../core/clock.ts";
 import { createEvent, type AgentEvent } from "../../core/event.ts";
 import type { Random } from "../../core/random.ts";
+import { guardOfBus } from "../../bus/guard-of-bus.ts";
 import type { Subscription } from "../../bus/subscription.ts";
 import type { SagaState } from "../saga-desk.ts";
 import { isFinal, taskStream } from "../task-fold.ts";
@@ -195,7 +196,8 @@ export class LegacyEar {
       { id: `${event.id}.rejected`, correlationId: task.correlationId },
     );
     const stream = taskStream(task.id);
-    const appends = [{ stream, expectedVersion: "any" as const, events: [rejected] }];
+    const signed = guardOfBus(team.bus)?.sealFor(rejected) ?? rejected;
+    const appends = [{ stream, expectedVersion: "any" as const, events: [signed] }];
     await once(team.store.commit({ appends }));
   }
 

@@ -40,6 +40,8 @@ const turnName = (what: string, round: number, turn: number): string => `${what}
 export interface LegacyWorkOptions {
   /** The older agent's name. */
   readonly agent: string;
+  /** The name in which the bridge tells the team what it has heard: nobody else is believed. */
+  readonly bridge: string;
   readonly silentMs: number;
   /** Who claims in the older system. */
   readonly claim: "assigned" | "announced";
@@ -106,7 +108,7 @@ interface Heard {
 async function listen(
   ctx: TaskContext,
   desk: LegacyDesk,
-  { silentMs }: LegacyWorkOptions,
+  { silentMs, bridge }: LegacyWorkOptions,
   { round, assignment }: Round,
 ): Promise<Heard | undefined> {
   let { agent } = assignment;
@@ -117,6 +119,7 @@ async function listen(
       const event = await ctx.waitFor(isClaimed ? heardTypes.result : heardTypes.claim, {
         name: turnName(isClaimed ? "result" : "claim", round, turn),
         where: {
+          source: bridge,
           "payload.taskId": ctx.task.id,
           "payload.assignment": round,
           ...(isClaimed ? { "payload.agent": agent } : {}),

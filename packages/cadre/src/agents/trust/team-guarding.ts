@@ -1,4 +1,5 @@
 /** Identity and permissions of one running team. */
+import { createHash } from "node:crypto";
 import type { GuardOptions } from "../../bus/guard-options.ts";
 import { KeyRing } from "../../bus/identity/key-ring.ts";
 import type { Violation } from "../../bus/identity/violation-log.ts";
@@ -78,8 +79,7 @@ async function record(
   identity: CadreOptions["identity"],
   violation: Violation,
 ): Promise<void> {
-  const { rule, evidence } = violation;
-  const id = `violation/${rule}/${evidence.eventId}`.slice(0, maxIdLength);
+  const id = `violation/${violation.rule}/${fingerprint(violation, clock.now())}`;
   const payload = { ...violation, detectedBy: name };
   try {
     const made = createEvent({ clock, random, source: name }, "violation.detected", payload, {
@@ -90,11 +90,21 @@ async function record(
     await store.commit({ appends: [append] });
   } catch (error) {
     if (isCadreError(error, "DUPLICATE_ID")) return;
-    logger.warn("A violation could not be written.", { rule, error });
+    logger.warn("A violation could not be written.", { rule: violation.rule, error });
   }
 }
 
-const maxIdLength = 200; // the id of a forged event may be anything
+const dayMs = 86_400_000; // what comes again on another day is on record again
+
+/**
+ * Of what all processes see alike. An id of the event alone would not do: a forger chooses it, and
+ * could be on record with one for all.
+ */
+function fingerprint({ rule, evidence }: Violation, now: number): string {
+  const { eventId, type, source, signer = "" } = evidence;
+  const seen = JSON.stringify([rule, eventId, type, source, signer, Math.floor(now / dayMs)]);
+  return createHash("sha256").update(seen).digest("base64url");
+}
 
 function list<Item>(items: readonly Item[] = []): readonly Item[] {
   return items;
