@@ -97,7 +97,8 @@ export class TaskEntry {
     const input = definition.checkInput(this.#state.input);
     const context = this.#taskContext();
     const { trust } = this.#port.context;
-    const validate = await validationOf(context, this.#state.capability, own, trust);
+    const { capability } = this.#state;
+    const validate = await validationOf(context, this.journal, { capability, own, trust });
     if (!validate) return this.#explained(() => run(input, context));
     const forget = (): void => this.common.forget();
     const again = (ctx: TaskContext): unknown => this.#explained(() => run(input, ctx));

@@ -2,6 +2,7 @@
 import type { TaskContext } from "../agent.ts";
 import type { CadreOptions } from "../cadre.ts";
 import type { TaskValidation } from "../proposals/validation.ts";
+import type { StepJournal } from "../step-journal.ts";
 import type { TeamContext } from "../team-context.ts";
 import { checkTrust, Trust } from "./trust.ts";
 
@@ -22,21 +23,32 @@ const gateStep = "trust.gate";
 
 /**
  * What the results of a task must pass. Once it is decided it stays so for all attempts: a score
- * that changes meanwhile does not let a result go that was to be looked at.
+ * that changes meanwhile does not let a result go that was to be looked at. Only who takes the gate
+ * itself away does.
  */
 export async function validationOf(
   context: TaskContext,
-  capability: string,
-  own: TaskValidation | undefined,
-  trust: Trust | undefined,
+  journal: StepJournal,
+  { capability, own, trust }: GatedWork,
 ): Promise<TaskValidation | undefined> {
-  if (!trust || (own && own.below === undefined)) return own;
-  const gate = own ?? trust.gateFor(capability);
-  if (gate?.below === undefined) return gate;
-  const { below } = gate;
+  const gate = own ?? trust?.gateFor(capability);
+  const bound = trust ? gate?.below : undefined;
+  if (bound === undefined) {
+    await journal.load();
+    // The gate is gone, or lets nobody through: what an earlier attempt has asked is asked for.
+    if (journal.stateOf(gateStep)) await context.step(gateStep, () => false);
+    return gate;
+  }
   const isNeeded = await context.step(
     gateStep,
-    () => trust.score(context.agent, capability) < below,
+    () => (trust?.score(context.agent, capability) ?? 0) < bound,
   );
   return isNeeded ? gate : undefined;
+}
+
+export interface GatedWork {
+  readonly capability: string;
+  /** What the agent says of the task itself. */
+  readonly own: TaskValidation | undefined;
+  readonly trust: Trust | undefined;
 }

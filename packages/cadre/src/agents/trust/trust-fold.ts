@@ -1,9 +1,11 @@
 /** The fold of the log into scores. `trust-state.ts` says what counts. */
 import type { AgentEvent } from "../../core/event.ts";
 import { defineProjection, type Projection } from "../../store/projection.ts";
+import { featureStreamPrefix, planningName } from "../feature-fold.ts";
 import { proposalPrefix } from "../proposals/proposal.ts";
 import { taskStreamPrefix } from "../task-fold.ts";
 import { meanOf } from "./beta.ts";
+import { keepNewest, put, remove, sizeOf } from "./table-size.ts";
 import {
   betaAt,
   decayed,
@@ -33,8 +35,8 @@ interface Verdict {
   readonly capability: string;
   readonly good: boolean;
   readonly weight: number;
-  /** Who says so; `work` is what the task itself shows. */
-  readonly judge: string;
+  /** Who says so; nobody where it is what the task itself shows. */
+  readonly judge?: string;
   readonly reason: string;
 }
 
@@ -47,16 +49,25 @@ export function trustProjection(given: Partial<TrustTerms> = {}): Projection<Tru
   const terms = { ...defaultTerms, ...given };
   return defineProjection<TrustState>({
     name: projectionName,
+    version: 2,
     inPlace: true,
     initial: emptyTrust,
-    patterns: ["task.*", "validation.*", "action.*", "violation.detected", "score.updated"],
+    patterns: [
+      "task.*",
+      "feature.*",
+      "validation.*",
+      "action.*",
+      "violation.detected",
+      "score.updated",
+    ],
     apply: (state, event, { stream = "" }) => {
       // Only what the runtime wrote to its own streams: an event of the bus is anybody's word.
       const payload = event.payload as Payload;
       if (stream.startsWith(taskStreamPrefix)) foldTask(state, event, payload, terms);
       else if (stream.startsWith(proposalPrefix)) foldProposal(state, event, payload, terms);
+      else if (stream.startsWith(featureStreamPrefix)) foldFeature(state, event, payload, stream);
       else if (stream === violationStream) foldViolation(state, payload);
-      else if (stream === trustStream) delete state.untold[event.id];
+      else if (stream === trustStream) remove(state.untold, event.id);
       return state;
     },
   });
@@ -70,13 +81,15 @@ function foldTask(state: TrustState, event: AgentEvent, payload: Payload, terms:
   if (event.type === "task.claimed") {
     task.owner = payload["agent"] as string;
     if (!task.agents.includes(task.owner)) task.agents.push(task.owner);
+    const givers = task.plans === undefined ? [] : (state.features[task.plans] ??= []);
+    if (!givers.includes(task.owner)) givers.push(task.owner);
     return;
   }
   const seen = seenInTask(event, payload, task);
   // Who gives himself work, by whatever way, proves nothing by doing it.
   if (seen && task.owner !== undefined && !task.above.includes(task.owner)) {
     const { capability, owner: agent } = task;
-    judge(state, event, { agent, capability, judge: "work", ...seen }, terms);
+    judge(state, event, { agent, capability, ...seen }, terms);
   }
   if (finals.has(event.type)) delete state.tasks[id];
   else if (event.type === "task.lease_expired" || event.type === "task.retry") delete task.owner;
@@ -88,14 +101,33 @@ function learnTask(state: TrustState, id: string, payload: Payload): void {
   const capability = payload["capability"] as string;
   // To be asked for one's word is no work that could be done well or badly.
   if (/^(ballot|debate)\./.test(capability)) return;
-  const parent = state.tasks[keyOf(payload["parent"])];
-  const deadlineAt = payload["deadlineAt"] as number | undefined;
+  const { parent, feature, deadlineAt } = payload;
+  const featureId = keyOf(feature);
+  const givers = feature === undefined ? [] : (state.features[featureId] ?? []);
+  const isPlanning = String(payload["taskId"]).startsWith(`${String(feature)}.${planningName}`);
   state.tasks[id] = {
     capability,
-    above: parent ? [...parent.above, ...parent.agents] : [],
+    above: [...new Set([...workersOf(state, parent), ...givers])],
     agents: [],
-    ...(deadlineAt === undefined ? {} : { deadlineAt }),
+    ...(feature !== undefined && isPlanning ? { plans: featureId } : {}),
+    ...(deadlineAt === undefined ? {} : { deadlineAt: deadlineAt as number }),
   };
+}
+
+/** The agents at work on a task and on all above it. */
+function workersOf({ tasks }: TrustState, task: unknown): readonly string[] {
+  const known = task === undefined ? undefined : tasks[keyOf(task)];
+  return known ? [...known.above, ...known.agents] : [];
+}
+
+function foldFeature(state: TrustState, event: AgentEvent, payload: Payload, stream: string): void {
+  const id = keyOf(stream.slice(featureStreamPrefix.length));
+  if (event.type === "feature.completed" || event.type === "feature.cancelled") {
+    delete state.features[id];
+  } else if (event.type === "feature.created") {
+    const givers = workersOf(state, payload["parent"]);
+    if (givers.length > 0) state.features[id] = [...givers];
+  }
 }
 
 function seenInTask(
@@ -189,11 +221,17 @@ function foldDecision(state: TrustState, id: string, event: AgentEvent, terms: T
   delete state.proposals[id];
 }
 
+const maxNames = 10_000; // names on forged events are what a forger likes to write
+
 function foldViolation({ violations }: TrustState, payload: Payload): void {
-  const counts = (violations[keyOf(payload["agent"])] ??= emptyTable());
+  const named = keyOf(payload["agent"]);
+  const isKnown = Object.hasOwn(violations, named);
+  const key = isKnown || sizeOf(violations) < maxNames ? named : keyOf("*");
+  if (!Object.hasOwn(violations, key)) put(violations, key, emptyTable());
+  const counts = violations[key]!;
   const rule = keyOf(payload["rule"]);
-  const { more = 0 } = (payload["evidence"] ?? {}) as { readonly more?: number };
-  counts[rule] = (counts[rule] ?? 0) + 1 + more;
+  const { more } = (payload["evidence"] ?? {}) as { readonly more?: unknown };
+  counts[rule] = (counts[rule] ?? 0) + 1 + (typeof more === "number" ? more : 0);
 }
 
 /** Adds a verdict to a score. A judge who has said much already adds less, or nothing. */
@@ -201,37 +239,66 @@ function judge(state: TrustState, event: AgentEvent, verdict: Verdict, terms: Tr
   const { agent, capability } = verdict;
   const key = scoreKey(agent, capability);
   const at = event.timestamp;
+  if (!Object.hasOwn(state.scores, key)) {
+    put(state.scores, key, newRecord(agent, capability, at));
+    if (sizeOf(state.scores) % sweepEvery === 0) forgetFaded(state.scores, at, terms);
+  }
   const record = (state.scores[key] ??= newRecord(agent, capability, at));
   fade(record, at, terms);
   const previous = meanOf(betaAt(record, record.at, terms));
-  const said = record.judges[keyOf(verdict.judge)] ?? 0;
-  // What the work itself shows has no judge whose influence were to be bounded.
-  const room = verdict.judge === "work" ? Infinity : terms.maxPerJudge - said;
-  const weight = Math.max(0, Math.min(verdict.weight, room));
+  const weight = weightOf(record, verdict, terms);
   record.verdicts += 1;
   if (weight === 0) return;
-  if (verdict.judge !== "work") record.judges[keyOf(verdict.judge)] = said + weight;
   if (verdict.good) record.good += weight;
   else record.bad += weight;
   const beta = betaAt(record, record.at, terms);
   const { id: causeId, metadata } = event;
   const { correlationId } = metadata;
   const { reason } = verdict;
-  state.untold[`score/${causeId}/${key}/${verdict.judge}`] = {
+  put(state.untold, `score/${causeId}/${key}/${verdict.judge ?? "work"}`, {
     ...{ agent, capability, score: meanOf(beta), previous, ...beta, reason },
     ...{ causeId, correlationId, at },
-  };
+  });
+  if (sizeOf(state.untold) > maxUntold) keepNewest(state.untold, maxUntold / 2);
+}
+
+const maxUntold = 20_000; // of a log in which nobody tells
+
+/** What a verdict adds. What the work itself shows has no judge to be bounded. */
+function weightOf(
+  record: ScoreRecord,
+  { judge: name, weight }: Verdict,
+  terms: TrustTerms,
+): number {
+  if (name === undefined) return weight;
+  const said = record.judges[keyOf(name)] ?? 0;
+  const added = Math.max(0, Math.min(weight, terms.maxPerJudge - said));
+  if (added > 0) record.judges[keyOf(name)] = said + added;
+  return added;
 }
 
 function newRecord(agent: string, capability: string, at: number): ScoreRecord {
   return { agent, capability, good: 0, bad: 0, at, verdicts: 0, judges: emptyTable() };
 }
 
-const negligible = 1e-3; // of a verdict: a judge who has said no more than that is forgotten
+const negligible = 1e-3; // of a verdict: who has no more than that, judge or judged, is forgotten
+const sweepEvery = 2_048; // scores from one look for those that are forgotten to the next
 
-/** Brings a score to an instant; one that lies before its last verdict changes nothing. */
+/** Who is so long gone that nothing is left of him is a newcomer again. */
+function forgetFaded(scores: TrustState["scores"], at: number, terms: TrustTerms): void {
+  for (const [key, record] of Object.entries(scores)) {
+    const left = decayed(record.good + record.bad, at - record.at, terms);
+    if (left < negligible && at > record.at) remove(scores, key);
+  }
+}
+
+/**
+ * Brings a score to an instant. One that lies a little before its last verdict changes nothing, for
+ * clocks differ; after one that lies far ahead the clock that it came from was wrong.
+ */
 function fade(record: ScoreRecord, at: number, terms: TrustTerms): void {
   const ms = at - record.at;
+  if (ms < -terms.halfLifeMs) record.at = at;
   if (ms <= 0) return;
   record.good = decayed(record.good, ms, terms);
   record.bad = decayed(record.bad, ms, terms);

@@ -8,8 +8,8 @@
  *   validators, people who voted         good or bad, once the proposal is decided
  *
  * Nobody judges his own: what an agent says of work that it, or anybody of its lineage, has taken
- * part in counts for nothing; nor does a task count that was given by who does it. Violations are
- * counted apart: a name on a forged event is no fault of its bearer.
+ * part in counts for nothing; nor does a task count that was given by who does it, as its child or
+ * in a feature. Violations are counted apart: a name on a forged event is no fault of its bearer.
  */
 
 /** What is known of one agent in one capability. */
@@ -35,7 +35,12 @@ export interface KnownTask {
   readonly above: readonly string[];
   readonly agents: string[];
   owner?: string;
+  /** The feature that it makes the plan of. */
+  readonly plans?: string;
 }
+
+/** Who gives the tasks of a feature: the agents at work above it, and those that plan it. */
+export type Givers = string[];
 
 export interface KnownProposal {
   readonly author: string;
@@ -64,9 +69,14 @@ export interface TrustState {
   readonly scores: Record<string, ScoreRecord>;
   readonly tasks: Record<string, KnownTask>;
   readonly proposals: Record<string, KnownProposal>;
-  /** By agent and rule. */
+  /** Only of features that somebody at work has opened or plans. */
+  readonly features: Record<string, Givers>;
+  /** By agent and rule; beyond a bound of names, under one for all others. */
   readonly violations: Record<string, Record<string, number>>;
-  /** By the id of the `score.updated` that tells of it; gone when that is in the log. */
+  /**
+   * By the id of the `score.updated` that tells of it; gone when that is in the log. Where nobody
+   * tells, the oldest are dropped.
+   */
   readonly untold: Record<string, ScoreChange>;
 }
 
@@ -90,6 +100,7 @@ export function emptyTrust(): TrustState {
     scores: emptyTable(),
     tasks: emptyTable(),
     proposals: emptyTable(),
+    features: emptyTable(),
     violations: emptyTable(),
     untold: emptyTable(),
   };

@@ -150,8 +150,8 @@ export class Trust implements TrustView {
   async asOf(point: LogPoint): ReturnType<TrustView["asOf"]> {
     const projection = trustProjection(this.#terms);
     const { state } = await foldProjection(this.#context.store, projection, { upTo: point });
-    const at = Math.max(0, ...Object.values(state.scores).map((record) => record.at));
-    return this.#view(state, at);
+    const last = Object.values(state.scores).reduce((at, record) => Math.max(at, record.at), 0);
+    return this.#view(state, point instanceof Date ? point.getTime() : last);
   }
 
   async caughtUp(): Promise<void> {
