@@ -252,17 +252,26 @@ function isWritableInstant(instant: number): boolean {
   return Number.isInteger(instant) && instant >= 0 && instant <= lastInstant;
 }
 
+// Events that are written or read one after the other often are of one millisecond.
+let writtenTime = { instant: 0, text: "1970-01-01T00:00:00.000Z" };
+let readTime = { instant: 0, text: "1970-01-01T00:00:00.000Z" };
+
 function timeOf(instant: number): string {
   const within = Math.min(Math.max(0, Math.floor(instant)), lastInstant);
-  return new Date(within).toISOString();
+  if (writtenTime.instant !== within) {
+    writtenTime = { instant: within, text: new Date(within).toISOString() };
+  }
+  return writtenTime.text;
 }
 
 // Year, month, day, time, optional fraction, offset.
 const rfc3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/;
 
 function instantOf(attribute: string, value: JsonValue): number {
+  if (value === readTime.text) return readTime.instant;
   const instant = typeof value === "string" && rfc3339.test(value) ? Date.parse(value) : NaN;
   if (Number.isNaN(instant)) throw undecodable(`its attribute ${attribute} is no RFC 3339 instant`);
+  readTime = { instant, text: value as string };
   return instant;
 }
 

@@ -27,13 +27,52 @@ export interface BinaryCloudEvent {
   readonly data: Uint8Array;
 }
 
+const plainJson = "application/json";
+const jsonType = /^(?:application|text)\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
+
+const mostNames = 256; // that are remembered; senders may choose their own
+
+/** Headers and the attributes in them. Text that is put together anew is slow as a key. */
+class HeaderNames {
+  readonly #prefix: string;
+  readonly #headers = new Map<string, string>();
+  readonly #attributes = new Map<string, string | undefined>();
+
+  constructor(prefix: string) {
+    this.#prefix = prefix;
+  }
+
+  headerOf(attribute: string): string {
+    let header = this.#headers.get(attribute);
+    if (header === undefined) {
+      header = this.#prefix + attribute;
+      if (this.#headers.size >= mostNames) this.#headers.clear();
+      this.#headers.set(attribute, header);
+    }
+    return header;
+  }
+
+  /** Nothing where it is no attribute's. */
+  attributeOf(header: string): string | undefined {
+    if (this.#attributes.has(header)) return this.#attributes.get(header);
+    const name = header.toLowerCase();
+    const wanted = this.#prefix.toLowerCase();
+    const attribute = name.startsWith(wanted) ? name.slice(wanted.length) : undefined;
+    if (this.#attributes.size >= mostNames) this.#attributes.clear();
+    this.#attributes.set(header, attribute);
+    return attribute;
+  }
+}
+
+const httpNames = new HeaderNames("ce-");
+
 const bindings: Readonly<
-  Record<CloudBinding, { readonly prefix: string; readonly escapes: boolean }>
+  Record<CloudBinding, { readonly names: HeaderNames; readonly escapes: boolean }>
 > = {
-  http: { prefix: "ce-", escapes: true },
-  nats: { prefix: "ce-", escapes: true },
-  kafka: { prefix: "ce_", escapes: false },
-  amqp: { prefix: "cloudEvents_", escapes: false },
+  http: { names: httpNames, escapes: true },
+  nats: { names: httpNames, escapes: true },
+  kafka: { names: new HeaderNames("ce_"), escapes: false },
+  amqp: { names: new HeaderNames("cloudEvents_"), escapes: false },
 };
 
 /** @throws {CadreError} TOO_LARGE, when headers and body together are over the limit */
@@ -42,15 +81,16 @@ export function encodeBinaryCloudEvent(
   binding: CloudBinding,
   limits: CodecLimits = {},
 ): BinaryCloudEvent {
-  const { prefix, escapes } = bindings[binding];
+  const { escapes, names } = bindings[binding];
   const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(toAttributes(event, false))) {
+  const attributes = toAttributes(event, false);
+  for (const name in attributes) {
     if (name === "datacontenttype") continue;
-    const text = String(value);
-    headers[prefix + name] = escapes ? escapeHeader(text) : text;
+    const text = String(attributes[name]);
+    headers[names.headerOf(name)] = escapes ? escapeHeader(text) : text;
   }
   const data = encodeUtf8(JSON.stringify(event.payload), limits);
-  return { headers, contentType: "application/json", data };
+  return { headers, contentType: plainJson, data };
 }
 
 /**
@@ -68,16 +108,17 @@ export function decodeBinaryCloudEvent(
   binding: CloudBinding,
   options: CloudDecodeOptions = {},
 ): AgentEvent {
-  const { prefix, escapes } = bindings[binding];
-  const wanted = prefix.toLowerCase();
+  const { escapes, names } = bindings[binding];
   const attributes: Record<string, JsonValue> = {};
-  for (const [header, value] of Object.entries(message.headers)) {
-    const name = header.toLowerCase();
-    if (value === undefined || !name.startsWith(wanted)) continue;
-    attributes[name.slice(wanted.length)] = escapes ? unescapeHeader(value) : value;
+  const { headers } = message;
+  for (const header in headers) {
+    const value = headers[header];
+    const name = names.attributeOf(header);
+    if (value === undefined || name === undefined) continue;
+    attributes[name] = escapes ? unescapeHeader(value) : value;
   }
-  const contentType = message.contentType ?? "application/json";
-  if (!/^(?:application|text)\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(contentType)) {
+  const { contentType = plainJson } = message;
+  if (contentType !== plainJson && !jsonType.test(contentType)) {
     throw undecodable(`its content is ${contentType}, and payloads are JSON`);
   }
   const payload = message.data.length === 0 ? null : decodeJson(message.data, options);

@@ -132,20 +132,34 @@ function readJson(json: JsonValue, body: Uint8Array, options: CloudDecodeOptions
   throw undecodable("it has no specversion, no event_type and no type");
 }
 
+/** In small letters. */
+const specVersionHeaders: Readonly<Record<CloudBinding, string>> = {
+  http: "ce-specversion",
+  nats: "ce-specversion",
+  kafka: "ce_specversion",
+  amqp: "cloudevents_specversion",
+};
+
 const older = /^cloudEvents:/i; // AMQP's binding knows both spellings
+
+function respelled(
+  headers: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string | undefined>> {
+  const spelled: Record<string, string | undefined> = {};
+  for (const name in headers) spelled[name.replace(older, "cloudEvents_")] = headers[name];
+  return spelled;
+}
 
 /** The headers, when they hold a CloudEvent. */
 function cloudHeaders(
   headers: Readonly<Record<string, string | undefined>>,
   binding: CloudBinding,
 ): Readonly<Record<string, string | undefined>> | undefined {
-  const wanted = binding === "amqp" ? "cloudevents_" : binding === "kafka" ? "ce_" : "ce-";
-  let isBinary = false;
-  const spoken: Record<string, string | undefined> = {};
-  for (const [name, value] of Object.entries(headers)) {
-    const spelled = binding === "amqp" ? name.replace(older, "cloudEvents_") : name;
-    spoken[spelled] = value;
-    isBinary ||= value !== undefined && spelled.toLowerCase() === `${wanted}specversion`;
+  const spoken = binding === "amqp" ? respelled(headers) : headers;
+  const wanted = specVersionHeaders[binding];
+  if (spoken[wanted] !== undefined) return spoken;
+  for (const name in spoken) {
+    if (spoken[name] !== undefined && name.toLowerCase() === wanted) return spoken;
   }
-  return isBinary ? spoken : undefined;
+  return undefined;
 }

@@ -4,9 +4,8 @@
  * Kafka reads forward only, so backward it is window by window: each is read forward and handed out
  * from its end.
  */
+import { recordMatcher } from "../../bus/record-matcher.ts";
 import type { ReadQuery, Recorded } from "../../bus/transport.ts";
-import type { AgentEvent } from "../../core/event.ts";
-import { compilePattern } from "../../core/pattern.ts";
 import {
   nameOf,
   offsetsAt,
@@ -35,7 +34,7 @@ export async function* readHistory(
   const from = after ? ({ time: after.timestamp } as const) : "start";
   const starts = await offsetsAt(session.cluster, partitions, from);
   const ends = await offsetsAt(session.cluster, partitions, "end");
-  const matches = matcherOf(query);
+  const matches = recordMatcher(query);
   const sources = partitions.map((partition) => {
     const range = { from: starts.get(nameOf(partition))!, to: ends.get(nameOf(partition))! };
     return query.backward
@@ -123,22 +122,4 @@ async function* merge(
 async function nextOf(source: AsyncGenerator<Read, void, undefined>): Promise<Read | undefined> {
   const { value } = await source.next();
   return value ?? undefined;
-}
-
-function matcherOf(query: ReadQuery): (recorded: Recorded) => boolean {
-  const conditions: ((event: AgentEvent) => boolean)[] = [];
-  const { type, source, correlationId, id, since, until } = query;
-  if (type !== undefined) {
-    const isType = compilePattern(type);
-    conditions.push((event) => isType(event.type));
-  }
-  if (source !== undefined) conditions.push((event) => event.source === source);
-  if (correlationId !== undefined) {
-    conditions.push((event) => event.metadata.correlationId === correlationId);
-  }
-  if (id !== undefined) conditions.push((event) => event.id === id);
-  if (since !== undefined) conditions.push((event) => event.timestamp >= since);
-  if (until !== undefined) conditions.push((event) => event.timestamp < until);
-  return ({ event }) =>
-    event ? conditions.every((holds) => holds(event)) : conditions.length === 0;
 }

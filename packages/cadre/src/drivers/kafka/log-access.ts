@@ -1,6 +1,7 @@
 /** What the log holds: offsets by time, and pages of records. */
 import type { Cluster } from "./cluster.ts";
 import { codes, KafkaRefusal } from "./kafka-error.ts";
+import { readRecords } from "./record-reader.ts";
 import type { LogRecord } from "./wire.ts";
 
 export interface Partition {
@@ -145,73 +146,22 @@ export async function fetchFrom(
   );
   if (answer.errorCode !== 0) throw new KafkaRefusal(answer.errorCode, "fetch");
   const byName = new Map(wanted.map((item) => [nameOf(item), item]));
-  return answer.responses.flatMap(({ topicId: topic, partitions }) =>
-    partitions.map((item) => {
-      const asked = byName.get(nameOf({ topic, partition: item.partitionIndex }))!;
-      const { records, next } = readBatches(asked, item.records ?? []);
-      return {
-        wanted: asked,
-        records,
-        next,
-        end: Number(item.lastStableOffset),
-        start: Number(item.logStartOffset),
-        errorCode: item.errorCode,
-      };
-    }),
-  );
+  return answer.partitions.map((item) => {
+    const asked = byName.get(nameOf(item))!;
+    const { inflate } = cluster.protocol;
+    const { records, next } = readRecords(item.records ?? nothing, asked, asked.offset, inflate);
+    return {
+      wanted: asked,
+      records,
+      next,
+      end: item.end,
+      start: item.start,
+      errorCode: item.errorCode,
+    };
+  });
 }
 
-interface Batch {
-  readonly firstOffset: bigint;
-  readonly lastOffsetDelta: number;
-  readonly attributes: number;
-  readonly firstTimestamp: bigint;
-  readonly maxTimestamp: bigint;
-  readonly records: readonly {
-    readonly offsetDelta: number;
-    readonly timestampDelta: bigint;
-    readonly key: Buffer | null;
-    readonly value: Buffer | null;
-    readonly headers: readonly (readonly [Buffer | null, Buffer | null])[];
-  }[];
-}
-
-const isControl = 1 << 5;
-const hasAppendTime = 1 << 3;
-
-/** A batch may begin before the offset that was asked for. */
-function readBatches(
-  { topic, partition, offset: from }: Wanted,
-  batches: readonly Batch[],
-): { records: LogRecord[]; next: number } {
-  const records: LogRecord[] = [];
-  let next = from;
-  for (const batch of batches) {
-    const first = Number(batch.firstOffset);
-    next = Math.max(next, first + batch.lastOffsetDelta + 1);
-    if (batch.attributes & isControl) continue; // marks of transactions
-    for (const { offsetDelta, timestampDelta, key, value, headers } of batch.records) {
-      const offset = first + offsetDelta;
-      if (offset < from) continue;
-      const time =
-        batch.attributes & hasAppendTime
-          ? batch.maxTimestamp
-          : batch.firstTimestamp + timestampDelta;
-      const texts: Record<string, string> = {};
-      for (const [name, text] of headers) texts[String(name ?? "")] = String(text ?? "");
-      records.push({
-        topic,
-        partition,
-        offset,
-        timestamp: Number(time),
-        key,
-        value,
-        headers: texts,
-      });
-    }
-  }
-  return { records, next };
-}
+const nothing = Buffer.alloc(0);
 
 const pageBytes = 1_048_576;
 

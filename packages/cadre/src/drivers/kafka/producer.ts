@@ -1,6 +1,6 @@
 /**
- * What goes out: one batch a partition and one request a broker at a time, with numbers by which
- * the broker knows a batch that comes again.
+ * What goes out: one batch of a partition at a time, several requests to a broker at once, with
+ * numbers by which the broker knows a batch that comes again.
  *
  *   send ─▶ waiting ─▶ batch ─▶ request ─▶ kept by all replicas in sync ─▶ resolved
  *                        └── no answer, leader moved ──▶ the same batch again, same numbers
@@ -16,29 +16,40 @@ import {
   passes,
   timeoutError,
 } from "./kafka-error.ts";
+import { encodeBatch, recordBytes } from "./record-batch.ts";
 import type { LogMessage } from "./wire.ts";
+
+/** Who waits for a message's answer. */
+export interface Receipt {
+  /** All replicas in sync have it. */
+  resolve(offset: number): void;
+  reject(error: unknown): void;
+}
 
 interface Item {
   readonly message: LogMessage;
   readonly bytes: number;
   readonly until: number;
-  resolve(offset: number): void;
-  reject(error: unknown): void;
+  readonly receipt: Receipt;
 }
 
 /** What one partition sends; a batch stays as it is until the broker has answered for it. */
 interface Lane {
   readonly topic: string;
   readonly partition: number;
-  readonly waiting: Item[];
-  batch: Item[] | undefined;
+  waiting: Item[];
+  batch: readonly Item[] | undefined;
   sequence: number;
   /** Under which producer id `sequence` counts. */
   producer: bigint;
+  state: "idle" | "ready" | "sent" | "resting";
+  pauseMs: number;
 }
 
 const batchBytes = 524_288;
 const batchItems = 2_000;
+const requestBytes = 262_144; // with more, what comes next goes in a request of its own
+const mostRequests = 5; // to one broker
 const firstPauseMs = 20;
 const mostPauseMs = 500;
 
@@ -46,9 +57,17 @@ export class Producer {
   readonly #cluster: Cluster;
   readonly #maxBytes: () => number;
   readonly #lanes = new Map<string, Lane>();
+  readonly #ready = new Set<Lane>();
+  /** Requests on their way, by broker. */
+  readonly #requests = new Map<number, number>();
   #identity: { readonly producerId: bigint; readonly producerEpoch: number } | undefined;
-  #running: Promise<void> | undefined;
+  #identifying: Promise<void> | undefined;
+  /** Lanes that are not idle. */
+  #busy = 0;
+  #isWoken = false;
   #closed = false;
+  #onQuiet: (() => void) | undefined;
+  #quiet: Promise<void> | undefined;
 
   /** @param maxBytes the largest batch that the brokers take */
   constructor(cluster: Cluster, maxBytes: () => number) {
@@ -58,57 +77,93 @@ export class Producer {
 
   /** The offset, when all replicas in sync have the message. */
   send(message: LogMessage): Promise<number> {
-    if (this.#closed) return Promise.reject(closedError());
+    return new Promise((resolve, reject) => this.post(message, { resolve, reject }));
+  }
+
+  /** As `send`, without a promise for each. */
+  post(message: LogMessage, receipt: Receipt): void {
+    if (this.#closed) {
+      receipt.reject(closedError());
+      return;
+    }
     const { clock, requestTimeoutMs } = this.#cluster.settings;
-    return new Promise((resolve, reject) => {
-      const until = clock.monotonic() + requestTimeoutMs;
-      this.#laneOf(message).waiting.push({
-        message,
-        bytes: bytesOf(message),
-        until,
-        resolve,
-        reject,
-      });
-      this.#running ??= this.#run();
-    });
+    const until = clock.monotonic() + requestTimeoutMs;
+    const lane = this.#laneOf(message.topic, message.partition);
+    lane.waiting.push({ message, bytes: recordBytes(message), until, receipt });
+    if (lane.state !== "idle") return;
+    this.#busy += 1;
+    this.#makeReady(lane);
+    if (this.#isWoken) return;
+    this.#isWoken = true;
+    void this.#afterTurn();
   }
 
   /** What waits is still sent; nothing more is taken. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#running;
+    if (this.#busy === 0) return;
+    this.#quiet ??= new Promise((resolve) => (this.#onQuiet = resolve));
+    await this.#quiet;
   }
 
-  #laneOf({ topic, partition }: LogMessage): Lane {
+  #last: Lane | undefined;
+
+  #laneOf(topic: string, partition: number): Lane {
+    if (this.#last?.partition === partition && this.#last.topic === topic) return this.#last;
     const name = `${topic}:${partition}`;
     let lane = this.#lanes.get(name);
     if (!lane) {
-      const fresh = { waiting: [], batch: undefined, sequence: 0, producer: -1n };
-      lane = { topic, partition, ...fresh };
+      const fresh = { waiting: [], batch: undefined, sequence: 0, producer: -1n, pauseMs: 0 };
+      lane = { topic, partition, state: "idle", ...fresh };
       this.#lanes.set(name, lane);
     }
+    this.#last = lane;
     return lane;
   }
 
-  async #run(): Promise<void> {
+  async #afterTurn(): Promise<void> {
     await Promise.resolve(); // what is sent in this turn goes together
-    let pauseMs = 0;
-    for (;;) {
-      const busy = [...this.#lanes.values()].filter((lane) => this.#fill(lane));
-      if (busy.length === 0) break;
-      if (pauseMs > 0) await this.#cluster.settings.clock.sleep(pauseMs);
-      const answered = await this.#round(busy);
-      if (answered) pauseMs = 0;
-      else pauseMs = Math.min(mostPauseMs, Math.max(firstPauseMs, pauseMs * 2));
-      if (!answered) this.#refuseLate(busy);
-    }
-    this.#running = undefined;
+    this.#isWoken = false;
+    this.#pump();
   }
 
-  /** Whether the lane has a batch to send. */
-  #fill(lane: Lane): boolean {
-    if (lane.batch) return true;
-    if (lane.waiting.length === 0) return false;
+  #makeReady(lane: Lane): void {
+    lane.state = "ready";
+    this.#ready.add(lane);
+  }
+
+  /** Sends what is ready, as far as the brokers have room. */
+  #pump(): void {
+    const byLeader = new Map<number | undefined, Lane[]>();
+    for (const lane of this.#ready) {
+      const leader = this.#cluster.leaderOf(lane.topic, lane.partition);
+      if (leader !== undefined && this.#requestsTo(leader) >= mostRequests) continue;
+      const list = byLeader.get(leader);
+      if (list) list.push(lane);
+      else byLeader.set(leader, [lane]);
+    }
+    for (const [leader, lanes] of byLeader) {
+      for (let at = 0; at < lanes.length;) {
+        if (leader !== undefined && this.#requestsTo(leader) >= mostRequests) break;
+        const list: Lane[] = [];
+        for (let bytes = 0; at < lanes.length && bytes < requestBytes; at += 1) {
+          bytes += this.#fill(lanes[at]!);
+          list.push(lanes[at]!);
+        }
+        void this.#request(leader, list);
+      }
+    }
+  }
+
+  #requestsTo(node: number): number {
+    return this.#requests.get(node) ?? 0;
+  }
+
+  /** Makes a batch where there is none. @returns about its bytes */
+  #fill(lane: Lane): number {
+    this.#ready.delete(lane);
+    lane.state = "sent";
+    if (lane.batch) return bytesOf(lane.batch);
     const most = Math.min(batchBytes, this.#maxBytes());
     let bytes = 0;
     let count = 0;
@@ -117,77 +172,104 @@ export class Producer {
       bytes += item.bytes;
       count += 1;
     }
-    lane.batch = lane.waiting.splice(0, count);
-    return true;
+    if (count === lane.waiting.length) {
+      lane.batch = lane.waiting;
+      lane.waiting = [];
+    } else lane.batch = lane.waiting.splice(0, count);
+    return bytes;
   }
 
-  /** Sends one batch of each lane. False when some have to be sent again. */
-  async #round(lanes: readonly Lane[]): Promise<boolean> {
+  /** Sends the batches of some lanes to one broker. */
+  async #request(leader: number | undefined, lanes: readonly Lane[]): Promise<void> {
+    const slot = leader ?? -1;
+    this.#requests.set(slot, this.#requestsTo(slot) + 1);
+    let settled: ReadonlySet<Lane>;
     try {
-      this.#identity ??= await this.#identify();
-      const lost = lanes.filter(
-        ({ topic, partition }) => this.#cluster.leaderOf(topic, partition) === undefined,
-      );
-      if (lost.length > 0)
-        await this.#cluster.refresh([...new Set(lost.map((lane) => lane.topic))]);
+      if (!this.#identity) await (this.#identifying ??= this.#identify());
+      if (leader === undefined) await this.#cluster.refresh(topicsOf(lanes));
+      settled = leader === undefined ? none : await this.#produce(leader, lanes);
     } catch {
-      return false; // out of time, they are refused with what was tried
+      settled = none; // out of time, they are refused with what was tried
     }
-    const byLeader = Map.groupBy(lanes, (lane) =>
-      this.#cluster.leaderOf(lane.topic, lane.partition),
-    );
-    const outcomes = await Promise.all(
-      [...byLeader].map(async ([node, list]) => node !== undefined && this.#produce(node, list)),
-    );
-    return outcomes.every((answered) => answered);
+    this.#requests.set(slot, this.#requestsTo(slot) - 1);
+    for (const lane of lanes) this.#goOn(lane, settled.has(lane));
+    this.#pump();
+    if (this.#busy === 0) this.#onQuiet?.();
   }
 
-  async #identify(): Promise<{ readonly producerId: bigint; readonly producerEpoch: number }> {
-    const answer = await this.#cluster.ask(
-      { purpose: "produce" },
-      "a producer's id",
-      (connection) => this.#cluster.protocol.initProducerId(connection, null, 60_000, -1n, -1),
-    );
-    if (answer.errorCode !== 0) throw new KafkaRefusal(answer.errorCode, "a producer's id");
-    return answer;
+  #goOn(lane: Lane, isSettled: boolean): void {
+    if (!isSettled) this.#refuseLate(lane);
+    if (!lane.batch && lane.waiting.length === 0) {
+      lane.state = "idle";
+      this.#busy -= 1;
+      lane.pauseMs = 0;
+    } else if (isSettled) {
+      lane.pauseMs = 0;
+      this.#makeReady(lane);
+    } else {
+      lane.state = "resting";
+      lane.pauseMs = Math.min(mostPauseMs, Math.max(firstPauseMs, lane.pauseMs * 2));
+      void this.#rest(lane);
+    }
   }
 
-  async #produce(node: number, lanes: readonly Lane[]): Promise<boolean> {
-    const { producerId, producerEpoch } = this.#identity!;
-    for (const lane of lanes) {
-      if (lane.producer === producerId) continue;
-      lane.producer = producerId;
-      lane.sequence = 0;
+  async #rest(lane: Lane): Promise<void> {
+    await this.#cluster.settings.clock.sleep(lane.pauseMs);
+    this.#makeReady(lane);
+    this.#pump();
+  }
+
+  async #identify(): Promise<void> {
+    try {
+      const answer = await this.#cluster.ask(
+        { purpose: "produce" },
+        "a producer's id",
+        (connection) => this.#cluster.protocol.initProducerId(connection, null, 60_000, -1n, -1),
+      );
+      if (answer.errorCode !== 0) throw new KafkaRefusal(answer.errorCode, "a producer's id");
+      this.#identity = answer;
+    } finally {
+      this.#identifying = undefined;
     }
-    const sequences = new Map(lanes.map((lane) => [nameOf(lane), lane.sequence]));
-    const options = {
-      producerId,
-      producerEpoch,
-      compression: "none" as const,
-      sequences: this.#cluster.protocol.numbers(sequences),
-    };
-    const records = lanes.flatMap((lane) => lane.batch!.map(({ message }) => toRecord(message)));
-    const { requestTimeoutMs } = this.#cluster.settings;
+  }
+
+  /** Lanes that need not be sent again. */
+  async #produce(node: number, lanes: readonly Lane[]): Promise<ReadonlySet<Lane>> {
+    const { protocol, settings } = this.#cluster;
+    const identity = this.#identity;
+    if (!identity) return none; // forgotten in the meantime: the next turn has another
+    const timestamp = settings.clock.now();
+    const batches = lanes.map((lane) => {
+      if (lane.producer !== identity.producerId) {
+        lane.producer = identity.producerId;
+        lane.sequence = 0;
+      }
+      const { topic, partition, sequence } = lane;
+      const batch = lane.batch!;
+      const head = { ...identity, sequence, timestamp };
+      const messages = batch.map(({ message }) => message);
+      const records = encodeBatch(messages, bytesOf(batch), head, protocol.checksum);
+      return { topic, partition, records };
+    });
+    const { requestTimeoutMs } = settings;
+    const settled = new Set<Lane>();
     try {
       const answer = await this.#cluster.ask(
         { node, purpose: "produce" },
         "publish",
-        (connection) =>
-          this.#cluster.protocol.produce(connection, -1, requestTimeoutMs, records, options),
+        (connection) => protocol.produce(connection, requestTimeoutMs, batches),
       );
-      if (typeof answer === "boolean") return true;
-      const outcomes: boolean[] = [];
       for (const { name: topic, partitionResponses } of answer.responses) {
         for (const { index, errorCode, baseOffset } of partitionResponses) {
           const lane = this.#lanes.get(`${topic}:${index}`)!;
-          outcomes.push(await this.#answered(lane, errorCode, Number(baseOffset)));
+          if (await this.#answered(lane, errorCode, Number(baseOffset))) settled.add(lane);
         }
       }
-      return outcomes.every((settled) => settled);
     } catch {
-      for (const { topic } of lanes) await this.#cluster.refresh([topic]).catch(() => {});
-      return false; // whether it arrived is not known: the same again
+      // Whether it arrived is not known: the same again.
+      await this.#cluster.refresh(topicsOf(lanes)).catch(() => {});
     }
+    return settled;
   }
 
   /** False when the batch has to be sent again. */
@@ -196,7 +278,9 @@ export class Producer {
     if (code === 0 || code === codes.duplicateSequence) {
       lane.batch = undefined;
       lane.sequence = (lane.sequence + batch.length) % 2 ** 31;
-      for (const [index, item] of batch.entries()) item.resolve(base < 0 ? base : base + index);
+      for (let index = 0; index < batch.length; index += 1) {
+        batch[index]!.receipt.resolve(base < 0 ? base : base + index);
+      }
       return true;
     }
     if (code === codes.messageTooLarge || code === codes.recordListTooLarge) {
@@ -208,7 +292,8 @@ export class Producer {
       code === codes.unknownProducer ||
       code === codes.staleProducer;
     if (isNumbering) {
-      this.#identity = undefined; // the broker has forgotten us: new numbers
+      // The broker has forgotten us: new numbers, unless another lane has asked for them already.
+      if (this.#identity?.producerId === lane.producer) this.#identity = undefined;
       return false;
     }
     if (!passes(code)) {
@@ -224,8 +309,9 @@ export class Producer {
   /** Of several the halves may fit. */
   #tooLarge(lane: Lane, batch: readonly Item[]): void {
     if (batch.length > 1) {
-      lane.batch = batch.slice(0, Math.ceil(batch.length / 2));
-      lane.waiting.unshift(...batch.slice(lane.batch.length));
+      const half = Math.ceil(batch.length / 2);
+      lane.batch = batch.slice(0, half);
+      lane.waiting.unshift(...batch.slice(half));
       return;
     }
     lane.batch = undefined;
@@ -236,58 +322,35 @@ export class Producer {
   }
 
   #refuse(batch: readonly Item[], error: unknown): void {
-    for (const item of batch) item.reject(error);
+    for (const item of batch) item.receipt.reject(error);
   }
 
-  #refuseLate(lanes: readonly Lane[]): void {
-    const now = this.#cluster.settings.clock.monotonic();
-    const { requestTimeoutMs } = this.#cluster.settings;
-    for (const lane of lanes) {
-      if (!lane.batch?.some(({ until }) => until <= now)) continue;
-      // It may have arrived: what comes later must not be taken for it.
-      this.#identity = undefined;
-      const late = timeoutError(this.#cluster.url, "publish", requestTimeoutMs);
-      this.#refuse(lane.batch, late);
-      lane.batch = undefined;
-      const waiting = lane.waiting.splice(0);
-      this.#refuse(
-        waiting.filter(({ until }) => until <= now),
-        late,
-      );
-      lane.waiting.push(...waiting.filter(({ until }) => until > now));
-    }
+  #refuseLate(lane: Lane): void {
+    const { clock, requestTimeoutMs } = this.#cluster.settings;
+    const now = clock.monotonic();
+    if (!lane.batch?.some(({ until }) => until <= now)) return;
+    // It may have arrived: what comes later must not be taken for it.
+    this.#identity = undefined;
+    const late = timeoutError(this.#cluster.url, "publish", requestTimeoutMs);
+    this.#refuse(lane.batch, late);
+    lane.batch = undefined;
+    const { waiting } = lane;
+    lane.waiting = waiting.filter(({ until }) => until > now);
+    this.#refuse(
+      waiting.filter(({ until }) => until <= now),
+      late,
+    );
   }
 }
 
-function nameOf({ topic, partition }: Lane): string {
-  return `${topic}:${partition}`;
+const none: ReadonlySet<Lane> = new Set();
+
+function bytesOf(batch: readonly Item[]): number {
+  let sum = 0;
+  for (const { bytes } of batch) sum += bytes;
+  return sum;
 }
 
-function bytesOf({ key, value, headers }: LogMessage): number {
-  let bytes = 70 + (value?.length ?? 0) + (key === undefined ? 0 : Buffer.byteLength(key));
-  for (const [name, text] of Object.entries(headers)) {
-    bytes += Buffer.byteLength(name) + Buffer.byteLength(text) + 6;
-  }
-  return bytes;
-}
-
-function toRecord({ topic, partition, key, value, headers }: LogMessage): {
-  topic: string;
-  partition: number;
-  key?: Buffer;
-  value: Buffer;
-  headers: Map<Buffer, Buffer>;
-} {
-  const encoded = Object.entries(headers).map(([name, text]): [Buffer, Buffer] => [
-    Buffer.from(name),
-    Buffer.from(text),
-  ]);
-  return {
-    topic,
-    partition,
-    ...(key === undefined ? {} : { key: Buffer.from(key) }),
-    // The library writes nothing as a tombstone, which its type leaves out.
-    value: (value === undefined ? undefined : Buffer.from(value)) as Buffer,
-    headers: new Map(encoded),
-  };
+function topicsOf(lanes: readonly Lane[]): string[] {
+  return [...new Set(lanes.map(({ topic }) => topic))];
 }

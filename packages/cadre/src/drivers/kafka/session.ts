@@ -6,6 +6,7 @@ import { Producer } from "./producer.ts";
 import { internalTopic, topicOf } from "./topics.ts";
 import { reservedBytes } from "./wire.ts";
 
+const mostTypes = 1_000; // whose topics are remembered; types may carry ids
 const copiesKeptMs = 30 * 24 * 3_600_000; // longer than any delay
 
 export const defaultMaxBytes = 1_048_588; // the broker's own, until it has said another
@@ -16,6 +17,8 @@ export class Session {
   readonly producer: Producer;
   readonly groups: GroupRecords;
   #messageBytes: number;
+  /** By type. */
+  readonly #topics = new Map<string, string>();
 
   private constructor(cluster: Cluster, messageBytes: number) {
     this.cluster = cluster;
@@ -58,9 +61,19 @@ export class Session {
     return this.#messageBytes * 2;
   }
 
+  /** The topic of events of `type`, whether it is there or not. */
+  topicOf(type: string): string {
+    const known = this.#topics.get(type);
+    if (known !== undefined) return known;
+    const topic = topicOf(this.settings, type);
+    if (this.#topics.size >= mostTypes) this.#topics.clear();
+    this.#topics.set(type, topic);
+    return topic;
+  }
+
   /** The topic of events of `type`, where it is known to be there. */
   knownTopicFor(type: string): string | undefined {
-    const topic = topicOf(this.settings, type);
+    const topic = this.topicOf(type);
     return this.cluster.partitionsOf(topic) > 0 ? topic : undefined;
   }
 

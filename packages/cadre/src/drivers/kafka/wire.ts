@@ -43,11 +43,16 @@ export function kafkaFormat(wire: WireChoice): KafkaFormat {
       return { headers: { ...headers, "content-type": contentType }, value: body };
     },
     decode({ value, headers }, limits) {
-      const typeName = Object.keys(headers).find((name) => name.toLowerCase() === "content-type");
-      const typed = typeName === undefined ? {} : { contentType: headers[typeName]! };
-      return wire.decode({ headers, body: value, ...typed }, limits);
+      const contentType = headers["content-type"] ?? spelledOtherwise(headers);
+      const message = { headers, body: value };
+      return wire.decode(contentType === undefined ? message : { ...message, contentType }, limits);
     },
   };
+}
+
+function spelledOtherwise(headers: Readonly<Record<string, string>>): string | undefined {
+  for (const name in headers) if (name.toLowerCase() === "content-type") return headers[name];
+  return undefined;
 }
 
 function assertFits(
@@ -55,6 +60,13 @@ function assertFits(
   data: Uint8Array,
   maxBytes: number,
 ): void {
+  let units = 0;
+  let count = 0;
+  for (const name in headers) {
+    units += name.length + headers[name]!.length;
+    count += 1;
+  }
+  if (data.length + 3 * units + 8 * count <= maxBytes) return; // a unit is three bytes at most
   let bytes = data.length;
   for (const [name, value] of Object.entries(headers)) {
     bytes += Buffer.byteLength(name) + Buffer.byteLength(value) + 8;
@@ -138,9 +150,11 @@ export function fromPosition(position: Position): Place {
 
 /** Whether `left` lies before `right`: by offset in one partition, else by time, then by id. */
 export function compareRecords(left: Read, right: Read): number {
-  const [a, b] = [left.record, right.record];
+  const a = left.record;
+  const b = right.record;
   if (a.topic === b.topic && a.partition === b.partition) return a.offset - b.offset;
-  return compareWithPlace(left, { ...b, id: right.recorded.event?.id ?? "" });
+  if (a.timestamp !== b.timestamp) return a.timestamp - b.timestamp;
+  return compareIds(left.recorded.event?.id ?? "", right.recorded.event?.id ?? "");
 }
 
 export function compareWithPlace({ record, recorded }: Read, place: Place): number {
@@ -148,8 +162,11 @@ export function compareWithPlace({ record, recorded }: Read, place: Place): numb
     return record.offset - place.offset;
   }
   if (record.timestamp !== place.timestamp) return record.timestamp - place.timestamp;
-  const id = recorded.event?.id ?? "";
-  return id < place.id ? -1 : id > place.id ? 1 : 0;
+  return compareIds(recorded.event?.id ?? "", place.id);
+}
+
+function compareIds(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
 }
 
 /** A record, and what it holds. */
@@ -158,10 +175,12 @@ export interface Read {
   readonly recorded: Recorded;
 }
 
+const nothing = Buffer.alloc(0);
+
 /** What a record holds. A copy for one group has the position of the first. */
 export function toRead(record: LogRecord, format: KafkaFormat): Read {
   const { headers, timestamp } = record;
-  const value = record.value ?? Buffer.alloc(0);
+  const value = record.value ?? nothing;
   const kept = headers[headerOf.position];
   const recordedAt = Number(headers[headerOf.recordedAt] ?? timestamp);
   try {
