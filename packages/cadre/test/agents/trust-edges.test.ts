@@ -10,7 +10,13 @@ import {
   type,
   type EventStore,
 } from "cadre";
-import { defineAgent, defineTask, trustProjection, type TrustState } from "cadre/agents";
+import {
+  defineAgent,
+  defineTask,
+  trustProjection,
+  type TaskContext,
+  type TrustState,
+} from "cadre/agents";
 import { testTeam } from "cadre/testing";
 
 const dayMs = 86_400_000;
@@ -161,7 +167,7 @@ test("what nobody has told does not grow without bound", async () => {
   const fold = (stream: string, of: string, payload: object): void => {
     const event = createEvent(making, of, payload);
     const stored = { event, position: 1, recordedAt: 0, stream };
-    state = apply(state, event as never, stored);
+    state = apply(state, event, stored);
   };
   for (let index = 0; index < 25_000; index += 1) {
     const taskId = `t${index}`;
@@ -184,7 +190,7 @@ test("who has not been seen for long, and names of forgeries, are forgotten in t
   const making = { clock, random: new SeededRandom(2), source: "x" };
   const fold = (stream: string, of: string, payload: object): void => {
     const event = createEvent(making, of, payload);
-    state = projection.apply(state, event as never, { event, position: 1, recordedAt: 0, stream });
+    state = projection.apply(state, event, { event, position: 1, recordedAt: 0, stream });
   };
   for (let index = 0; index < 12_000; index += 1) {
     now += 10;
@@ -261,11 +267,14 @@ test("a gate that is gone when an attempt is made again does not fail the task",
       isDead = true;
       return new Promise<string>(() => {});
     });
-    const own = how.startsWith("a gate") ? { validate } : {};
-    const after = defineAgent({ name: "reader" }).does(Read, own, async (_input, ctx) => {
+    const run = async (_input: unknown, ctx: TaskContext): Promise<string> => {
       await ctx.step("look", () => undefined);
       return "read";
-    });
+    };
+    const reader = defineAgent({ name: "reader" });
+    const after = how.startsWith("a gate")
+      ? reader.does(Read, { validate }, run)
+      : reader.does(Read, run);
     const judge = defineAgent({ name: "judge" }).votes(() => ({ verdict: "approve" }));
     const gates = [{ capability: "read", below: 0.6, validate }];
     const client = await bench.start({ name: "client", agents: [judge] });
