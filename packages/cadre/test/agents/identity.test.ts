@@ -16,6 +16,7 @@ import {
   type EventStore,
 } from "cadre";
 import { defineAgent, defineTask, startCadre, type Cadre, type CadreOptions } from "cadre/agents";
+import { until } from "../until.ts";
 
 const keyOf = (number: number): ReturnType<typeof createIdentity> =>
   createIdentity({ seed: new Uint8Array(32).fill(number) });
@@ -50,14 +51,6 @@ async function start(context: TestContext, options: CadreOptions): Promise<Cadre
 
 async function eventsOf(store: EventStore): Promise<readonly AgentEvent[]> {
   return Array.fromAsync(store.read(), ({ event }) => event);
-}
-
-async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 500; tries += 1) {
-    if (await what()) return;
-    await systemClock.sleep(5);
-  }
-  assert.fail("it did not come about within the time");
 }
 
 for (const bus of ["one log", "two systems"] as const) {

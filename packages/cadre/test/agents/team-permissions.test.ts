@@ -9,6 +9,7 @@ import {
   type PermissionOptions,
 } from "cadre";
 import { defineAgent, defineTask, startCadre, type AnyAgent, type Cadre } from "cadre/agents";
+import { until } from "../until.ts";
 
 const Read = defineTask({
   name: "read",
@@ -65,14 +66,6 @@ async function world(context: TestContext): Promise<World> {
   });
   context.after(() => team.close({ deadlineMs: 100 }));
   return { team, heard, failures };
-}
-
-async function until(what: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 500; tries += 1) {
-    if (what()) return;
-    await systemClock.sleep(5);
-  }
-  assert.fail("it did not come about within the time");
 }
 
 test("only who may claims, and only tasks of its tenant", async (context) => {

@@ -5,7 +5,6 @@ import {
   memory,
   memoryStore,
   SeededRandom,
-  systemClock,
   TerminalError,
   type,
   type AgentEvent,
@@ -22,6 +21,7 @@ import {
   type CadreOptions,
 } from "cadre/agents";
 import { drawBeta } from "#src/agents/trust/beta.ts";
+import { until } from "../until.ts";
 import { changed } from "../changed.ts";
 
 test("draws of a Beta have its mean and its spread", () => {
@@ -92,14 +92,6 @@ async function start(context: TestContext, options: CadreOptions): Promise<Cadre
   const cadre = await startCadre(options);
   context.after(() => cadre.close({ deadlineMs: 100 }));
   return cadre;
-}
-
-async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 500; tries += 1) {
-    if (await what()) return;
-    await systemClock.sleep(5);
-  }
-  assert.fail("it did not come about within the time");
 }
 
 async function told(store: EventStore): Promise<readonly AgentEvent[]> {

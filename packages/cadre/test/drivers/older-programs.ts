@@ -59,12 +59,3 @@ export function answersOf(line: string): readonly string[] {
     pythonLine("TASK_COMPLETED", "CoderAgent", { task_id, result: { patch: "+1" } }),
   ];
 }
-
-/** Waits for what happens elsewhere. */
-export async function until(holds: () => boolean, what: string): Promise<void> {
-  const end = systemClock.monotonic() + 20_000;
-  while (!holds()) {
-    if (systemClock.monotonic() > end) throw new Error(`${what} did not happen in time`);
-    await systemClock.sleep(5);
-  }
-}

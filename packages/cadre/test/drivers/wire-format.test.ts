@@ -10,10 +10,11 @@ import { nats } from "cadre/nats";
 import { rabbitmq } from "cadre/rabbitmq";
 import { redis } from "cadre/redis";
 import { Redis } from "ioredis";
+import { until } from "../until.ts";
 import { natsServerPath, startNatsServer } from "../servers/nats-server.ts";
 import { rabbitmqServerPath, startRabbitmqServer } from "../servers/rabbitmq-server.ts";
 import { redisServerPath, startRedisServer } from "../servers/redis-server.ts";
-import { answersOf, meant, recorded, until, type OlderMessage } from "./older-programs.ts";
+import { answersOf, meant, recorded, type OlderMessage } from "./older-programs.ts";
 
 /** One of the older systems' programs. */
 interface PlainProgram {

@@ -14,6 +14,7 @@ import {
 } from "cadre";
 import { openSqlite } from "cadre/sqlite";
 import { verifyArchive } from "cadre/outbox";
+import { until } from "../until.ts";
 import { withTempFolder } from "../servers/temporary.ts";
 
 const script = fileURLToPath(new URL("archive-process.ts", import.meta.url));
@@ -46,7 +47,7 @@ export async function killArchivers({ url, connect, kills }: Scene): Promise<Out
     let bites = 0;
     for (let kill = 1; kill <= kills; kill += 1) {
       const before = await store.head();
-      await until(async () => (await store.head()) > before);
+      await until(async () => (await store.head()) > before, "an event more", mostMs);
       await systemClock.sleep(secureRandom.integer(lifeMs));
       bites += Number((await store.head()) > before);
       await end(child);
@@ -54,7 +55,11 @@ export async function killArchivers({ url, connect, kills }: Scene): Promise<Out
     }
     done.abort();
     await publishing;
-    await until(async () => (await missingOf(store, published)).length === 0);
+    await until(
+      async () => (await missingOf(store, published)).length === 0,
+      "all of them",
+      mostMs,
+    );
     const counts = await countsOf(store);
     assert.equal(counts.size, published.length, "nothing is there that nobody published");
     assert.ok(
@@ -109,12 +114,4 @@ async function countsOf(store: EventStore): Promise<Map<string, number>> {
 async function missingOf(store: EventStore, events: readonly AgentEvent[]): Promise<string[]> {
   const counts = await countsOf(store);
   return events.map(({ id }) => id).filter((id) => !counts.has(id));
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  const deadline = systemClock.monotonic() + mostMs;
-  while (!(await holds())) {
-    assert.ok(systemClock.monotonic() < deadline, `it did not happen within ${mostMs} ms`);
-    await systemClock.sleep(20);
-  }
 }

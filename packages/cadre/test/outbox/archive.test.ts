@@ -21,6 +21,7 @@ import {
 } from "cadre";
 import { startArchive, verifyArchive, withArchive } from "cadre/outbox";
 import { openSqlite } from "cadre/sqlite";
+import { until } from "../until.ts";
 import { changed } from "../changed.ts";
 import { withTempFolder } from "../servers/temporary.ts";
 
@@ -32,14 +33,6 @@ function eventOf(type: string, payload: unknown = {}, id?: string): AgentEvent {
 async function publish(transport: Transport, events: readonly AgentEvent[]): Promise<void> {
   const results = await transport.publish(events.map((event) => ({ event })));
   assert.ok(results.every(({ ok }) => ok));
-}
-
-async function until(holds: () => unknown): Promise<void> {
-  const end = systemClock.monotonic() + 5_000;
-  while (!(await holds())) {
-    assert.ok(systemClock.monotonic() < end, "it did not happen within 5 s");
-    await systemClock.sleep(2);
-  }
 }
 
 async function idsIn(store: EventStore): Promise<string[]> {

@@ -10,6 +10,7 @@ import {
   type FaultProxy,
   type FaultProxyOptions,
 } from "cadre/testing";
+import { until } from "../until.ts";
 
 interface Line {
   readonly proxy: FaultProxy;
@@ -24,16 +25,6 @@ interface Client {
   readonly heard: () => string;
   /** The code of the error that ended it, `end` when it ended in order; else undefined. */
   readonly over: () => string | undefined;
-}
-
-const boundMs = 5_000;
-
-async function until(predicate: () => boolean, what: string): Promise<void> {
-  const end = systemClock.monotonic() + boundMs;
-  while (!predicate()) {
-    assert.ok(systemClock.monotonic() < end, `${what} did not happen`);
-    await systemClock.sleep(1);
-  }
 }
 
 /** A server that says back what it hears, and a proxy before it. */

@@ -16,6 +16,7 @@ import {
 } from "cadre";
 import { eventbridge, type EventbridgeOptions } from "cadre/eventbridge";
 import { startArchive, withArchive } from "cadre/outbox";
+import { until } from "../../until.ts";
 import { freePort } from "../../servers/temporary.ts";
 import { motoConnection, motoMissing, startMotoServer } from "../../servers/moto-server.ts";
 
@@ -37,14 +38,6 @@ function plainClients(): { readonly events: EventBridge; readonly queues: SQS } 
 function eventOf(type: string, payload: unknown = {}): AgentEvent {
   const context = { clock: systemClock, random: secureRandom, source: "tester" };
   return createEvent(context, type, payload);
-}
-
-async function until(holds: () => unknown): Promise<void> {
-  const end = systemClock.monotonic() + 20_000;
-  while (!(await holds())) {
-    assert.ok(systemClock.monotonic() < end, "it did not happen within 20 s");
-    await systemClock.sleep(20);
-  }
 }
 
 const spec = {

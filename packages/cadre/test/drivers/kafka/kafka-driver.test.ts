@@ -16,7 +16,7 @@ import { kafka, type KafkaOptions } from "cadre/kafka";
 import { findServerByName } from "../../../../../scripts/servers.ts";
 import { kafkaServerPath, kafkaServerUrl, startKafkaServer } from "../../servers/kafka-server.ts";
 import { freePort } from "../../servers/temporary.ts";
-import { makeEvent, specOf, takeOne } from "../redis/plain-events.ts";
+import { makeEvent, specOf, takeOne } from "../plain-events.ts";
 
 const given = kafkaServerUrl();
 const skip = !given && kafkaServerPath() === undefined ? "there is no Kafka here" : false;

@@ -11,8 +11,9 @@ import {
 } from "@platformatic/kafka";
 import { systemClock, type Intake, type Lease, type Transport } from "cadre";
 import { kafka, type KafkaClientLike, type KafkaOptions } from "cadre/kafka";
+import { until } from "../../until.ts";
 import { kafkaServerPath, kafkaServerUrl, startKafkaServer } from "../../servers/kafka-server.ts";
-import { makeEvent, specOf, takeOne } from "../redis/plain-events.ts";
+import { makeEvent, specOf, takeOne } from "../plain-events.ts";
 
 const given = kafkaServerUrl();
 const skip = !given && kafkaServerPath() === undefined ? "there is no Kafka here" : false;
@@ -117,14 +118,6 @@ async function drain(intake: Intake, quietMs = 1_500): Promise<string[]> {
     if (!lease) return ids;
     ids.push(lease.recorded.event!.id);
     assert.equal(await lease.settle({ kind: "ack" }), "ok");
-  }
-}
-
-async function until(holds: () => boolean, what: string): Promise<void> {
-  const end = systemClock.monotonic() + 20_000;
-  while (!holds()) {
-    assert.ok(systemClock.monotonic() < end, `${what} did not happen in time`);
-    await systemClock.sleep(5);
   }
 }
 

@@ -10,7 +10,7 @@ import type { Wanted } from "#src/drivers/kafka/log-access.ts";
 import { windowSize } from "#src/drivers/kafka/marks.ts";
 import { Tail, takeFirst } from "#src/drivers/kafka/tail.ts";
 import { kafkaFormat, toRead, type LogRecord } from "#src/drivers/kafka/wire.ts";
-import { makeEvent } from "../redis/plain-events.ts";
+import { makeEvent } from "../plain-events.ts";
 
 const format = kafkaFormat(wireChoice({ format: "cloudevents", formats: [] }, "kafka"));
 

@@ -12,8 +12,9 @@ import { CloudEvent, Kafka as KafkaBinding } from "cloudevents";
 import { createBus, type AgentEvent, type Bus } from "cadre";
 import { defineTask, legacyBridge, startCadre } from "cadre/agents";
 import { kafka, type KafkaOptions } from "cadre/kafka";
+import { until } from "../../until.ts";
 import { kafkaServerPath, startKafkaServer, type KafkaServer } from "../../servers/kafka-server.ts";
-import { answersOf, meant, recorded, until, type OlderMessage } from "../older-programs.ts";
+import { answersOf, meant, recorded, type OlderMessage } from "../older-programs.ts";
 
 const skip = kafkaServerPath() === undefined ? "there is no Kafka here" : false;
 const options = { skip, timeout: 60_000 };

@@ -8,19 +8,9 @@ import { once } from "node:events";
 import { after, test } from "node:test";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
-import {
-  createEvent,
-  encodeBinaryCloudEvent,
-  isCadreError,
-  secureRandom,
-  systemClock,
-  type AgentEvent,
-  type ConsumeSpec,
-  type Intake,
-  type Lease,
-  type Transport,
-} from "cadre";
+import { encodeBinaryCloudEvent, isCadreError, systemClock, type Transport } from "cadre";
 import { nats, type NatsClientLike } from "cadre/nats";
+import { makeEvent, specOf, takeOne } from "../plain-events.ts";
 import { natsServerPath, startNatsServer, type NatsServer } from "../../servers/nats-server.ts";
 import { freePort } from "../../servers/temporary.ts";
 
@@ -29,29 +19,6 @@ const options = { skip, timeout: 30_000 };
 let server: NatsServer | undefined;
 if (!skip) server = await startNatsServer();
 after(() => server?.stop());
-
-function makeEvent(type: string, payload: unknown = {}): AgentEvent {
-  return createEvent({ clock: systemClock, random: secureRandom, source: "test" }, type, payload);
-}
-
-function specOf(subscription: string, changes: Partial<ConsumeSpec> = {}): ConsumeSpec {
-  const patterns = [`${subscription}.#`];
-  return {
-    subscription,
-    mode: "group",
-    patterns,
-    definition: JSON.stringify(patterns),
-    from: "new",
-    leaseMs: 5_000,
-    maxQueued: 1_000,
-    ...changes,
-  };
-}
-
-async function takeOne(intake: Intake, withinMs = 5_000): Promise<Lease | undefined> {
-  const [lease] = await intake.pull(1, AbortSignal.timeout(withinMs));
-  return lease;
-}
 
 /** A server that carries messages and keeps none. */
 async function startPlainServer(): Promise<AsyncDisposable & { readonly url: string }> {

@@ -1,5 +1,5 @@
 import { defineAgent, type AnyAgent } from "cadre/agents";
-import { WriteNote } from "../nats/note-team.ts";
+import { WriteNote } from "../note-team.ts";
 
 /** Takes a task, says so, and never ends it. */
 export function stuckWriter(onStart: () => void): AnyAgent {

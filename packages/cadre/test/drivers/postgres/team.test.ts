@@ -4,9 +4,9 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { systemClock } from "cadre";
 import { startCadre } from "cadre/agents";
-import { noteEvents, WriteNote, writer } from "../nats/note-team.ts";
+import { until } from "../../until.ts";
+import { noteEvents, WriteNote, writer } from "../note-team.ts";
 import {
   postgresServerPath,
   startPostgresServer,
@@ -20,14 +20,6 @@ before(async () => {
   if (!skip) server = await startPostgresServer();
 });
 after(() => (skip ? undefined : server.stop()));
-
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const end = systemClock.monotonic() + 20_000;
-  while (!holds()) {
-    if (systemClock.monotonic() > end) throw new Error(`${what} did not happen in time`);
-    await systemClock.sleep(5);
-  }
-}
 
 test("a team named by a URL does tasks and hears its facts", { skip, timeout }, async () => {
   const store = await server.createDatabase();
@@ -45,7 +37,7 @@ test("a team named by a URL does tasks and hears its facts", { skip, timeout }, 
       results,
       handles.map((_, n) => `wrote note ${n}`),
     );
-    await until("the facts", () => told.length === 10);
+    await until(() => told.length === 10, "the facts");
   }
   const expected = Array.from({ length: 10 }, (_, n) => `note ${n}`);
   assert.deepEqual(told.toSorted(), expected);

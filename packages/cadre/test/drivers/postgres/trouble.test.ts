@@ -1,9 +1,10 @@
 /** What is written when the server is killed, connections are cut, disks fill, and rows are refused. */
 import assert from "node:assert/strict";
 import { after, before, test, type TestContext } from "node:test";
-import { isCadreError, systemClock, type EventStore } from "cadre";
+import { isCadreError, type EventStore } from "cadre";
 import { openPostgres, type PostgresLog, type PostgresOptions } from "cadre/postgres";
 import { SeededRandom, startFaultProxy } from "cadre/testing";
+import { until } from "../../until.ts";
 import { noted } from "./noted.ts";
 import {
   postgresServerPath,
@@ -23,14 +24,6 @@ async function open(t: TestContext, url: string, options?: PostgresOptions): Pro
   const log = await openPostgres(url, options);
   t.after(() => log.close());
   return log;
-}
-
-async function until(what: string, holds: () => unknown): Promise<void> {
-  const deadline = systemClock.monotonic() + 20_000;
-  while (!(await holds())) {
-    assert.ok(systemClock.monotonic() < deadline, `${what}: not in time`);
-    await systemClock.sleep(5);
-  }
 }
 
 function refuseRows(url: string, condition: string, state: string): void {
@@ -75,12 +68,12 @@ test(
     })();
     for (let round = 0; round < 3; round += 1) {
       const from = told.length;
-      await until("commits", () => told.length > from + 40);
+      await until(() => told.length > from + 40, "commits");
       await server.kill();
       await server.restart();
     }
     const from = told.length;
-    await until("commits after the last restart", () => told.length > from + 40);
+    await until(() => told.length > from + 40, "commits after the last restart");
     stop = true;
     await Promise.all([...writers, beating]);
     const stored = (await Array.fromAsync(log.store.read())).map(({ event }) => event.id);
@@ -124,15 +117,15 @@ test("a watcher hears of commits again after the server was away", { skip }, asy
   const peer = await open(t, url);
   let woken = 0;
   log.store.watch(() => (woken += 1));
-  await until("the first wake", () => woken > 0);
+  await until(() => woken > 0, "the first wake");
   await server.kill();
   await server.restart();
   const before = woken;
-  await until("listening again", () => woken > before);
+  await until(() => woken > before, "listening again");
   // It listens now: only a notification comes so soon.
   const heard = woken;
   await peer.store.commit({ outbox: [noted()] });
-  await until("the wake", () => woken > heard);
+  await until(() => woken > heard, "the wake");
 });
 
 test("polling finds what no notification told", { skip }, async (t) => {
@@ -141,13 +134,13 @@ test("polling finds what no notification told", { skip }, async (t) => {
   const peer = await open(t, url);
   let woken = 0;
   log.store.watch(() => (woken += 1));
-  await until("the first wake", () => woken > 0);
+  await until(() => woken > 0, "the first wake");
   const kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'";
   for (let round = 0; round < 5; round += 1) {
     server.run(kill);
     const before = woken;
     await peer.store.commit({ slots: [{ name: "s", expectedVersion: "any", value: `${round}` }] });
-    await until("the wake", () => woken > before);
+    await until(() => woken > before, "the wake");
   }
 });
 

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { CloudEvent, HTTP } from "cloudevents";
 import { redis } from "cadre/redis";
 import { redisServerPath, startRedisServer } from "../../servers/redis-server.ts";
-import { makeEvent } from "./plain-events.ts";
+import { makeEvent } from "../plain-events.ts";
 
 const skip = redisServerPath() === undefined ? "there is no redis-server here" : false;
 

@@ -9,7 +9,7 @@ import { isCadreError, type CadreError, type Transport } from "cadre";
 import { redis } from "cadre/redis";
 import { redisServerPath, startRedisServer } from "../../servers/redis-server.ts";
 import { freePort } from "../../servers/temporary.ts";
-import { makeEvent, specOf, takeOne } from "./plain-events.ts";
+import { makeEvent, specOf, takeOne } from "../plain-events.ts";
 
 const skip = redisServerPath() === undefined ? "there is no redis-server here" : false;
 const options = { skip, timeout: 30_000 };

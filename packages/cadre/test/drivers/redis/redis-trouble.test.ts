@@ -5,7 +5,7 @@ import { Redis } from "ioredis";
 import { isCadreError, type Transport } from "cadre";
 import { redis, type RedisOptions } from "cadre/redis";
 import { redisServerPath, startRedisServer, type RedisServer } from "../../servers/redis-server.ts";
-import { makeEvent, specOf, takeOne } from "./plain-events.ts";
+import { makeEvent, specOf, takeOne } from "../plain-events.ts";
 
 const skip = redisServerPath() === undefined ? "there is no redis-server here" : false;
 const options = { skip, timeout: 30_000 };

@@ -1,4 +1,4 @@
-/** What the two teams of the test have in common. */
+/** Teams that write notes: what both sides of a test know of them. */
 import { defineEvents, type } from "cadre";
 import { defineAgent, defineTask } from "cadre/agents";
 
