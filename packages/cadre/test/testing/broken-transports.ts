@@ -1,4 +1,5 @@
 import { memoryCarrier } from "#src/bus/memory-transport.ts";
+import type { AgentEvent } from "#src/core/event.ts";
 import type { Intake, Lease, Transport } from "#src/bus/transport.ts";
 
 /** Makes connections to one memory carrier, each changed by `breakIt`. */
@@ -128,4 +129,21 @@ export function generous(): () => Transport {
   return broken((transport) =>
     withIntake(transport, (intake) => ({ pull: (max, signal) => intake.pull(max + 3, signal) })),
   );
+}
+
+/** Says that it publishes in order, and goes on behind what it refuses. */
+export function heedless(): () => Transport {
+  const maxBytes = 10_000;
+  const isTooLarge = (event: AgentEvent): boolean => JSON.stringify(event).length > maxBytes;
+  return broken((transport) => ({
+    capabilities: { ...transport.capabilities, maxBytes },
+    publishInOrder: async (events) => {
+      const fitting = events.filter((event) => !isTooLarge(event));
+      const results = (await transport.publish(fitting.map((event) => ({ event })))).values();
+      const error = new Error("too large");
+      return events.map((event) =>
+        isTooLarge(event) ? { ok: false, error } : results.next().value,
+      );
+    },
+  }));
 }

@@ -110,6 +110,10 @@ test("a transport that gives more than was asked for is caught", async () => {
   await assertCaught(brokenTransports.generous(), ["T-52"], ["T-9", "T-82"]);
 });
 
+test("a transport that goes on behind what it refuses is caught", async () => {
+  await assertCaught(brokenTransports.heedless(), ["T-8"], ["T-7", "T-9", "T-48"]);
+});
+
 test("a sound transport passes, and the report says what did not apply and why", async () => {
   const carrier = memoryCarrier();
   const outcome = await run(() => carrier.connect(), {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { publishInOrder } from "../../bus/ordered-publish.ts";
 import { isCadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import { utf8Bytes } from "../../core/json.ts";
@@ -6,6 +7,7 @@ import type { CheckContext, ConformanceCheck } from "../conformance-check.ts";
 import { eventOf, idsOf, Member, numbered, specOf } from "./member.ts";
 
 const enoughBytes = 1_048_576; // a carrier without a limit of its own shows a mebibyte
+const mostBytes = 67_108_864; // a larger event takes a check too long to make
 const envelopeBytes = 1_024; // what a wire format may add
 
 /** Publishes to a fresh group and returns what arrives, in order. */
@@ -157,6 +159,35 @@ async function batchesAnswerByItem(context: CheckContext): Promise<void> {
   await member.expectNothing();
 }
 
+async function orderStopsAtRefused(context: CheckContext): Promise<void> {
+  const transport = await context.createTransport();
+  const { maxBytes, order } = context.capabilities;
+  const type = context.topic("in-order");
+  const isSmall = maxBytes <= mostBytes;
+  // Where no event is too large, the group has no room for it.
+  const full = { maxQueued: 10, overflow: "reject" } as const;
+  const member = await Member.open(context, transport, specOf(context, type, isSmall ? {} : full));
+  const key = "one";
+  const before = numbered(context, type, 10, () => ({ key }));
+  const text = isSmall ? "x".repeat(maxBytes) : "";
+  const refused = context.event(type, { text }, { key });
+  const after = numbered(context, type, 10, () => ({ key }));
+  const results = await publishInOrder(transport, [...before, refused, ...after]);
+  assert.deepEqual(
+    results.map((result) => result?.ok),
+    [...before.map(() => true), false, ...after.map(() => undefined)],
+  );
+  const compare = (arrived: readonly AgentEvent[], events: readonly AgentEvent[]): void => {
+    if (order === "none") assert.deepEqual(new Set(idsOf(arrived)), new Set(idsOf(events)));
+    else assert.deepEqual(idsOf(arrived), idsOf(events));
+  };
+  compare(await member.handle(10), before);
+  const rest = await publishInOrder(transport, after);
+  assert.ok(rest.every((result) => result?.ok));
+  compare(await member.handle(10), after);
+  await member.expectNothing();
+}
+
 async function closedRefuses(context: CheckContext): Promise<void> {
   const transport = await context.createTransport();
   const type = context.topic("late");
@@ -237,6 +268,12 @@ export const basicChecks: readonly ConformanceCheck[] = [
     name: "a batch has one result an item, keeps its order, and a bad item fails alone",
     level: "port",
     run: batchesAnswerByItem,
+  },
+  {
+    id: "T-8",
+    name: "in order, those behind a refused event of their key are not tried, and can follow",
+    level: "port",
+    run: orderStopsAtRefused,
   },
   {
     id: "T-9",
