@@ -1,12 +1,12 @@
 /** Addresses, credentials, TLS, what a server is set to, and clients of the user's own. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Cluster, Redis } from "ioredis";
 import { isCadreError, type CadreError, type Transport } from "cadre";
 import { redis } from "cadre/redis";
+import { makeCertificate } from "../../servers/certificate.ts";
 import { redisServerPath, startRedisServer } from "../../servers/redis-server.ts";
 import { freePort } from "../../servers/temporary.ts";
 import { makeEvent, specOf, takeOne } from "../plain-events.ts";
@@ -78,20 +78,15 @@ test("a password is given by the URL, and a wrong one is refused at once", optio
 });
 
 test("TLS with a password, and a certificate of its own authority", options, async () => {
-  const makeCertificate = (folder: string): readonly string[] => {
-    const [key, cert] = [join(folder, "key.pem"), join(folder, "ca.pem")];
-    execFileSync("openssl", [
-      ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
-      ...["-days", "30", "-subj", "/CN=localhost"],
-      ...["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
-    ]);
-    return ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert];
+  const certificateArgs = (folder: string): readonly string[] => {
+    const { key, ca } = makeCertificate(folder)!;
+    return ["--tls-cert-file", ca, "--tls-key-file", key, "--tls-ca-cert-file", ca];
   };
   const tlsPort = await freePort();
   await using server = await startRedisServer({
     args: (folder) => [
       ...["--tls-port", String(tlsPort), "--tls-auth-clients", "no"],
-      ...["--requirepass", "secret", ...makeCertificate(folder)],
+      ...["--requirepass", "secret", ...certificateArgs(folder)],
     ],
   });
   const ca = await readFile(join(server.folder, "ca.pem"));
