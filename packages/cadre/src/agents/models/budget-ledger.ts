@@ -8,13 +8,15 @@
  * A budget is one slot; a call that several budgets bound takes from all of them in one commit, by
  * compare-and-set, or from none. What is open counts as spent. So whatever dies and whenever, the
  * sum of what was reserved is never above the budget: a process that died in a call leaves its
- * reservation, for the provider may want the money. The next try of that call makes it doubtful;
- * where there is a receipt, the reservation is named in it, and is settled by whoever reads it.
+ * reservation, for the provider may want the money. The next try of that call makes it doubtful, and
+ * so does time; where there is a receipt, the reservation is named in it, and is settled by whoever
+ * reads it.
  */
 import type { Clock } from "../../core/clock.ts";
 import { isCadreError } from "../../core/errors.ts";
 import type { Random } from "../../core/random.ts";
 import type { EventStore, Slot } from "../../store/event-store.ts";
+import { throughTrouble } from "../passing-trouble.ts";
 import { budgetUnits, type Budget } from "./budget.ts";
 import { nothing, type Spending } from "./model-usage.ts";
 
@@ -54,6 +56,8 @@ export interface Reservation {
 
 interface OpenCall extends Spending {
   readonly step: string;
+  /** Unix milliseconds. */
+  readonly at: number;
 }
 
 interface Ledger {
@@ -64,6 +68,8 @@ interface Ledger {
   readonly open: Readonly<Record<string, OpenCall>>;
 }
 
+type Change = (scope: string, ledger: Ledger) => Ledger | Exhausted;
+
 export interface LedgerContext {
   readonly store: Pick<EventStore, "slot" | "slots" | "commit">;
   readonly clock: Clock;
@@ -72,6 +78,8 @@ export interface LedgerContext {
 
 const prefix = "budget/";
 const maxConflictMs = 50; // the longest wait after a write that another process was faster with
+const troubleMs = 10_000; // for which a store in trouble is asked again
+const openForMs = 7 * 86_400_000; // no call takes so long, and a ledger must not grow for ever
 const rounding = 1e-9; // sums of money are no exact decimals
 const empty: Ledger = { limit: {}, granted: {}, spent: nothing, doubtful: nothing, open: {} };
 
@@ -89,13 +97,17 @@ export class BudgetLedger {
     amount: Spending,
   ): Promise<Reservation | Exhausted> {
     const { clock, random } = this.#context;
-    const id = random.id(clock.now());
+    const at = clock.now();
+    const id = random.id(at);
     const reservation = { id, scopes: scopes.map((scope) => scope.id), amount };
     const limits = new Map(scopes.map((scope) => [scope.id, scope.budget]));
     const exhausted = await this.#change(reservation.scopes, (scope, known) => {
       if (known.open[id]) return known;
-      const ledger = { ...withoutEarlier(known, step), limit: limits.get(scope) ?? known.limit };
-      const open = { ...ledger.open, [id]: { step, ...amount } };
+      const ledger = {
+        ...withoutEarlier(known, step, at),
+        limit: limits.get(scope) ?? known.limit,
+      };
+      const open = { ...ledger.open, [id]: { step, at, ...amount } };
       return exhaustion(scope, ledger, amount) ?? { ...ledger, open };
     });
     return exhausted ?? reservation;
@@ -120,7 +132,8 @@ export class BudgetLedger {
 
   /** Allows more than the budget says, once; what was granted before stays. */
   async grant(scope: string, more: Budget): Promise<BudgetState> {
-    await this.#change([scope], (_scope, known) => {
+    // Not tried again: whether it was granted before its answer was lost, nobody can tell.
+    await this.#changeOnce([scope], (_scope, known) => {
       const granted = Object.fromEntries(
         budgetUnits.flatMap((unit) => {
           const all = (known.granted[unit] ?? 0) + (more[unit] ?? 0);
@@ -138,11 +151,16 @@ export class BudgetLedger {
     return slots.map((slot) => stateOf(slot.name.slice(prefix.length), parse(slot)));
   }
 
-  /** Changes all ledgers in one commit, or none, and says which one refused. */
-  async #change(
-    scopes: readonly string[],
-    change: (scope: string, ledger: Ledger) => Ledger | Exhausted,
-  ): Promise<Exhausted | undefined> {
+  /**
+   * Changes all ledgers in one commit, or none, and says which one refused. The change is none
+   * where it was made already, so that a lost answer of the store is no second one.
+   */
+  #change(scopes: readonly string[], change: Change): Promise<Exhausted | undefined> {
+    const { clock } = this.#context;
+    return throughTrouble(clock, troubleMs, () => this.#changeOnce(scopes, change));
+  }
+
+  async #changeOnce(scopes: readonly string[], change: Change): Promise<Exhausted | undefined> {
     const { store, clock, random } = this.#context;
     for (let conflicts = 0; ; conflicts += 1) {
       const writes = [];
@@ -168,15 +186,19 @@ export class BudgetLedger {
   }
 }
 
-/** An earlier try of the step is over, however it ended: it may have been paid for. */
-function withoutEarlier(ledger: Ledger, step: string): Ledger {
+/**
+ * An earlier try of the step is over, however it ended: it may have been paid for. So is a call
+ * that nobody has asked for again, and that can't be running any more.
+ */
+function withoutEarlier(ledger: Ledger, step: string, now: number): Ledger {
   const calls = Object.entries(ledger.open);
-  const earlier = calls.filter(([, call]) => call.step === step);
-  if (earlier.length === 0) return ledger;
+  const isOver = ({ step: its, at }: OpenCall): boolean => its === step || now - at > openForMs;
+  const over = calls.filter(([, call]) => isOver(call));
+  if (over.length === 0) return ledger;
   return {
     ...ledger,
-    open: Object.fromEntries(calls.filter(([, call]) => call.step !== step)),
-    doubtful: earlier.reduce((all, [, call]) => sum(all, call), ledger.doubtful),
+    open: Object.fromEntries(calls.filter(([, call]) => !isOver(call))),
+    doubtful: over.reduce((all, [, call]) => sum(all, call), ledger.doubtful),
   };
 }
 
