@@ -9,6 +9,7 @@ import { Queue } from "../../bus/queue.ts";
 import { compilePattern } from "../../core/pattern.ts";
 import { plainArray } from "./array-literal.ts";
 import type { Row } from "./client.ts";
+import { isNewTo, type CommitNews } from "./commit-news.ts";
 import type { Connection } from "./connection.ts";
 import { eventSelection, eventTables } from "./event-rows.ts";
 import { missing, toRecorded } from "./recorded.ts";
@@ -24,7 +25,7 @@ export interface BroadcastParts {
   readonly connection: Connection;
   readonly tail: LogTail;
   /** Calls `wake` soon after a commit. Returns the end of it. */
-  readonly listen: (wake: () => void) => () => void;
+  readonly listen: (wake: (news: CommitNews) => void) => () => void;
   readonly onClose: () => void;
 }
 
@@ -58,7 +59,9 @@ export class BroadcastIntake implements Intake {
       this.#wake = ring;
       // Listening begins before looking, so that nothing falls between.
       signal.addEventListener("abort", ring, { once: true });
-      const endListening = this.#parts.listen(ring);
+      const endListening = this.#parts.listen((news) => {
+        if (isNewTo(news, this.#at, (type) => this.#matches(type))) ring();
+      });
       let cancelTimer: (() => void) | undefined;
       try {
         await this.#look();
@@ -131,7 +134,7 @@ export class BroadcastIntake implements Intake {
       const now = clock.monotonic();
       for (const { position, type, deliverAt, isPublic } of rows) {
         this.#at = position;
-        if (!isPublic || !this.#matchers.some((matches) => matches(type))) continue;
+        if (!isPublic || !this.#matches(type)) continue;
         if (deliverAt === null || deliverAt <= serverNow) this.#push(position);
         else this.#delay({ position, dueAt: now + deliverAt - serverNow });
       }
@@ -141,6 +144,10 @@ export class BroadcastIntake implements Intake {
     while (this.#delayed[0] && this.#delayed[0].dueAt <= now) {
       this.#push(this.#delayed.shift()!.position);
     }
+  }
+
+  #matches(type: string): boolean {
+    return this.#matchers.some((matches) => matches(type));
   }
 
   #push(position: number): void {

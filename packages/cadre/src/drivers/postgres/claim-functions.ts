@@ -14,25 +14,26 @@
  * nothing matches, the cursor is written only now and then.
  */
 
-/**
- * Settings of a function. Tables grow and shrink while plans are kept, and a queue's statistics are
- * always old: every look-up goes by an index, in its order, and no plan is made twice.
- */
-export const byIndex = `SET enable_seqscan = off SET enable_bitmapscan = off
-SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan SET jit = off`;
+import { byIndex } from "./by-index.ts";
 
 /** Whether the subscription of `g` sees the event `e`: not private, directed to nobody. */
 const isAhead = `e.position > g.cursor AND e.position <= last
         AND coalesce(e.flags, 0) = 0
         AND (e.type = ANY (g.exact) OR (e.type || '.') ~ g.regex)`;
 
+/** The columns of `eventSelection`, but for the stream's name, which no delivery needs. */
+const eventColumns = `e_position bigint, e_recorded_at double precision, e_id uuid, e_type text,
+  e_source text, e_timestamp double precision, e_payload text, e_correlation uuid,
+  e_causation uuid, e_stream text, e_version integer, e_flags smallint, e_key text,
+  e_rank smallint, e_deliver_at double precision, e_schema text, e_extra text`;
+
+/** The first row says how far the group is; one for each delivery that was taken follows. */
 const claim = `
 CREATE FUNCTION $S.claim(
   in_group bigint, in_max integer, in_lease bigint, in_owner bigint, in_token bigint
 ) RETURNS TABLE (
   reached bigint, next_in bigint, more boolean,
-  place bigint, copy integer, attempt integer, own text, event $S.events
+  place bigint, copy integer, attempt integer, own text, marked boolean, ${eventColumns}
 ) LANGUAGE plpgsql
 ${byIndex}
 AS $$
@@ -51,7 +52,11 @@ DECLARE
 BEGIN
   SELECT * INTO g FROM $S.groups WHERE no = in_group;
   IF NOT FOUND THEN RETURN; END IF;
-  SELECT f.head, f.last INTO head, last FROM $S.frontier(g.cursor) f;
+  head := coalesce((SELECT max(position) FROM $S.events), 0);
+  last := head;
+  IF head > g.cursor + 8191 THEN
+    SELECT f.last INTO last FROM $S.frontier(g.cursor) f;
+  END IF;
   -- Who finds nothing has written nothing, and locked nothing.
   IF last > g.cursor + 1000 OR EXISTS (
     SELECT 1 FROM $S.deliveries WHERE group_no = in_group AND due <= at_ms
@@ -62,7 +67,6 @@ BEGIN
     written := g.cursor;
     at_ms := $S.now_ms();
     ends := at_ms + in_lease;
-    SELECT f.head, f.last INTO head, last FROM $S.frontier(g.cursor) f;
     IF $S.has_ranks(g, at_ms, last) THEN
       -- Priority decides: what is ahead is lined up as rows first.
       passed := $S.pass(g, at_ms, last, 1024 - (
@@ -90,14 +94,20 @@ BEGIN
   ELSE
     g.cursor := last;
   END IF;
+  reached := g.cursor;
+  more := g.cursor < head AND NOT stuck;
+  next_in := (
+    SELECT min(due) FROM $S.deliveries WHERE group_no = in_group AND due IS NOT NULL
+  ) - at_ms;
+  RETURN NEXT;
+  IF taken + made = 0 THEN RETURN; END IF;
   RETURN QUERY
-    SELECT g.cursor, (
-        SELECT min(due) FROM $S.deliveries WHERE group_no = in_group AND due IS NOT NULL
-      ) - at_ms, g.cursor < head AND NOT stuck,
-      d.position, d.copy, d.attempt, d.event, e
-    FROM (SELECT 1) AS once
-    LEFT JOIN ($S.deliveries d LEFT JOIN $S.events e ON e.position = d.position)
-      ON d.group_no = in_group AND d.due = ends AND d.owner = in_owner AND d.token = in_token
+    SELECT NULL::bigint, NULL::bigint, NULL::boolean, d.position, d.copy, d.attempt, d.event,
+      EXISTS (SELECT 1 FROM $S.inbox i WHERE i.subscription = g.name AND i.event = e.id),
+      e.position, e.recorded_at, e.id, e.type, e.source, e.timestamp, e.payload, e.correlation,
+      e.causation, NULL::text, e.version, e.flags, e.key, e.rank, e.deliver_at, e.schema, e.extra
+    FROM $S.deliveries d LEFT JOIN $S.events e ON e.position = d.position
+    WHERE d.group_no = in_group AND d.due = ends AND d.owner = in_owner AND d.token = in_token
     ORDER BY d.since - d.rank * 10000, d.position, d.copy;
 END $$;
 `;

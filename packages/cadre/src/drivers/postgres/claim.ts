@@ -2,7 +2,6 @@ import type { Recorded } from "../../bus/transport.ts";
 import type { Row } from "./client.ts";
 import type { Connection } from "./connection.ts";
 import type { OwnedDelivery } from "./delivery-row.ts";
-import { eventSelection } from "./event-rows.ts";
 import { overriding, missing, toRecorded } from "./recorded.ts";
 
 /** What a member asks for. */
@@ -18,6 +17,8 @@ export interface Claimed {
   readonly delivery: OwnedDelivery;
   readonly attempt: number;
   readonly recorded: Recorded;
+  /** Whether its event is marked as handled by the group; undefined when the log has lost it. */
+  readonly isMarked: boolean | undefined;
 }
 
 export interface Claim {
@@ -30,7 +31,7 @@ export interface Claim {
   readonly nextInMs: number;
 }
 
-const columns = 7; // before those of the event
+const columns = 8; // before those of the event
 
 /** Takes up to `max` deliveries, in one statement. `undefined` when the group is gone. */
 export async function claim(
@@ -40,17 +41,12 @@ export async function claim(
   const { schema } = connection.settings;
   const { group, max, leaseMs, owner, token } = request;
   // What was lost with its answer is free again when its lease has ended.
-  const rows = await connection.query(
-    `SELECT c.reached, c.next_in, c.more, c.place, c.copy, c.attempt, c.own, ${eventSelection}
-     FROM ${schema}.claim($1, $2, $3, $4, $5) c
-     LEFT JOIN LATERAL (SELECT (c.event).*) e ON true
-     CROSS JOIN (SELECT NULL::text AS name) s`,
+  const [first, ...taken] = await connection.query(
+    `SELECT * FROM ${schema}.claim($1, $2, $3, $4, $5)`,
     [group, max, Math.ceil(leaseMs), owner, token],
     `cadre_claim_${schema}`,
   );
-  const [first] = rows;
   if (!first) return undefined;
-  const taken = rows.filter((row) => row[3] !== null);
   return {
     claimed: taken.map((row) => toClaimed(row, group, token)),
     reached: Number(first[0]),
@@ -68,5 +64,6 @@ function toClaimed(row: Row, group: number, token: number): Claimed {
     delivery: { group, position, copy: Number(row[4]), token },
     attempt: Number(row[5]),
     recorded: typeof own === "string" ? overriding(recorded, own) : recorded,
+    isMarked: event[0] === null ? undefined : row[7] === true,
   };
 }

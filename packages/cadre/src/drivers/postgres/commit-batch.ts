@@ -1,9 +1,11 @@
 /** Several requests as the parameters of one call of `commit_batch`, and its answer taken apart. */
 import { CadreError } from "../../core/errors.ts";
 import { inboxConflict, versionConflict } from "../../store/conflict.ts";
+import { appendParameters } from "./append-function.ts";
 import { plainArray, textArray } from "./array-literal.ts";
 import type { Parameter } from "./client.ts";
 import { commitParameters, type CommitParameter } from "./commit-function.ts";
+import type { CommitNews } from "./commit-news.ts";
 import { eventArrays } from "./event-arrays.ts";
 import { packId, type EncodedEvent } from "./event-rows.ts";
 import { toStoredText } from "./stored-text.ts";
@@ -108,6 +110,38 @@ export class CommitBatch {
     return commitParameters.map(([name]) => values[name] ?? null);
   }
 
+  /** Whether it is nothing but events that belong to no stream. */
+  get isPlain(): boolean {
+    return (
+      this.#events.length > 0 &&
+      !this.mustRemember &&
+      this.#appends.requests.length === 0 &&
+      this.#values.length === 0 &&
+      this.#inbox.requests.length === 0 &&
+      this.#removals.requests.length === 0
+    );
+  }
+
+  /** The same events for `append_events`; only of a plain batch. */
+  appendParameters(durable: boolean): readonly Parameter[] {
+    const values: Partial<Record<CommitParameter, Parameter>> = {
+      durable,
+      ...eventArrays(this.#events),
+      flags: this.#flagsParameter(),
+    };
+    return appendParameters.map((name) => values[name] ?? null);
+  }
+
+  /** Of what those are told who wait, when the batch has been written. */
+  news(text: string): CommitNews {
+    const { base } = JSON.parse(text) as Answer; // made by our own function
+    const types = new Set<string>();
+    for (const [index, { event }] of this.#events.entries()) {
+      if (this.#flags[index] === 0) types.add(event.type);
+    }
+    return { position: Math.max(0, base + this.#events.length - 1), types };
+  }
+
   /** What each request is told, in their order: its outcome, or the error that refuses it. */
   outcomes(text: string): readonly (WriteOutcome | CadreError)[] {
     const answer = JSON.parse(text) as Answer; // made by our own function
@@ -204,14 +238,17 @@ export class CommitBatch {
     }
   }
 
+  #flagsParameter(): Parameter {
+    if (!this.#flags.some(Boolean)) return null;
+    return plainArray(this.#flags.map((flags) => (flags === 0 ? null : flags)));
+  }
+
   #eventParameters(): Partial<Record<CommitParameter, Parameter>> {
     const events = this.#events;
     if (events.length === 0) return {};
     return {
       ...eventArrays(events),
-      flags: this.#flags.some(Boolean)
-        ? plainArray(this.#flags.map((flags) => (flags === 0 ? null : flags)))
-        : null,
+      flags: this.#flagsParameter(),
       event_requests: plainArray(this.#eventRequests),
       ...(this.#appends.requests.length === 0
         ? {}

@@ -13,7 +13,7 @@
  * in the order of their requests. The client takes care that no id and no mark comes twice in a
  * batch.
  */
-import { appendLock } from "./locks.ts";
+import { announce, lookAtEnd, recall, remember, setDurability, takeTurn } from "./log-turn.ts";
 
 /** The function's parameters in their order, with their types. */
 export const commitParameters = [
@@ -57,11 +57,6 @@ export const commitParameters = [
 ] as const;
 
 export type CommitParameter = (typeof commitParameters)[number][0];
-
-/** The channel on which commits are announced. */
-export function channelOf(schema: string): string {
-  return `cadre_${schema}`;
-}
 
 /** SQL that makes the function, and the guard that a transport puts its own in place of. */
 export function commitFunction(schema: string): string {
@@ -139,36 +134,13 @@ DECLARE
   l_verdict text;`;
 
 function beginning(schema: string): string {
-  return `
-  IF current_setting('transaction_isolation') <> 'read committed' THEN
-    RAISE EXCEPTION 'the log is written under READ COMMITTED, not %; change the preset',
-      current_setting('transaction_isolation') USING ERRCODE = 'feature_not_supported';
-  END IF;
-  PERFORM pg_advisory_xact_lock(${appendLock(schema)});
-  IF p_batch IS NOT NULL THEN
-    SELECT batch, answer INTO l_batch, l_answer FROM ${schema}.answers WHERE writer = p_writer;
-    IF l_batch = p_batch THEN RETURN l_answer; END IF;
-    -- Its writer has long asked again on another connection, and gone on.
-    IF l_batch > p_batch THEN
-      RAISE EXCEPTION 'batch % comes after batch %', p_batch, l_batch;
-    END IF;
-  END IF;
-  IF NOT p_durable THEN
-    PERFORM set_config('synchronous_commit', 'off', true);
-  ELSIF current_setting('synchronous_commit') = 'off' THEN
-    PERFORM set_config('synchronous_commit', 'on', true);
-  END IF;`;
+  return `${takeTurn(schema)}
+  IF p_batch IS NOT NULL THEN${recall(schema)}
+  END IF;${setDurability}`;
 }
 
 function lookups(schema: string): string {
-  return `
-  l_at := floor(extract(epoch FROM clock_timestamp()) * 1000);
-  SELECT position, greatest(recorded_at, l_at) INTO l_head, l_at
-    FROM ${schema}.events ORDER BY position DESC LIMIT 1;
-  IF NOT FOUND THEN
-    l_head := 0;
-    l_at := floor(extract(epoch FROM clock_timestamp()) * 1000);
-  END IF;
+  return `${lookAtEnd(schema)}
   l_ok := array_fill(true, ARRAY[p_requests]);
   l_failed := false;
   l_failures := '';
@@ -337,21 +309,11 @@ function writeRest(schema: string): string {
         u(request, subscription, event)
       WHERE l_ok[u.request];
   END IF;
-  IF true = ANY (l_ok) THEN
-    PERFORM nextval('${schema}.changes');
-    PERFORM pg_notify('${channelOf(schema)}', '');
+  IF true = ANY (l_ok) THEN${announce(schema, "coalesce(l_base + l_events - 1, 0)")}
   END IF;
   l_answer := format('{"base":%s,"head":%s,"at":%s,"starts":%s,"failed":[%s]}',
     coalesce(l_base, 0), l_head, l_at, to_json(l_starts), l_failures);
-  IF p_batch IS NOT NULL THEN
-    UPDATE ${schema}.answers SET batch = p_batch, answered_at = l_at, answer = l_answer
-      WHERE writer = p_writer;
-    IF NOT FOUND THEN
-      -- A writer's first: those that have not written for a day won't ask again.
-      DELETE FROM ${schema}.answers WHERE answered_at < l_at - 86400000;
-      INSERT INTO ${schema}.answers (writer, batch, answered_at, answer)
-        VALUES (p_writer, p_batch, l_at, l_answer);
-    END IF;
+  IF p_batch IS NOT NULL THEN${remember(schema)}
   END IF;
   RETURN l_answer;`;
 }

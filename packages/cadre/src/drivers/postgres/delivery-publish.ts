@@ -3,7 +3,7 @@ import type { Outgoing, PublishResult } from "../../bus/transport.ts";
 import { CadreError } from "../../core/errors.ts";
 import { priorityRank } from "../../core/event.ts";
 import type { StoredEvent } from "../../store/event-store.ts";
-import { channelOf } from "./commit-function.ts";
+import { channelOf } from "./log-turn.ts";
 import { findKnown } from "./commit.ts";
 import { directedFlag, type EncodedEvent } from "./event-rows.ts";
 import type { Log } from "./postgres-log.ts";

@@ -13,10 +13,12 @@ import type { Pull, PullHub } from "../../bus/hub-intake.ts";
 import type { Lease } from "../../bus/transport.ts";
 import { compilePattern } from "../../core/pattern.ts";
 import { claim, type Claim } from "./claim.ts";
+import { isNewTo, type CommitNews } from "./commit-news.ts";
 import type { Connection } from "./connection.ts";
 import { GroupLease } from "./group-lease.ts";
 import type { GroupPoll } from "./group-poll.ts";
 import type { Group } from "./group-table.ts";
+import type { KnownMarks } from "./known-marks.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { SettleDesk } from "./settle-desk.ts";
 import type { WakeIntake } from "./wake-intake.ts";
@@ -32,6 +34,7 @@ export interface HubParts {
   readonly wake: WakeIntake;
   readonly tail: LogTail;
   readonly poll: GroupPoll;
+  readonly marks: KnownMarks;
 }
 
 const maxClaim = 512; // deliveries in one statement
@@ -44,6 +47,10 @@ export class GroupHub implements PullHub {
   readonly #matchers: readonly ((type: string) => boolean)[];
   /** Set while nothing waits for a claim, as far as is known: so far in the log. */
   #idleAt: number | undefined;
+  /** What was committed during the claim under way, which may not have seen it: so far. */
+  #told = 0;
+  /** Whether the last claim brought something: the next is likely to. */
+  #isBusy = false;
   #pumping = false;
   #serving: Promise<void> | undefined;
   #pumpAgain = false;
@@ -61,7 +68,7 @@ export class GroupHub implements PullHub {
 
   add(pull: Pull): void {
     this.#waiting.add(pull);
-    this.#endListening ??= this.#parts.wake.listen(() => this.#onCommit(), {
+    this.#endListening ??= this.#parts.wake.listen((news) => this.#onCommit(news), {
       group: this.group.no,
       wake: () => this.#pump(),
     });
@@ -83,9 +90,18 @@ export class GroupHub implements PullHub {
     for (const pull of this.#waiting) this.remove(pull);
   }
 
-  /** Looks first whether it was an event for the group; the others look at the same page. */
-  #onCommit(): void {
-    if (this.#idleAt === undefined) return this.#pump();
+  /**
+   * Of another connection's commit it looks first whether it was an event for the group; the others
+   * look at the same page.
+   */
+  #onCommit(news: CommitNews): void {
+    const at = this.#idleAt ?? 0;
+    if (!isNewTo(news, at, (type) => this.#matches(type))) return;
+    if (this.#idleAt === undefined) {
+      this.#told = Math.max(this.#told, news.position ?? Infinity);
+      return;
+    }
+    if (news.types || this.#isBusy) return this.#pump();
     this.#lookAgain = true; // what the look under way has seen may be older than this commit
     if (this.#looking) return;
     this.#looking = true;
@@ -150,9 +166,12 @@ export class GroupHub implements PullHub {
       this.#disarm();
       const pulls = this.#pullsOfOneLease();
       if (pulls.length === 0) return;
+      this.#told = 0;
       const answer = await this.#claim(pulls);
+      this.#isBusy = answer !== undefined && answer.claimed.length > 0;
       if (!answer) this.#endAll();
       else if (await this.#handOut(answer, pulls)) this.#pumpAgain = true;
+      else if (this.#told > answer.reached) this.#pumpAgain = true;
       else if (!this.#pumpAgain) this.#idle(answer);
     } while (this.#pumpAgain);
   }
@@ -172,6 +191,7 @@ export class GroupHub implements PullHub {
 
   /** Whether there may be more for those who wait. */
   async #handOut(answer: Claim, pulls: readonly Pull[]): Promise<boolean> {
+    this.#parts.marks.add(this.group.name, answer.claimed);
     const leases = answer.claimed.map(
       (claimed) => new GroupLease(this.group, this.#parts.desk, claimed),
     );

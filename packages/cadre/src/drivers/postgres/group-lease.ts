@@ -11,12 +11,12 @@ export class GroupLease implements Lease {
   readonly recorded: Recorded;
   readonly attempt: number;
   readonly delivery: OwnedDelivery;
-  readonly #group: Group;
+  readonly group: Group;
   readonly #desk: SettleDesk;
   #settled: { readonly kind: Settlement["kind"]; readonly answer: Promise<Answer> } | undefined;
 
   constructor(group: Group, desk: SettleDesk, { delivery, attempt, recorded }: Claimed) {
-    this.#group = group;
+    this.group = group;
     this.#desk = desk;
     this.delivery = delivery;
     this.attempt = attempt;
@@ -29,7 +29,7 @@ export class GroupLease implements Lease {
 
   /** Settles on the server, whatever was settled here. */
   write(settlement: Settlement): Promise<Answer> {
-    return this.#desk.settle(this.#group, this.delivery, settlement);
+    return this.#desk.settle(this.group, this.delivery, settlement);
   }
 
   /**

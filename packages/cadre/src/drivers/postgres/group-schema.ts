@@ -6,6 +6,7 @@
  * transaction on the server. No transaction is open while a client thinks, so that one that freezes
  * holds up nobody.
  */
+import { ackFunction } from "./ack-function.ts";
 import { claimFunctions } from "./claim-functions.ts";
 import type { MigrationStep } from "./schema.ts";
 import { settleFunctions } from "./settle-functions.ts";
@@ -61,5 +62,7 @@ $$;
 export const groupStep: MigrationStep = {
   name: "groups",
   sql: (schema) =>
-    [tables, claimFunctions, settleFunctions].join("\n").replaceAll("$S.", `${schema}.`),
+    [tables, claimFunctions, settleFunctions, ackFunction("$S")]
+      .join("\n")
+      .replaceAll("$S.", `${schema}.`),
 };

@@ -3,7 +3,7 @@ import type { ConsumeSpec, GroupState, OnRetry } from "../../bus/transport.ts";
 import { textArray } from "./array-literal.ts";
 import type { Parameter, Row } from "./client.ts";
 import type { Connection } from "./connection.ts";
-import { channelOf } from "./commit-function.ts";
+import { channelOf } from "./log-turn.ts";
 import { startSql } from "./group-start.ts";
 import { serverPatterns } from "./group-patterns.ts";
 import { toPosition } from "./recorded.ts";

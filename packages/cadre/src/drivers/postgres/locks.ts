@@ -14,3 +14,8 @@ export function appendLock(schema: string): string {
 export function migrationLock(schema: string): string {
   return `${lockClass + 1}, hashtext('${schema}')`;
 }
+
+/** SQL of the key that guards what the writer named by `writer` was last answered. */
+export function answerLock(writer: string): string {
+  return `${lockClass + 2}, hashtext(${writer}::text)`;
+}

@@ -1,10 +1,12 @@
 /** The log, its streams, slots and marks: the first version of the tables. */
+import { appendFunction } from "./append-function.ts";
 import { commitFunction } from "./commit-function.ts";
 import type { MigrationStep } from "./schema.ts";
 
 export const logStep: MigrationStep = {
   name: "log",
-  sql: (schema) => [logTables, otherTables, commitFunction].map((make) => make(schema)).join("\n"),
+  sql: (schema) =>
+    [logTables, otherTables, commitFunction, appendFunction].map((make) => make(schema)).join("\n"),
 };
 
 // Text that orders or compares is of collation "C": bytes, whatever the database's language is.

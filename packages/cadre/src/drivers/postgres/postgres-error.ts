@@ -46,6 +46,11 @@ export function codeOf(error: unknown): string | undefined {
   return typeof error.code === "string" ? error.code : undefined;
 }
 
+/** Whether a row is there already that may be there once. */
+export function isUniqueViolation(error: unknown): boolean {
+  return codeOf(error) === "23505";
+}
+
 export function troubleOf(error: unknown): Trouble {
   if (!(error instanceof Error) || error instanceof CadreError) return "other";
   const code = codeOf(error);

@@ -31,7 +31,7 @@ export class Log {
     this.identity = identity;
     this.settings = connection.settings;
     this.wake = new Wake(connection);
-    this.writer = new Writer(connection, () => this.wake.announce());
+    this.writer = new Writer(connection, (news) => this.wake.announce(news));
   }
 
   /** Where the log is, without credentials. */

@@ -83,11 +83,12 @@ export class PostgresStore implements EventStore {
       .toSorted((left, right) => (left.name < right.name ? -1 : 1));
   }
 
+  /** The look-ups are one by one: a join would read all marks for each call. */
   async marked(marks: readonly InboxMark[]): Promise<readonly InboxMark[]> {
     const rows = await this.#rows(
       `SELECT u.ord FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY u(subscription, event, ord)
-       WHERE EXISTS (SELECT FROM $S.inbox i
-         WHERE i.subscription = u.subscription AND i.event = u.event)`,
+       WHERE (SELECT true FROM $S.inbox i
+         WHERE i.subscription = u.subscription AND i.event = u.event LIMIT 1)`,
       [
         textArray(marks.map(({ subscription }) => toStoredText(subscription))),
         plainArray(marks.map(({ eventId }) => packId(eventId))),

@@ -17,16 +17,19 @@ import { describeError } from "../../core/errors.ts";
 import { assertPattern } from "../../core/pattern.ts";
 import { assertTopic } from "../../core/topic.ts";
 import { Paged } from "../../store/paged.ts";
+import { AckDesk } from "./ack-desk.ts";
 import { BroadcastIntake } from "./broadcast-intake.ts";
 import type { Row } from "./client.ts";
-import { channelOf } from "./commit-function.ts";
+import { channelOf } from "./log-turn.ts";
 import { PostgresDeadLetters } from "./dead-letters.ts";
 import { publishItems, type Item } from "./delivery-publish.ts";
+import type { CommitNews } from "./commit-news.ts";
 import { encodeEvent } from "./event-rows.ts";
 import { GroupHub, type HubParts } from "./group-hub.ts";
 import { GroupPoll } from "./group-poll.ts";
 import { startSql } from "./group-start.ts";
 import { dropGroup, joinGroup, listGroups } from "./group-table.ts";
+import { KnownMarks } from "./known-marks.ts";
 import { readRows, type LogQuery } from "./log-reader.ts";
 import { LogTail } from "./log-tail.ts";
 import { closedError } from "./postgres-error.ts";
@@ -68,6 +71,7 @@ export class PostgresTransport implements Transport {
   readonly unitOfWork: UnitOfWork<Lease>;
   readonly #log: Log;
   readonly #parts: HubParts;
+  readonly #acks: AckDesk;
   readonly #tail: LogTail;
   readonly #wake: WakeIntake;
   readonly #closesLog: boolean;
@@ -88,6 +92,8 @@ export class PostgresTransport implements Transport {
     const owner = settings.random.integer(2 ** 21) * 2 ** 32 + settings.random.integer(2 ** 32);
     this.#tail = new LogTail(connection);
     this.#wake = new WakeIntake(log);
+    const marks = new KnownMarks();
+    this.#acks = new AckDesk(connection, owner);
     this.#parts = {
       connection,
       owner,
@@ -96,9 +102,10 @@ export class PostgresTransport implements Transport {
       wake: this.#wake,
       tail: this.#tail,
       poll: new GroupPoll(connection),
+      marks,
     };
     this.deadLetters = new PostgresDeadLetters(() => this.#ready());
-    this.unitOfWork = new PostgresUnitOfWork(log, owner);
+    this.unitOfWork = new PostgresUnitOfWork(log, { owner, acks: this.#acks, marks });
     log.beforeClose(() => this.#end());
   }
 
@@ -201,7 +208,7 @@ export class PostgresTransport implements Transport {
 
   async #giveBackAll(): Promise<void> {
     await Promise.all([...this.#hubs.values()].map((hub) => hub.close()));
-    await this.#parts.desk.close();
+    await Promise.all([this.#parts.desk.close(), this.#acks.close()]);
     if (this.#claims === 0) return; // it can hold nothing
     const { connection, settings } = this.#log;
     const values = [this.#parts.owner, channelOf(settings.schema)];
@@ -231,7 +238,7 @@ export class PostgresTransport implements Transport {
     const parts = {
       connection,
       tail: this.#tail,
-      listen: (ring: () => void) => this.#wake.listen(ring),
+      listen: (ring: (news: CommitNews) => void) => this.#wake.listen(ring),
       onClose,
     };
     return new BroadcastIntake(parts, spec, start);

@@ -2,7 +2,7 @@
 import type { StoredEvent } from "../../store/event-store.ts";
 import { RestorePlan } from "../../store/restore-plan.ts";
 import { plainArray, textArray } from "./array-literal.ts";
-import { channelOf } from "./commit-function.ts";
+import { channelOf } from "./log-turn.ts";
 import type { Session } from "./connection.ts";
 import { eventArrays } from "./event-arrays.ts";
 import {

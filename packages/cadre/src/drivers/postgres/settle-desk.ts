@@ -9,10 +9,11 @@
 import type { Settlement } from "../../bus/transport.ts";
 import { plainArray } from "./array-literal.ts";
 import type { Parameter } from "./client.ts";
-import { channelOf } from "./commit-function.ts";
+import { channelOf } from "./log-turn.ts";
 import type { Connection } from "./connection.ts";
 import type { OwnedDelivery } from "./delivery-row.ts";
 import type { Group } from "./group-table.ts";
+import { Lane } from "./lane.ts";
 
 type Answer = "ok" | "lost";
 
@@ -21,17 +22,14 @@ interface Item {
   readonly settlement: Settlement | undefined;
   /** Of a renewal. */
   readonly leaseMs: number;
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: unknown) => void;
 }
 
-const maxItems = 1_000; // in one statement
 const longestMs = 9e15; // more is beyond what the server's numbers hold
 
 export class SettleDesk {
   readonly #connection: Connection;
   readonly #owner: number;
-  readonly #lanes = new Map<string, Lane>();
+  readonly #lanes = new Map<string, Lane<Item, Answer>>();
 
   constructor(connection: Connection, owner: number) {
     this.#connection = connection;
@@ -52,19 +50,22 @@ export class SettleDesk {
     await Promise.all([...this.#lanes.values()].map((lane) => lane.idle()));
   }
 
-  #push(name: string, item: Omit<Item, "resolve" | "reject">): Promise<Answer> {
+  #push(name: string, item: Item): Promise<Answer> {
     let lane = this.#lanes.get(name);
     if (!lane) {
-      const send = (items: readonly Item[]): Promise<ReadonlySet<number>> => this.#send(items);
       const end = (): void => void this.#lanes.delete(name);
-      lane = new Lane(() => this.#connection.settings.clock.yield(), send, end);
+      const { clock } = this.#connection.settings;
+      lane = new Lane(
+        () => clock.yield(),
+        (items) => this.#send(items),
+        end,
+      );
       this.#lanes.set(name, lane);
     }
     return lane.push(item);
   }
 
-  /** The places of the items that were the owner's. */
-  async #send(items: readonly Item[]): Promise<ReadonlySet<number>> {
+  async #send(items: readonly Item[]): Promise<readonly Answer[]> {
     const { schema } = this.#connection.settings;
     const deliveries = items.map(({ delivery }) => delivery);
     const shared: Parameter[] = [
@@ -85,7 +86,8 @@ export class SettleDesk {
           [...shared, plainArray(items.map(({ leaseMs }) => whole(leaseMs)))],
           `cadre_extend_${schema}`,
         );
-    return new Set(rows.map(([item]) => Number(item) - 1));
+    const done = new Set(rows.map(([item]) => Number(item) - 1));
+    return items.map((_, index) => (done.has(index) ? "ok" : "lost"));
   }
 }
 
@@ -100,48 +102,4 @@ function settlements(items: readonly Item[]): readonly Parameter[] {
 
 function whole(ms: number): number {
   return Math.ceil(Math.min(longestMs, Math.max(0, ms)));
-}
-
-class Lane {
-  readonly #turn: () => Promise<void>;
-  readonly #send: (items: readonly Item[]) => Promise<ReadonlySet<number>>;
-  readonly #end: () => void;
-  #queue: Item[] = [];
-  #running: Promise<void> | undefined;
-
-  constructor(
-    turn: () => Promise<void>,
-    send: (items: readonly Item[]) => Promise<ReadonlySet<number>>,
-    end: () => void,
-  ) {
-    this.#turn = turn;
-    this.#send = send;
-    this.#end = end;
-  }
-
-  push(item: Omit<Item, "resolve" | "reject">): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ ...item, resolve, reject });
-      this.#running ??= this.#run();
-    });
-  }
-
-  async idle(): Promise<void> {
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    while (this.#queue.length > 0) {
-      await this.#turn();
-      const items = this.#queue.splice(0, maxItems);
-      try {
-        const done = await this.#send(items);
-        for (const [index, item] of items.entries()) item.resolve(done.has(index) ? "ok" : "lost");
-      } catch (error) {
-        for (const item of items) item.reject(error);
-      }
-    }
-    this.#running = undefined;
-    this.#end();
-  }
 }

@@ -6,7 +6,7 @@
  * claim locks it, so that no event waits behind one that has just been acked. No transaction locks
  * two groups, but for a commit's, of which there is one at a time: nobody waits in a circle.
  */
-import { byIndex } from "./claim-functions.ts";
+import { byIndex } from "./by-index.ts";
 
 const settle = `
 CREATE FUNCTION $S.settle(

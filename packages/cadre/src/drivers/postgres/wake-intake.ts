@@ -1,7 +1,8 @@
+import type { CommitNews } from "./commit-news.ts";
 import type { Log } from "./postgres-log.ts";
 
 interface Waiting {
-  readonly onCommit: () => void;
+  readonly onCommit: (news: CommitNews) => void;
   readonly settled: Settled | undefined;
 }
 
@@ -31,8 +32,8 @@ export class WakeIntake {
     if (this.#open === 1) {
       const { wake } = this.#log;
       this.#ends = [
-        wake.listen(() => {
-          for (const { onCommit } of this.#waiting) onCommit();
+        wake.listen((news) => {
+          for (const { onCommit } of this.#waiting) onCommit(news);
         }),
         wake.notice((notice) => this.#onNotice(notice)),
       ];
@@ -49,7 +50,7 @@ export class WakeIntake {
   }
 
   /** Calls soon after a commit, and after settlings in a group. Returns the end of it. */
-  listen(onCommit: () => void, settled?: Settled): () => void {
+  listen(onCommit: (news: CommitNews) => void, settled?: Settled): () => void {
     const waiting = { onCommit, settled };
     this.#waiting.add(waiting);
     return () => void this.#waiting.delete(waiting);

@@ -9,17 +9,19 @@
  * is opened again; what happened meanwhile, looking finds.
  */
 import type { PostgresNotification } from "./client.ts";
-import { channelOf } from "./commit-function.ts";
+import { mergeNews, type CommitNews } from "./commit-news.ts";
 import type { Connection, Kept } from "./connection.ts";
 import { appendLock } from "./locks.ts";
-import { Watchers } from "../../store/watchers.ts";
+import { channelOf } from "./log-turn.ts";
 
 const firstPauseMs = 50;
 const mostPauseMs = 5_000;
 
 export class Wake {
   readonly #connection: Connection;
-  readonly #watchers = new Watchers();
+  readonly #watchers = new Set<{ readonly wake: (news: CommitNews) => void }>();
+  /** Of this turn: those who wait are woken when its promises have been handed out. */
+  #news: CommitNews | undefined;
   readonly #noticed = new Set<(notice: string) => void>();
   readonly #channel: string;
   readonly #look: string;
@@ -43,15 +45,16 @@ export class Wake {
   }
 
   /** Calls `wake` soon after a commit, until the returned function is called. */
-  listen(wake: () => void): () => void {
-    const end = this.#watchers.add(wake);
+  listen(wake: (news: CommitNews) => void): () => void {
+    const watcher = { wake }; // an object of its own, so that one function may watch twice
+    this.#watchers.add(watcher);
     this.#listening += 1;
     if (this.#listening === 1) this.#start();
     let ended = false;
     return () => {
       if (ended) return;
       ended = true;
-      end();
+      this.#watchers.delete(watcher);
       this.#listening -= 1;
       if (this.#listening === 0) this.#stop();
     };
@@ -67,8 +70,18 @@ export class Wake {
   }
 
   /** This connection has committed something. */
-  announce(): void {
-    this.#watchers.wake();
+  announce(news: CommitNews = {}): void {
+    if (this.#news) {
+      this.#news = mergeNews(this.#news, news);
+      return;
+    }
+    if (this.#watchers.size === 0) return;
+    this.#news = news;
+    queueMicrotask(() => {
+      const told = this.#news!;
+      this.#news = undefined;
+      for (const { wake } of this.#watchers) wake(told);
+    });
   }
 
   async close(): Promise<void> {
@@ -118,7 +131,9 @@ export class Wake {
     const { client, session } = kept;
     const hear = ({ channel, payload }: PostgresNotification): void => {
       if (channel !== this.#channel) return;
-      if (!payload) this.#watchers.wake();
+      const position = Number(payload ?? "");
+      if (!payload) this.announce();
+      else if (!Number.isNaN(position)) this.announce({ position });
       else for (const listener of this.#noticed) listener(payload);
     };
     const onError = (): void => {
@@ -140,7 +155,7 @@ export class Wake {
       return;
     }
     this.#kept = kept;
-    this.#watchers.wake(); // for what was written before it listened
+    this.announce(); // for what was written before it listened
   }
 
   #schedulePoll(): void {
@@ -164,7 +179,7 @@ export class Wake {
       const now = { changes: String(row?.[0]), settled: row?.[1] === true };
       const before = this.#seen;
       this.#seen = now;
-      if (!before || !before.settled || before.changes !== now.changes) this.#watchers.wake();
+      if (!before || !before.settled || before.changes !== now.changes) this.announce();
     } catch {
       // The server is away: whoever reads is told. What it held by then is new again.
       this.#seen = undefined;

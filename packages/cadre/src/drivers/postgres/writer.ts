@@ -10,10 +10,13 @@
  * without events.
  */
 import { CadreError } from "../../core/errors.ts";
+import { appendCall } from "./append-function.ts";
+import type { Parameter } from "./client.ts";
 import { CommitBatch } from "./commit-batch.ts";
 import { commitCall } from "./commit-function.ts";
+import type { CommitNews } from "./commit-news.ts";
 import type { Connection } from "./connection.ts";
-import { closedError } from "./postgres-error.ts";
+import { closedError, isUniqueViolation } from "./postgres-error.ts";
 import { eventsOf, type WriteOutcome, type WriteRequest } from "./write-request.ts";
 
 const maxEvents = 1_024; // in one batch: some 20 ms of the server's time
@@ -32,9 +35,8 @@ interface Queued {
 
 export class Writer {
   readonly #connection: Connection;
-  readonly #onCommit: () => void;
-  readonly #call: string;
-  readonly #name: string;
+  readonly #onCommit: (news: CommitNews) => void;
+  readonly #statements: Readonly<Record<"append" | "commit", readonly [string, string]>>;
   readonly #id: string;
   #batches = 0;
   #queue: Queued[] = [];
@@ -42,12 +44,14 @@ export class Writer {
   #closed = false;
 
   /** @param onCommit called after each batch, before its answers are given */
-  constructor(connection: Connection, onCommit: () => void) {
+  constructor(connection: Connection, onCommit: (news: CommitNews) => void) {
     const { schema, random, clock } = connection.settings;
     this.#connection = connection;
     this.#onCommit = onCommit;
-    this.#call = commitCall(schema);
-    this.#name = `cadre_commit_${schema}`;
+    this.#statements = {
+      append: [appendCall(schema), `cadre_append_${schema}`],
+      commit: [commitCall(schema), `cadre_commit_${schema}`],
+    };
     this.#id = random.id(clock.now());
   }
 
@@ -101,24 +105,43 @@ export class Writer {
   }
 
   async #send(batch: CommitBatch, written: readonly Queued[]): Promise<void> {
-    this.#batches += 1;
-    const durable = this.#connection.settings.durability === "disk";
-    const memory = batch.mustRemember ? { writer: this.#id, batch: this.#batches } : undefined;
-    let outcomes: readonly (WriteOutcome | CadreError)[];
+    let answer: string;
     try {
-      const values = batch.parameters(durable, memory);
-      const answer = await this.#connection.value(this.#call, values, this.#name);
-      outcomes = batch.outcomes(String(answer));
+      answer = await this.#call(batch);
     } catch (error) {
       await this.#refuse(written, error);
       return;
     }
-    this.#onCommit();
+    const outcomes = batch.outcomes(answer);
+    this.#onCommit(batch.news(answer));
     for (const [index, { resolve, reject }] of written.entries()) {
       const outcome = outcomes[index]!;
       if (outcome instanceof CadreError) reject(outcome);
       else resolve(outcome);
     }
+  }
+
+  async #call(batch: CommitBatch): Promise<string> {
+    const { append, commit } = this.#statements;
+    const durable = this.#connection.settings.durability === "disk";
+    if (batch.isPlain) {
+      try {
+        return await this.#ask(append, batch.appendParameters(durable));
+      } catch (error) {
+        // An id is in the log already: the other function says whose.
+        if (!(error instanceof CadreError && isUniqueViolation(error.cause))) throw error;
+      }
+    }
+    this.#batches += 1;
+    const memory = batch.mustRemember ? { writer: this.#id, batch: this.#batches } : undefined;
+    return this.#ask(commit, batch.parameters(durable, memory));
+  }
+
+  async #ask(
+    [text, name]: readonly [string, string],
+    values: readonly Parameter[],
+  ): Promise<string> {
+    return String(await this.#connection.value(text, values, name));
   }
 
   async #refuse(written: readonly Queued[], error: unknown): Promise<void> {
