@@ -1,38 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { isCadreError } from "#src/core/errors.ts";
-import { compileFilter, type FilterDocument, type FilterSubject } from "#src/core/filter.ts";
+import { compileFilter } from "#src/core/filter.ts";
+import { eventOf, matches, refuses } from "./filter-subject.ts";
 
 const seed =
   process.env["CADRE_SEED"] === undefined ? {} : { seed: Number(process.env["CADRE_SEED"]) };
-
-function eventOf(payload: unknown): FilterSubject {
-  return {
-    id: "e-1",
-    type: "task.created",
-    source: "desk",
-    timestamp: 1_000,
-    payload,
-    metadata: { version: "1.0.0", correlationId: "e-1", extensions: { lane: "fast" } },
-  };
-}
-
-function matches(filter: FilterDocument, payload: unknown): boolean {
-  return compileFilter(filter, { trusted: true }).matches(eventOf(payload));
-}
-
-function refuses(filter: unknown, path: string, operator?: string): void {
-  assert.throws(
-    () => compileFilter(filter as FilterDocument),
-    (error) => {
-      assert.ok(isCadreError(error, "INVALID_FILTER"), String(error));
-      assert.deepEqual(error.details, operator === undefined ? { path } : { path, operator });
-      return true;
-    },
-    `${path} ${operator}`,
-  );
-}
 
 test("regular expressions that could run away are refused or run in time", () => {
   for (const pattern of [

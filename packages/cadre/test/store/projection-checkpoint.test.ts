@@ -2,36 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   CadreError,
-  SeededRandom,
   VirtualClock,
-  createEvent,
   defineProjection,
   foldProjection,
   isCadreError,
   memoryStore,
   startProjection,
 } from "cadre";
-import type { AgentEvent, EventStore } from "cadre";
+import { clock, counter, created, write } from "./task-events.ts";
 import { changed } from "../changed.ts";
-
-const clock = new VirtualClock();
-const random = new SeededRandom(1);
-const event = (type: string, payload: unknown = {}): AgentEvent =>
-  createEvent({ clock, random, source: "test" }, type, payload);
-
-const counter = defineProjection({
-  name: "counter",
-  initial: 0,
-  patterns: ["task.#"],
-  apply: (count) => count + 1,
-});
-
-async function write(store: EventStore, ...events: AgentEvent[]): Promise<number> {
-  const { position } = await store.commit({ outbox: events });
-  return position;
-}
-
-const created = (id: string): AgentEvent => event("task.created", { id, title: `do ${id}` });
 
 test("a restart goes on from the checkpoint and folds nothing twice", async () => {
   const store = memoryStore();

@@ -2,22 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   CadreError,
-  SeededRandom,
-  VirtualClock,
-  createEvent,
   defineProjection,
   foldProjection,
   isCadreError,
   memoryStore,
   startProjection,
 } from "cadre";
-import type { AgentEvent, EventStore } from "cadre";
+import type { AgentEvent } from "cadre";
+import { clock, counter, created, event, write } from "./task-events.ts";
 import { changed } from "../changed.ts";
-
-const clock = new VirtualClock();
-const random = new SeededRandom(1);
-const event = (type: string, payload: unknown = {}): AgentEvent =>
-  createEvent({ clock, random, source: "test" }, type, payload);
 
 interface Board {
   readonly open: Readonly<Record<string, string>>;
@@ -44,19 +37,6 @@ const board = defineProjection<Board, BoardEvents>({
   },
 });
 
-const counter = defineProjection({
-  name: "counter",
-  initial: 0,
-  patterns: ["task.#"],
-  apply: (count) => count + 1,
-});
-
-async function write(store: EventStore, ...events: AgentEvent[]): Promise<number> {
-  const { position } = await store.commit({ outbox: events });
-  return position;
-}
-
-const created = (id: string): AgentEvent => event("task.created", { id, title: `do ${id}` });
 const completed = (id: string): AgentEvent => event("task.completed", { id });
 
 test("a projection catches up, then follows the log", async () => {

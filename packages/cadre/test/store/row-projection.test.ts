@@ -2,9 +2,6 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import {
-  SeededRandom,
-  VirtualClock,
-  createEvent,
   defineEvents,
   defineRowProjection,
   isCadreError,
@@ -14,24 +11,10 @@ import {
   startRowProjection,
   type,
 } from "cadre";
-import type {
-  AgentEvent,
-  EventStore,
-  RowProjection,
-  RowProjectionOptions,
-  SqlDatabase,
-} from "cadre";
+import type { AgentEvent, RowProjection, RowProjectionOptions, SqlDatabase } from "cadre";
+import { clock, event, write } from "./task-events.ts";
 
-const clock = new VirtualClock();
-const random = new SeededRandom(1);
-const event = (name: string, payload: unknown = {}): AgentEvent =>
-  createEvent({ clock, random, source: "test" }, name, payload);
 const placed = (item: string): AgentEvent => event("order.placed", { item });
-
-async function write(store: EventStore, ...events: AgentEvent[]): Promise<number> {
-  const { position } = await store.commit({ outbox: events });
-  return position;
-}
 
 /** Sold items by name, in a table of each version, behind a view. */
 function sales(options: Partial<RowProjectionOptions> = {}): RowProjection {

@@ -3,29 +3,10 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 
-import {
-  createEvent,
-  isCadreError,
-  SeededRandom,
-  VirtualClock,
-  wireFormat,
-  type AgentEvent,
-} from "cadre";
+import { createEvent, isCadreError, wireFormat } from "cadre";
 
 import { sha256 } from "#src/core/codec/digest.ts";
-
-const encoder = new TextEncoder();
-const receivedAt = 1_700_000_000_000;
-
-function bodyOf(event: AgentEvent, name: "maf" | "platform"): Record<string, unknown> {
-  const { body } = wireFormat(name).encode(event);
-  return JSON.parse(new TextDecoder().decode(body)) as Record<string, unknown>;
-}
-
-function read(message: unknown): AgentEvent {
-  const text = typeof message === "string" ? message : JSON.stringify(message);
-  return wireFormat("maf").decode({ body: encoder.encode(text) }, { receivedAt });
-}
+import { bodyOf, context, read, receivedAt } from "./older-envelope.ts";
 
 function reasonOf(message: unknown): string {
   try {
@@ -36,12 +17,6 @@ function reasonOf(message: unknown): string {
   }
   assert.fail("nothing was refused");
 }
-
-const context = {
-  clock: new VirtualClock(1_700_000_000_123),
-  random: new SeededRandom(7),
-  source: "planner",
-};
 
 const shapes: readonly (readonly [what: string, message: object, event: object])[] = [
   [

@@ -5,11 +5,8 @@ import { test } from "node:test";
 import {
   createEvent,
   isCadreError,
-  SeededRandom,
-  VirtualClock,
   wireFormat,
   wireFormatNames,
-  type AgentEvent,
   type CloudBinding,
   type JsonValue,
 } from "cadre";
@@ -17,26 +14,8 @@ import fc from "fast-check";
 
 import { withMetadata } from "#src/core/event.ts";
 import { toFrozenJson } from "#src/core/json.ts";
+import { bodyOf, context, read, receivedAt } from "./older-envelope.ts";
 import { anyEvent, runs } from "./arbitrary-event.ts";
-
-const encoder = new TextEncoder();
-const receivedAt = 1_700_000_000_000;
-
-function bodyOf(event: AgentEvent, name: "maf" | "platform"): Record<string, unknown> {
-  const { body } = wireFormat(name).encode(event);
-  return JSON.parse(new TextDecoder().decode(body)) as Record<string, unknown>;
-}
-
-function read(message: unknown): AgentEvent {
-  const text = typeof message === "string" ? message : JSON.stringify(message);
-  return wireFormat("maf").decode({ body: encoder.encode(text) }, { receivedAt });
-}
-
-const context = {
-  clock: new VirtualClock(1_700_000_000_123),
-  random: new SeededRandom(7),
-  source: "planner",
-};
 
 // Names that stand for members of the envelopes, and names that only look so.
 const pointers = [
