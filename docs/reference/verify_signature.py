@@ -13,6 +13,14 @@ from decimal import Decimal
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+FIELD = 2**255 - 19
+SMALL_ORDER = {  # the y of the points whose order divides 8
+    0,
+    1,
+    FIELD - 1,
+    0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+    0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+}
 ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
@@ -60,8 +68,11 @@ def key_of(did):
     for letter in did[len("did:key:z") :]:
         whole = whole * 58 + ALPHABET.index(letter)
     raw = whole.to_bytes(34, "big")
-    if raw[:2] != b"\xed\x01":
+    if raw[:2] != b"\xed\x01" or did[len("did:key:z")] == "1":
         raise ValueError("no Ed25519 key")
+    y = int.from_bytes(raw[2:], "little") % 2**255
+    if y >= FIELD or y in SMALL_ORDER:
+        raise ValueError("a key with which anybody can sign")
     return raw[2:]
 
 

@@ -112,6 +112,13 @@ export {
   type KeyRevocation,
   type KeyRotation,
 } from "./bus/identity/key-events.ts";
+export {
+  verifySignatures,
+  type KeptEvent,
+  type SignatureProblem,
+  type SignatureReport,
+  type VerifySignaturesOptions,
+} from "./bus/identity/verify-signatures.ts";
 export type { GuardOptions } from "./bus/guard-options.ts";
 export type { SignatureOptions } from "./bus/identity/signature-options.ts";
 export { checkSignature, signEvent, type SignatureCheck } from "./bus/identity/signed-event.ts";

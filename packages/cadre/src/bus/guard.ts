@@ -13,11 +13,16 @@ import { withMetadata, type AgentEvent } from "../core/event.ts";
 import { toFrozenJson } from "../core/json.ts";
 import type { PublishOptions } from "./bus.ts";
 import type { Identity } from "./identity/identity.ts";
-import type { KeyRing, KeyVerdict } from "./identity/key-ring.ts";
+import type { KeyRing } from "./identity/key-ring.ts";
 import { revokedType, rotatedType } from "./identity/key-change.ts";
 import { SeenIds } from "./identity/seen-ids.ts";
 import { checkSignature, signEvent, type SignatureCheck } from "./identity/signed-event.ts";
-import { ViolationLog, type Violation, type ViolationRule } from "./identity/violation-log.ts";
+import {
+  keyFaults,
+  ViolationLog,
+  type Violation,
+  type ViolationRule,
+} from "./identity/violation-log.ts";
 import type { Permissions } from "./permissions.ts";
 
 export interface GuardParts {
@@ -268,14 +273,6 @@ function short(text: unknown): string {
 const quiet: ReadonlySet<string> = new Set(["violation.detected", "error"]);
 
 const unasked: SignatureCheck = { valid: false, fault: "unsigned" };
-
-const keyFaults: Readonly<Record<Exclude<KeyVerdict, "trusted">, ViolationRule>> = {
-  forged: "forged",
-  unknown: "unknown_signer",
-  not_yet_valid: "key_not_yet_valid",
-  expired: "key_expired",
-  revoked: "key_revoked",
-};
 
 /** What is looked at must be what is handed over: a copy that nobody else holds. */
 function copyOf({ id, type, source, timestamp, payload, metadata }: AgentEvent): AgentEvent {

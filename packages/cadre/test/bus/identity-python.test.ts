@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { createIdentity, signEvent, type AgentEvent } from "cadre";
 import fc from "fast-check";
+import { didOfKey } from "#src/bus/identity/did-key.ts";
 import { anyEvent } from "../core/codec/arbitrary-event.ts";
 import { mutations } from "./mutations.ts";
 
@@ -38,4 +39,19 @@ test("a program of another language finds the same signatures good and bad", ski
     if (index < good.length) assert.equal(line, `valid ${reader.did}`);
     else assert.doesNotMatch(line, /^valid/, bad[index - good.length]!.what);
   }
+});
+
+test("it takes no weak key and no second spelling of a key either", skip, () => {
+  const weak = Buffer.from(`01${"00".repeat(31)}`, "hex");
+  const fitsAll = Buffer.concat([weak, Buffer.alloc(32)]).toString("base64url");
+  const event = signEvent(fc.sample(anyEvent, { seed: 1, numRuns: 1 })[0]!, reader);
+  const signedAs = (signature: string): AgentEvent => {
+    return { ...event, metadata: { ...event.metadata, signature } };
+  };
+  const [form, did, encoded] = event.metadata.signature!.split(".");
+  const respelled = `${form}.${did!.replace("did:key:z", "did:key:z1")}.${encoded}`;
+  assert.deepEqual(
+    checked([event, signedAs(`cadre1.${didOfKey(weak)}.${fitsAll}`), signedAs(respelled)]),
+    [`valid ${reader.did}`, "malformed", "malformed"],
+  );
 });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test, type TestContext } from "node:test";
 
-import { startSealer, systemClock } from "cadre";
+import { createIdentity, signEvent, startSealer, systemClock, type AgentEvent } from "cadre";
 import { sqliteStore } from "cadre/sqlite";
 import { createEvent } from "#src/core/event.ts";
 import { SeededRandom } from "#src/core/random.ts";
@@ -157,4 +157,35 @@ test("retain says what would go, removes only with --yes, and the log stays good
     2,
   );
   assert.equal((await runHere(["retain", "--older-than", "soon", "--yes"], { cwd })).code, 2);
+});
+
+test("verify --signatures says who has signed what, and ends with 1 for a forgery", async (t) => {
+  const cwd = temporaryFolder(t);
+  const [team, forger] = [1, 2].map((n) => createIdentity({ seed: Buffer.alloc(32, n) }));
+  const store = sqliteStore(join(cwd, "team.db"));
+  const make = (): AgentEvent => createEvent({ ...context, source: "team" }, "a.noted", {});
+  const outbox = [signEvent(make(), team!), createEvent(context, "a.noted", {})];
+  await store.commit({ outbox });
+  writeFileSync(join(cwd, "keys.json"), JSON.stringify({ team: team!.did }));
+  const args = ["verify", "--data", ".", "--signatures", "keys.json"];
+  const env = { COLUMNS: "60" };
+  const good = await runHere(args, { cwd, env });
+  assert.equal(good.code, 0, good.stderr);
+  assert.match(good.stdout, /Signatures: 1 good, 1 unsigned of sources/);
+  await store.commit({ outbox: [signEvent(make(), forger!)] });
+  await store.close();
+  const bad = await runHere(args, { cwd, env });
+  assert.equal(bad.code, 1);
+  assert.match(bad.stdout, /1\sbad\.\n3 a\.noted from team: forged\n$/);
+  assert.ok(bad.stdout.split("\n").every((line) => line.length <= 60));
+  const json = JSON.parse((await runHere([...args, "--json"], { cwd })).stdout) as {
+    signatures: { problems: readonly { rule: string; signer: string }[] };
+  };
+  assert.deepEqual(json.signatures.problems[0]?.signer, forger!.did);
+  for (const text of ["[]", "no JSON", '{"team": "no DID"}']) {
+    writeFileSync(join(cwd, "keys.json"), text);
+    assert.equal((await runHere(args, { cwd })).code, 2, text);
+  }
+  const none = await runHere(["verify", "--data", ".", "--signatures", "none"], { cwd });
+  assert.equal(none.code, 3);
 });

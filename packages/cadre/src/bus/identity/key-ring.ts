@@ -108,6 +108,12 @@ export class KeyRing {
     return at > notAfter || takenAt > notAfter ? "expired" : "trusted";
   }
 
+  /** Whether a name has a key of its own that counts at an instant. */
+  hasKeyAt(name: string, at: number): boolean {
+    const own = [...(this.#keys.get(name) ?? []), ...(this.#lookup?.(name) ?? [])];
+    return own.some(({ notBefore = 0 }) => at >= notBefore);
+  }
+
   #isKnown(name: string): boolean {
     return this.#keys.has(name) || (this.#lookup?.(name).length ?? 0) > 0;
   }

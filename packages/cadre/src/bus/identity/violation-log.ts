@@ -3,6 +3,7 @@
  * it came to when the burst is over. Whoever floods a bus with forgeries must not fill the log.
  */
 import type { Clock } from "../../core/clock.ts";
+import type { KeyVerdict } from "./key-ring.ts";
 
 /** Why an event was not let through, or would not have been. */
 export type ViolationRule =
@@ -18,6 +19,15 @@ export type ViolationRule =
   | "replayed"
   | "forbidden"
   | "foreign_tenant";
+
+/** What a verdict on a key comes to. */
+export const keyFaults: Readonly<Record<Exclude<KeyVerdict, "trusted">, ViolationRule>> = {
+  forged: "forged",
+  unknown: "unknown_signer",
+  not_yet_valid: "key_not_yet_valid",
+  expired: "key_expired",
+  revoked: "key_revoked",
+};
 
 export interface Violation {
   /** Whose name the event bears. */
