@@ -6,7 +6,7 @@ import { nats } from "cadre/nats";
 import { postgres } from "cadre/postgres";
 import { rabbitmq } from "cadre/rabbitmq";
 import { redis } from "cadre/redis";
-import { settleScript } from "#src/drivers/redis/lua-claim.ts";
+import { settleScript } from "#src/drivers/redis/lua-settle.ts";
 import { kafkaServerPath, startKafkaServer } from "../servers/kafka-server.ts";
 import { motoConnection, motoMissing, startMotoServer } from "../servers/moto-server.ts";
 import { natsServerPath, startNatsServer } from "../servers/nats-server.ts";

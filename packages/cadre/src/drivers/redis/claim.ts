@@ -1,4 +1,5 @@
 import type { Recorded } from "../../bus/transport.ts";
+import type { WireChoice } from "../../core/codec/wire-choice.ts";
 import { claimScript } from "./lua-claim.ts";
 import type { Session } from "./session.ts";
 import { toRecorded } from "./wire.ts";
@@ -36,15 +37,21 @@ export async function claim(
   const args = [group, max, Math.ceil(leaseMs), token, lookEverywhere ? "1" : "0", mark];
   const answer = await session.run(`a claim for group "${group}"`, claimScript, args);
   if (!Array.isArray(answer)) return String(answer) as "gone" | "flushed";
-  const [nextInMs, more, ...flat] = answer as [number, number, ...(Buffer | number)[]];
+  const [nextInMs, more, ...flat] = answer as [number, number, ...Buffer[]];
   const claimed: Claimed[] = [];
-  for (let at = 0; at < flat.length; at += 4) {
-    const [reference, attempt, place, event] = flat.slice(at, at + 4);
-    claimed.push({
-      reference: String(reference),
-      attempt: Number(attempt),
-      recorded: toRecorded(String(place), event as Buffer, session.settings.wire),
-    });
+  for (let at = 0; at < flat.length; at += 2) {
+    claimed.push(readClaimed(flat[at]!.toString(), flat[at + 1]!, session.settings.wire));
   }
   return { claimed, more: more === 1, ...(nextInMs < 0 ? {} : { nextInMs }) };
+}
+
+/** @param head position, attempt and reference */
+function readClaimed(head: string, event: Buffer, wire: WireChoice): Claimed {
+  const afterPlace = head.indexOf(" ");
+  const afterAttempt = head.indexOf(" ", afterPlace + 1);
+  return {
+    reference: head.slice(afterAttempt + 1),
+    attempt: Number(head.slice(afterPlace + 1, afterAttempt)),
+    recorded: toRecorded(head.slice(0, afterPlace), event, wire),
+  };
 }

@@ -5,6 +5,8 @@
 export interface RedisClientLike {
   /** `ready` while commands are answered. */
   readonly status: string;
+  /** The socket while there is one: what is written to it while corked goes out as one. */
+  readonly stream?: { cork(): void; uncork(): void } | undefined;
   call(command: string, args: (string | number | Buffer)[]): Promise<unknown>;
   /** As `call`, with texts as bytes. */
   callBuffer(command: string, args: (string | number | Buffer)[]): Promise<unknown>;

@@ -7,13 +7,14 @@
  *              └────────── idle ──────────────┘
  */
 import type { Pull, PullHub } from "../../bus/hub-intake.ts";
-import type { Lease } from "../../bus/transport.ts";
+import type { Lease, Position } from "../../bus/transport.ts";
 import { claim, type Claim } from "./claim.ts";
 import { joinGroup, type GroupRecord } from "./groups.ts";
 import { RedisLease } from "./redis-lease.ts";
 import type { Session } from "./session.ts";
 import type { SettleDesk } from "./settle-desk.ts";
 import type { Change, Wake } from "./wake.ts";
+import { toPosition } from "./wire.ts";
 
 /** What the groups of one connection share. */
 export interface HubParts {
@@ -31,7 +32,7 @@ export interface JoinedGroup {
   readonly mark: string;
 }
 
-const mostClaimed = 256; // deliveries in one script
+const mostClaimed = 128; // deliveries in one script: the next are claimed while these are handled
 
 export class GroupHub implements PullHub {
   readonly name: string;
@@ -44,6 +45,8 @@ export class GroupHub implements PullHub {
   #serveAgain = false;
   #lookEverywhere = true;
   #lookedAt = 0;
+  /** The newest event that was handed out here: all before it have been looked at. */
+  #reached: Position = "";
   #cancelTimer: (() => void) | undefined;
   #endListening: (() => void) | undefined;
 
@@ -78,7 +81,8 @@ export class GroupHub implements PullHub {
     if (!change) return (this.#lookEverywhere = true);
     if (change.group !== undefined) return change.group === this.name;
     const { domains } = this.#record;
-    return !domains || domains.includes(change.domain!);
+    if (domains && !domains.includes(change.domain!)) return false;
+    return change.place === undefined || toPosition(change.place) > this.#reached;
   }
 
   #serve(): void {
@@ -117,7 +121,7 @@ export class GroupHub implements PullHub {
   }
 
   async #claim(pulls: readonly Pull[]): Promise<ClaimedBatch | "gone" | "flushed"> {
-    const { session, newToken } = this.#parts;
+    const { session, desk, newToken } = this.#parts;
     const { clock, pollMs } = session.settings;
     const asked = pulls.reduce((sum, { max }) => sum + max, 0);
     const token = newToken();
@@ -134,7 +138,13 @@ export class GroupHub implements PullHub {
       mark: this.#mark,
     };
     const isWanted = (): boolean => this.#waiting.size > 0;
-    const answer = await session.patiently(() => claim(session, request), isWanted);
+    // One write of the server's file for what was done and what is claimed.
+    const ask = (): Promise<Claim | "gone" | "flushed"> =>
+      session.together(() => {
+        desk.flush();
+        return desk.holdDuring(claim(session, request));
+      });
+    const answer = await session.patiently(ask, isWanted);
     return typeof answer === "string" ? answer : { ...answer, token };
   }
 
@@ -145,6 +155,7 @@ export class GroupHub implements PullHub {
       group: this.name,
       url: session.url,
     });
+    this.#reached = "";
     this.#mark = await joinGroup(session, this.name, this.#record, "earliest");
     this.#serveAgain = true;
   }
@@ -153,7 +164,8 @@ export class GroupHub implements PullHub {
   async #handOut(batch: ClaimedBatch, pulls: readonly Pull[]): Promise<boolean> {
     const { desk } = this.#parts;
     const leases = batch.claimed.map((claimed) => {
-      const { reference } = claimed;
+      const { reference, recorded } = claimed;
+      if (recorded.position > this.#reached) this.#reached = recorded.position;
       return new RedisLease({ group: this.name, reference, token: batch.token }, desk, claimed);
     });
     for (const pull of pulls) {

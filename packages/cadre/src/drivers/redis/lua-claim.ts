@@ -7,26 +7,26 @@ import { defineScript, type Script } from "./script.ts";
 /**
  * Arguments: group, most deliveries, lease in milliseconds, token, `1` to look also where no
  * publish was noted, the mark that the bus had. Answers `gone`, or `flushed` where the bus has
- * another mark, or: milliseconds until something is due (-1 for
- * never), whether there may be more, then for each delivery its reference, attempt, position and
- * event.
+ * another mark, or: milliseconds until something is due (-1 for never), whether there may be more,
+ * then for each delivery a text of its position, attempt and reference, and its event.
  */
 export const claimScript: Script = defineScript(`
 local group, max, lease, token = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local record = record_of(group)
 if not record then return call('HGET', KEYS[1], 'mark') == ARGV[6] and 'gone' or 'flushed' end
-local D, DUE = part(group, 'd'), part(group, 'due')
+local D, DUE, HELD = part(group, 'd'), part(group, 'due'), part(group, 'held')
 local ms = now_ms()
 local ends = ms + lease
 local answer, taken = { -1, 0 }, 0
-local mostBehind = 10000
+local mostBehind, mostLate = 10000, 8
 local freed = false
 
 local function hand_out(ref, d, event)
   d.state, d.token = 'L', token
   keep_delivery(group, ref, d, ends)
   taken = taken + 1
-  for _, value in ipairs({ ref, d.attempt, d.at, event }) do answer[#answer + 1] = value end
+  answer[#answer + 1] = d.at .. ' ' .. text(d.attempt) .. ' ' .. ref
+  answer[#answer + 1] = event
 end
 
 local function event_at(d, ref)
@@ -35,6 +35,23 @@ local function event_at(d, ref)
   if d.domain == '-' then return nil end
   local entry = call('XRANGE', stream_of(d.domain), d.at, d.at)[1]
   return entry and (fields_of(entry).event or '')
+end
+
+-- The leases of a claim have run out: what it still holds is due, each by itself.
+local function take_back()
+  local late = call('ZRANGEBYSCORE', HELD, '-inf', ms, 'WITHSCORES', 'LIMIT', 0, mostLate)
+  for at = 1, #late, 2 do
+    local refs = cjson.decode(call('HGET', part(group, 'of'), late[at]) or '[]')
+    for number, line in ipairs(#refs > 0 and call('HMGET', D, unpack(refs)) or {}) do
+      local d = parse(line)
+      if d and d.state == 'H' and d.token == late[at] then
+        d.state = 'L'
+        keep_delivery(group, refs[number], d, late[at + 1])
+      end
+    end
+    let_go(group, late[at], #refs)
+  end
+  if #late == 2 * mostLate then answer[2] = 1 end
 end
 
 local function take_due()
@@ -67,6 +84,13 @@ local function read(domain, count)
   return got and got[1] and got[1][2] or {}
 end
 
+local function sort_by_place(entries)
+  for _, entry in ipairs(entries) do entry.ms, entry.number = split(entry[1]) end
+  table.sort(entries, function(left, right)
+    return left.ms < right.ms or (left.ms == right.ms and left.number < right.number)
+  end)
+end
+
 -- The next of the streams that have some, oldest first over all of them.
 local function next_entries(cursor, count)
   local active = {}
@@ -88,26 +112,27 @@ local function next_entries(cursor, count)
     for _, domain in ipairs(active) do
       local range = { stream_of(domain), '(' .. cursor[domain], '+', 'COUNT', count }
       for _, entry in ipairs(call('XRANGE', unpack(range))) do
-        ahead[#ahead + 1] = { entry[1], domain }
+        ahead[#ahead + 1] = { entry[1], domain = domain }
       end
     end
-    table.sort(ahead, function(left, right) return before(left[1], right[1]) end)
+    sort_by_place(ahead)
     for at = 1, math.min(count, #ahead) do
-      counts[ahead[at][2]] = (counts[ahead[at][2]] or 0) + 1
+      counts[ahead[at].domain] = (counts[ahead[at].domain] or 0) + 1
     end
   end
   local entries = {}
   for domain, wanted in pairs(counts) do
     local got = read(domain, wanted)
-    for _, entry in ipairs(got) do entries[#entries + 1] = { entry[1], domain, entry } end
+    for _, entry in ipairs(got) do
+      entry.domain = domain
+      entries[#entries + 1] = entry
+    end
     if #got > 0 then
       cursor[domain] = got[#got][1]
       call('HSET', part(group, 'cur'), domain, cursor[domain])
     end
   end
-  if #active > 1 then
-    table.sort(entries, function(left, right) return before(left[1], right[1]) end)
-  end
+  if #active > 1 then sort_by_place(entries) end
   return entries
 end
 
@@ -131,63 +156,75 @@ end
 local function passed_over(entries)
   local places, kept = {}, {}
   for _, entry in ipairs(entries) do
-    local fields, domain = fields_of(entry[3]), entry[2]
-    if is_wanted(fields.type) then
-      entry[3] = fields
-      kept[#kept + 1] = entry
+    local list = entry[2]
+    -- As it is written here; others may write other fields, and in another order.
+    if #list == 6 and list[1] == 'id' and list[3] == 'type' and list[5] == 'event' then
+      entry.id, entry.type, entry.event = list[2], list[4], list[6]
     else
-      local list = places[domain] or {}
-      places[domain] = list
-      list[#list + 1] = entry[1]
+      local fields = fields_of(entry)
+      for _, name in ipairs({ 'id', 'type', 'event', 'key', 'due' }) do entry[name] = fields[name] end
+    end
+    if is_wanted(entry.type) then kept[#kept + 1] = entry
+    else
+      local over = places[entry.domain] or {}
+      places[entry.domain] = over
+      over[#over + 1] = entry[1]
     end
   end
   for domain, list in pairs(places) do call('XACK', stream_of(domain), group, unpack(list)) end
   return kept
 end
 
-local leased, ordered = 'L 1 ' .. token .. ' ', record.ordered
+local leased, ordered = 'H 1 ' .. token .. ' ', record.ordered
+local held = {}
 local function line_up(found)
   local entries = passed_over(found)
   if #entries == 0 then return end
-  local refs, lines, dues = {}, {}, {}
-  for at, entry in ipairs(entries) do refs[at] = (entry[3].id or entry[1]) .. '#0' end
+  local refs, lines = {}, {}
+  for at, entry in ipairs(entries) do refs[at] = (entry.id or entry[1]) .. '#0' end
   local is_taken = call('HMGET', D, unpack(refs))
-  local count, next_ = 0, #answer
+  local next_ = #answer
   for at, entry in ipairs(entries) do
-    local place, domain, fields, ref = entry[1], entry[2], entry[3], refs[at]
-    if is_taken[at] or used[ref] then ref = free_reference(fields.id or place) end
+    local place, domain, ref = entry[1], entry.domain, refs[at]
+    if is_taken[at] or used[ref] then ref = free_reference(entry.id or place) end
     used[ref] = true
-    local key = ordered and fields.key or nil
-    local due = fields.due and tonumber(fields.due)
+    local key = ordered and entry.key or nil
+    local due = entry.due and tonumber(entry.due)
     if key or (due and due > ms) then
       local d = { state = 'R', attempt = 1, at = place, domain = domain, key = key }
       if due and due > ms then
         d.state = 'S'
         keep_delivery(group, ref, d, due)
       elseif take_lane(group, ref, d) then
-        hand_out(ref, d, fields.event or '')
-        next_ = next_ + 4
+        hand_out(ref, d, entry.event or '')
+        next_ = next_ + 2
       end
     else
-      lines[count + 1], lines[count + 2] = ref, leased .. place .. ' ' .. domain
-      dues[count + 1], dues[count + 2] = ends, ref
-      count = count + 2
+      lines[#lines + 1] = ref
+      lines[#lines + 1] = leased .. place .. ' ' .. domain
+      held[#held + 1] = ref
       taken = taken + 1
-      answer[next_ + 1], answer[next_ + 2] = ref, 1
-      answer[next_ + 3], answer[next_ + 4] = place, fields.event or ''
-      next_ = next_ + 4
+      answer[next_ + 1], answer[next_ + 2] = place .. ' 1 ' .. ref, entry.event or ''
+      next_ = next_ + 2
     end
   end
-  if count == 0 then return end
-  call('HSET', D, unpack(lines))
-  call('ZADD', DUE, unpack(dues))
+  if #lines > 0 then call('HSET', D, unpack(lines)) end
+end
+local function hold()
+  if #held == 0 then return end
+  call('ZADD', HELD, ends, token)
+  call('HSET', part(group, 'of'), token, cjson.encode(held))
+  call('HSET', part(group, 'left'), token, #held)
 end
 
 local function behind()
   if not record.ordered then return 0 end
-  return call('HLEN', D) - call('ZCARD', DUE)
+  local count = call('HLEN', D) - call('ZCARD', DUE)
+  for _, left in ipairs(call('HVALS', part(group, 'left'))) do count = count - left end
+  return count
 end
 
+take_back()
 take_due()
 local looked = 0
 if taken < max and behind() < mostBehind then
@@ -198,77 +235,13 @@ if taken < max and behind() < mostBehind then
     looked = looked + #entries
     line_up(entries)
   end
+  hold()
 end
 if looked >= 1024 or freed then answer[2] = 1 end
-local first = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
-if first[2] then answer[1] = math.max(0, tonumber(first[2]) - ms) end
+for _, key in ipairs({ DUE, HELD }) do
+  local left = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  left = left and math.max(0, tonumber(left) - ms)
+  if left and (answer[1] < 0 or left < answer[1]) then answer[1] = left end
+end
 return answer
-`);
-
-/**
- * Arguments: for each delivery its group, reference, token, what is to be done, and for how many
- * milliseconds. Answers 1 for each that was its owner's, else 0.
- */
-export const settleScript: Script = defineScript(`
-local ms = now_ms()
-local answers, woken = {}, {}
-local open, done = {}, {}
-for at = 1, #ARGV, 5 do
-  local group = ARGV[at]
-  local refs = open[group] or { list = {}, found = {} }
-  open[group] = refs
-  refs.list[#refs.list + 1] = ARGV[at + 1]
-end
-for group, refs in pairs(open) do
-  for at, line in ipairs(call('HMGET', part(group, 'd'), unpack(refs.list))) do
-    refs.found[refs.list[at]] = parse(line)
-  end
-  done[group] = { refs = {}, places = {} }
-end
-for at = 1, #ARGV, 5 do
-  local group, ref, token, kind = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local span = tonumber(ARGV[at + 4])
-  local d = open[group].found[ref]
-  local owned = d and d.state == 'L' and d.token == token
-  answers[#answers + 1] = owned and 1 or 0
-  if not owned then
-    -- nothing is changed
-  elseif kind == 'extend' then
-    call('ZADD', part(group, 'due'), ms + span, ref)
-  elseif kind == 'ack' then
-    open[group].found[ref] = nil
-    if d.key then
-      if drop(group, ref, d, ms) then woken[group] = true end
-    else
-      local gone = done[group]
-      gone.refs[#gone.refs + 1] = ref
-      if d.domain ~= '-' then
-        local places = gone.places[d.domain] or {}
-        gone.places[d.domain] = places
-        places[#places + 1] = d.at
-      end
-    end
-  else
-    d.token = nil
-    if kind == 'retry' then d.attempt = d.attempt + 1 end
-    if kind == 'park' then d.state = 'P'
-    elseif span > 0 then d.state = 'D'
-    else d.state = 'R' end
-    keep_delivery(group, ref, d, kind ~= 'park' and ms + span or nil)
-    local skips = d.key and d.state ~= 'R' and (record_of(group) or {}).ordered == 'skip'
-    local freed = skips and leave_lane(group, ref, d, ms)
-    if kind ~= 'park' or freed then woken[group] = true end
-  end
-end
-for group, gone in pairs(done) do
-  if #gone.refs > 0 then
-    for _, name in ipairs({ 'd', 'c' }) do call('HDEL', part(group, name), unpack(gone.refs)) end
-    call('ZREM', part(group, 'due'), unpack(gone.refs))
-    for domain, places in pairs(gone.places) do
-      call('XACK', stream_of(domain), group, unpack(places))
-    end
-  end
-end
-for group in pairs(woken) do tell('g', group) end
-return answers
 `);

@@ -29,7 +29,9 @@ end
 for _, key in ipairs(call('HKEYS', part(group, 'lane'))) do
   call('DEL', part(group, 'q:' .. key))
 end
-for _, name in ipairs({ 'cur', 'd', 'due', 'c', 'lane' }) do call('DEL', part(group, name)) end
+for _, name in ipairs({ 'cur', 'd', 'due', 'held', 'of', 'left', 'c', 'lane' }) do
+  call('DEL', part(group, name))
+end
 tell('g', group)
 return found
 `);

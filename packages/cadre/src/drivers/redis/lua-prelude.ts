@@ -10,6 +10,9 @@
  *   {PREFIX}:g:GROUP:cur      domain → last id read; `*` → where the group began
  *   {PREFIX}:g:GROUP:d        open deliveries: reference → a line (below)
  *   {PREFIX}:g:GROUP:due      when each is to be handed out, in milliseconds
+ *   {PREFIX}:g:GROUP:held     when the leases of a claim run out, for those that it holds together
+ *   {PREFIX}:g:GROUP:of       token of that claim → references (JSON)
+ *   {PREFIX}:g:GROUP:left     token of that claim → how many it still holds
  *   {PREFIX}:g:GROUP:c        events of deliveries that carry their own
  *   {PREFIX}:g:GROUP:lane     key → the delivery that holds it
  *   {PREFIX}:g:GROUP:q:KEY    deliveries that wait behind it, in the order of their positions
@@ -18,6 +21,7 @@
  * then `=` and the key where the group is ordered. A copy has the domain `-`. States:
  *
  *   R ready    L leased    D retry, delayed    S scheduled    P parked    B behind its key
+ *   H leased, with all others of its claim: has no time of its own in `due`
  *
  * All keys have one hash tag, so a bus lies in one slot of a cluster. All times are the server's.
  */
@@ -56,7 +60,12 @@ local function next_id(ms, last)
   return text(lm) .. '-' .. text(ls + 1)
 end
 
-local function tell(kind, name) call('XADD', WAKE, 'MAXLEN', '~', 4096, '*', kind, name) end
+-- A third text may say where the newest event lies.
+local function tell(kind, name, place)
+  local entry = { 'MAXLEN', '~', 4096, '*', kind, name }
+  if place then entry[7], entry[8] = 'at', place end
+  call('XADD', WAKE, unpack(entry))
+end
 
 local records = {}
 local function record_of(group)
@@ -133,6 +142,7 @@ local function parse(line)
   return { state = state, attempt = tonumber(attempt), token = token, at = at, domain = domain,
     key = key ~= '' and string.sub(key, 2) or nil }
 end
+local function is_leased(d) return d.state == 'L' or d.state == 'H' end
 local function load_delivery(group, ref)
   return parse(call('HGET', part(group, 'd'), ref))
 end
@@ -142,6 +152,14 @@ local function keep_delivery(group, ref, d, due)
   call('HSET', part(group, 'd'), ref, line)
   if due then call('ZADD', part(group, 'due'), due, ref)
   else call('ZREM', part(group, 'due'), ref) end
+end
+
+-- So many of a claim are held with the others no more.
+local function let_go(group, token, count)
+  if call('HINCRBY', part(group, 'left'), token, -count) > 0 then return end
+  call('ZREM', part(group, 'held'), token)
+  call('HDEL', part(group, 'of'), token)
+  call('HDEL', part(group, 'left'), token)
 end
 
 -- Makes the delivery its key's holder. False where another holds the key; then it waits.

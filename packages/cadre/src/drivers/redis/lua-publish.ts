@@ -80,7 +80,7 @@ for at = 2, #ARGV, 6 do
 end
 for domain, place in pairs(touched) do
   call('HSET', STREAMS, domain, place)
-  tell('d', domain)
+  tell('d', domain, place)
 end
 if next(touched) then call('HSET', KEYS[1], 'last', last) end
 return answers
@@ -112,7 +112,7 @@ while true do
     parked = d
     break
   end
-  if d.state ~= 'L' then return d.at end
+  if not is_leased(d) then return d.at end
   number = number + 1
 end
 if not at then

@@ -6,6 +6,7 @@ import { directScript, publishScript, trimScript } from "./lua-publish.ts";
 import { forCaller } from "./redis-error.ts";
 import type { Argument, Session } from "./session.ts";
 import { domainOf } from "./topics.ts";
+import type { Wake } from "./wake.ts";
 import { encodeEvent, placeArguments, toPosition } from "./wire.ts";
 
 const mostTogether = 64; // events in one script: with those of the largest size still well bounded
@@ -13,13 +14,16 @@ const trimEvery = 256; // publishes; what is over the bound meanwhile is little 
 
 export class Publishing {
   readonly #session: Session;
+  readonly #wake: Wake;
   readonly #desk: BatchDesk<readonly Argument[], string>;
   #untrimmed = 0;
   #trimming = false;
 
-  constructor(session: Session) {
+  constructor(session: Session, wake: Wake) {
     this.#session = session;
-    this.#desk = new BatchDesk({ send: (items) => this.#send(items), most: mostTogether });
+    this.#wake = wake;
+    const { clock } = session.settings;
+    this.#desk = new BatchDesk({ clock, most: mostTogether, send: (items) => this.#send(items) });
   }
 
   publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
@@ -49,7 +53,12 @@ export class Publishing {
   async #send(items: readonly (readonly Argument[])[]): Promise<readonly string[]> {
     const { dedupeMs } = this.#session.settings;
     const what = items.length === 1 ? "a publish" : `${items.length} publishes`;
-    const answers = await this.#session.run(what, publishScript, [dedupeMs, ...items.flat()]);
+    // Members on this connection need no word from the server: what they ask goes out with it.
+    const answers = await this.#session.together(() => {
+      const sent = this.#session.run(what, publishScript, [dedupeMs, ...items.flat()]);
+      for (const domain of new Set(items.map((item) => item[1]))) this.#wake.tellOf(String(domain));
+      return sent;
+    });
     return (answers as Buffer[]).map(String);
   }
 

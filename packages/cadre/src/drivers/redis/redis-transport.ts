@@ -230,7 +230,8 @@ export class RedisTransport implements Transport {
       throw error;
     }
     this.#session = session;
-    return { session, publishing: new Publishing(session), hubs: this.#makeHubParts(session) };
+    const hubs = this.#makeHubParts(session);
+    return { session, publishing: new Publishing(session, hubs.wake), hubs };
   }
 
   #makeHubParts(session: Session): HubParts {

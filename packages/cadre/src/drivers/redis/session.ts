@@ -45,6 +45,17 @@ export class Session {
     return `{${this.settings.prefix}}:${name}`;
   }
 
+  /** Has the server see at once what `ask` asks, and who is woken by it, as far as it can. */
+  together<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+    const { stream } = this.client;
+    stream?.cork();
+    try {
+      return ask();
+    } finally {
+      queueMicrotask(() => stream?.uncork()); // after those that were woken
+    }
+  }
+
   /** @throws {CadreError} TIMEOUT | UNREACHABLE | STORE_FULL */
   async run(what: string, script: Script, args: readonly Argument[]): Promise<unknown> {
     return this.#typed(what, async () => {

@@ -13,6 +13,8 @@ import type { Session } from "./session.ts";
 export interface Change {
   readonly domain?: string;
   readonly group?: string;
+  /** Id of the domain's newest event, where it is known. */
+  readonly place?: string;
 }
 
 type Entry = readonly [id: string, fields: readonly string[]];
@@ -49,6 +51,11 @@ export class Wake {
     this.#listeners.add(listener);
     this.#goOn?.();
     return () => this.#listeners.delete(listener);
+  }
+
+  /** An event is on its way to `domain`, before all that is asked from now on. */
+  tellOf(domain: string): void {
+    this.#tellAll({ domain });
   }
 
   close(): void {
@@ -92,13 +99,13 @@ export class Wake {
   }
 
   #tell(entries: readonly Entry[]): void {
-    const told = new Set<string>();
-    for (const [id, [kind = "", name = ""]] of entries) {
+    const newest = new Map<string, Change>();
+    for (const [id, [kind = "", name = "", , place]] of entries) {
       this.#last = id;
-      if (told.has(kind + name)) continue;
-      told.add(kind + name);
-      this.#tellAll(kind === "d" ? { domain: name } : { group: name });
+      const change = kind === "d" ? { domain: name } : { group: name };
+      newest.set(kind + name, place === undefined ? change : { ...change, place });
     }
+    for (const change of newest.values()) this.#tellAll(change);
   }
 
   #tellAll(change: Change | undefined): void {
