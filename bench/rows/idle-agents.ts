@@ -29,6 +29,8 @@ function storeOf(scenario: string): string {
 async function idle(scenario: string): Promise<Figures> {
   const store = storeOf(scenario);
   const bare = await startTeam({ store });
+  // What is left of the round before is let go within this time, and is not to be in the way.
+  await new Promise((resolve) => setTimeout(resolve, settleMs));
   const before = heapNow();
   await bare.close();
   const agents = Array.from({ length: idleAgents }, (_, index) =>

@@ -50,7 +50,15 @@ export function defineAgent<State = undefined, Own extends object = EventMap>(
   });
   if (options.activeWhen) checkActiveWhen(options.activeWhen);
   // The registry types events for their users; inside, all events are alike.
-  const agent: unknown = new Definition(options, { tasks: none, events: none });
+  const { name, capacity = 1, capabilities = none, ...rare } = options;
+  const agent: unknown = new Definition<State>({
+    name,
+    capacity,
+    capabilities: listOf(capabilities),
+    rare: Object.keys(rare).length === 0 ? nothing : rare,
+    tasks: none,
+    events: none,
+  });
   return agent as AgentDefinition<State, WithBuiltinEvents<Own>>;
 }
 
@@ -114,55 +122,79 @@ function sagaEvents<State>(saga: SagaDefinition<unknown, unknown>): readonly Eve
 
 /** What a definition without any of it has: shared, for ten thousand idle agents. */
 const none: readonly never[] = Object.freeze([]);
+const nothing: Readonly<Record<string, undefined>> = Object.freeze({});
 
-type Parts<State> = Pick<AgentDefinition<State>, "tasks" | "events">;
+const maxLists = 256; // of capabilities that are kept once; beyond it the sharing begins anew
+const lists = new Map<string, readonly string[]>();
+
+/** In their order and each once; the same list for all agents that can do the same. */
+function listOf(words: Iterable<string>): readonly string[] {
+  const sorted = [...new Set(words)].sort();
+  const key = JSON.stringify(sorted);
+  const known = lists.get(key);
+  if (known) return known;
+  if (lists.size === maxLists) lists.clear();
+  // Copied: a list that was sorted in place keeps more room than it needs.
+  const list = Object.freeze(sorted.slice());
+  lists.set(key, list);
+  return list;
+}
+
+/** What most agents have nothing of. */
+type Rare<State> = Omit<AgentOptions<State>, "name" | "capacity" | "capabilities">;
+
+interface Parts<State> extends Pick<
+  AgentDefinition<State>,
+  "name" | "capacity" | "capabilities" | "tasks" | "events"
+> {
+  readonly rare: Rare<State>;
+}
 
 /** Its methods are on the prototype: a closure an agent for each would be most of an idle one. */
 class Definition<State> {
   readonly name: string;
   readonly capacity: number;
   readonly capabilities: readonly string[];
-  readonly specializations: readonly string[];
   readonly tasks: readonly TaskWork<State>[];
   readonly events: readonly EventWork<State>[];
-  readonly #options: AgentOptions<State>;
+  readonly #rare: Rare<State>;
 
-  constructor(options: AgentOptions<State>, { tasks, events }: Parts<State>) {
-    const capabilities = new Set(options.capabilities);
-    for (const { definition } of tasks) capabilities.add(definition.capability);
-    this.#options = options;
-    this.name = options.name;
-    this.capacity = options.capacity ?? 1;
-    // Copied: a list that was sorted in place keeps more room than it needs.
-    this.capabilities = [...capabilities].sort().slice();
-    this.specializations = options.specializations ?? none;
+  constructor({ name, capacity, capabilities, tasks, events, rare }: Parts<State>) {
+    this.#rare = rare;
+    this.name = name;
+    this.capacity = capacity;
+    this.capabilities = capabilities;
     this.tasks = tasks;
     this.events = events;
     Object.freeze(this);
   }
 
+  get specializations(): readonly string[] {
+    return this.#rare.specializations ?? none;
+  }
+
   get version(): string | undefined {
-    return this.#options.version;
+    return this.#rare.version;
   }
 
   get stuckAfterMs(): number | undefined {
-    return this.#options.stuckAfterMs;
+    return this.#rare.stuckAfterMs;
   }
 
   get activeWhen(): AgentOptions<State>["activeWhen"] {
-    return this.#options.activeWhen;
+    return this.#rare.activeWhen;
   }
 
   get registry(): AgentOptions<State>["events"] {
-    return this.#options.events;
+    return this.#rare.events;
   }
 
   get state(): AgentOptions<State>["state"] {
-    return this.#options.state;
+    return this.#rare.state;
   }
 
   get identity(): AgentOptions<State>["identity"] {
-    return this.#options.identity;
+    return this.#rare.identity;
   }
 
   does(task: TaskDefinition, second?: unknown, third?: unknown): Definition<State> {
@@ -173,22 +205,22 @@ class Definition<State> {
     const saga = "runSteps" in task ? (task as SagaDefinition<unknown, unknown>) : undefined;
     const run = given ?? saga?.runSteps;
     // The handler's types belong to the definition beside it, which checks what goes in and out.
-    const checked = validate ? { validate } : {};
-    const work = { definition: task, run, ...checked } as unknown as TaskWork<State>;
+    const asked = validate ? { definition: task, run, validate } : { definition: task, run };
+    const work = asked as unknown as TaskWork<State>;
     const heard = saga && !given ? sagaEvents<State>(saga) : [];
-    return this.#with([work], heard);
+    return Definition.#with(this, [work], heard);
   }
 
   votes(run: unknown): Definition<State> {
     assertNewTask(this.name, ballotTask(this.name), this.tasks);
     const work = { definition: ballotTask(this.name), run } as unknown as TaskWork<State>;
-    return this.#with([work], []);
+    return Definition.#with(this, [work], []);
   }
 
   debates(part: DebatePart<never>): Definition<State> {
     const parts = debateWork(this.name, part) as unknown as readonly TaskWork<State>[];
     for (const { definition } of parts) assertNewTask(this.name, definition, this.tasks);
-    return this.#with(parts, []);
+    return Definition.#with(this, parts, []);
   }
 
   on(
@@ -199,13 +231,24 @@ class Definition<State> {
     const run = typeof second === "function" ? second : third!;
     const options = typeof second === "function" ? {} : second;
     checkOn(this.name, pattern, options, this.events);
-    return this.#with([], [{ pattern, options, run }]);
+    return Definition.#with(this, [], [{ pattern, options, run }]);
   }
 
-  #with(tasks: readonly TaskWork<State>[], events: readonly EventWork<State>[]): Definition<State> {
-    return new Definition(this.#options, {
-      tasks: tasks.length === 0 ? this.tasks : this.tasks.concat(tasks),
-      events: events.length === 0 ? this.events : this.events.concat(events),
+  // Static: a private method takes room in each agent.
+  static #with<State>(
+    before: Definition<State>,
+    tasks: readonly TaskWork<State>[],
+    events: readonly EventWork<State>[],
+  ): Definition<State> {
+    const { name, capacity, capabilities } = before;
+    const asked = tasks.map(({ definition }) => definition.capability);
+    return new Definition({
+      name,
+      capacity,
+      capabilities: tasks.length === 0 ? capabilities : listOf([...capabilities, ...asked]),
+      rare: before.#rare,
+      tasks: tasks.length === 0 ? before.tasks : before.tasks.concat(tasks),
+      events: events.length === 0 ? before.events : before.events.concat(events),
     });
   }
 }

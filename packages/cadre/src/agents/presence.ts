@@ -14,7 +14,7 @@
  */
 import type { AgentCard, Directory, DirectoryChange } from "./directory.ts";
 import { fitsQuery, type DirectoryEntry, type DirectoryQuery, type Presence } from "./directory.ts";
-import { CardIndex, SharedLists, type SeenAgent, type SeenProcess } from "./health/card-index.ts";
+import { CardIndex, SharedKinds, type SeenAgent, type SeenProcess } from "./health/card-index.ts";
 import { cardsSlot, placeOf, presencePrefix, processOf, pulseSlot } from "./health/beat.ts";
 import type { AgentPart, PresenceSlot, Pulse } from "./health/beat.ts";
 import type { TeamContext } from "./team-context.ts";
@@ -52,13 +52,14 @@ function byName({ card: left }: DirectoryEntry, { card: right }: DirectoryEntry)
 const fullKeyOf = (agent: string, incarnation: string): string => `${agent}/${incarnation}`;
 
 /** Within its process; the first incarnation has none but its name, which is there already. */
-const keyOf = (agent: string, incarnation: string): string =>
+const keyOf = ({ agent, incarnation }: Pick<AgentCard, "agent" | "incarnation">): string =>
   incarnation.includes(".") ? fullKeyOf(agent, incarnation) : agent;
 
 export class PresenceObserver implements Directory {
   readonly #context: TeamContext;
   readonly #isGone: GoneProbe;
   readonly #leases: ((agent: string, incarnation: string) => number) | undefined;
+  readonly #nameOf: (agent: string) => string;
   readonly #processes = new Map<string, SeenProcess>();
   readonly #index = new CardIndex();
   readonly #listeners = new Set<EdgeListener>();
@@ -68,15 +69,20 @@ export class PresenceObserver implements Directory {
   #looks = 0;
   #distrusted = false;
 
-  /** @param leases tasks that an agent holds, by the log; without it its card is believed */
+  /**
+   * @param leases tasks that an agent holds, by the log; without it its card is believed
+   * @param nameOf the name as this process has it already, so that it is in memory once
+   */
   constructor(
     context: TeamContext,
     isGone: GoneProbe = () => false,
     leases?: (agent: string, incarnation: string) => number,
+    nameOf: (agent: string) => string = (agent) => agent,
   ) {
     this.#context = context;
     this.#isGone = isGone;
     this.#leases = leases;
+    this.#nameOf = nameOf;
   }
 
   find(query: DirectoryQuery = {}): readonly DirectoryEntry[] {
@@ -114,8 +120,8 @@ export class PresenceObserver implements Directory {
 
   /** Whether a living agent with the capability takes work. */
   isServed(capability: string): boolean {
-    for (const { card, presence } of this.#index.offering(capability)) {
-      if (presence !== "dead" && card.state === "running") return true;
+    for (const { kind, presence } of this.#index.offering(capability)) {
+      if (presence !== "dead" && kind.traits.state === "running") return true;
     }
     return false;
   }
@@ -126,7 +132,7 @@ export class PresenceObserver implements Directory {
    */
   isDead(agent: string, incarnation: string): boolean {
     const process = this.#processes.get(processOf(incarnation));
-    const seen = process?.agents.get(keyOf(agent, incarnation));
+    const seen = process?.agents.get(keyOf({ agent, incarnation }));
     if (process && seen) {
       if (seen.presence === "dead" || seen.presence === "left") return true;
       // A sleeper may be silent for long; what it still holds has its lease like anything else.
@@ -217,7 +223,7 @@ export class PresenceObserver implements Directory {
         lastChangeAt: now,
         agents: new Map(),
         parts: new Map(),
-        lists: new SharedLists(),
+        kinds: new SharedKinds(),
       };
       this.#processes.set(id, process);
       return;
@@ -239,23 +245,26 @@ export class PresenceObserver implements Directory {
     if (part === undefined || !process) return;
     const known = process.parts.get(part);
     if (known?.version === slot.version) return;
-    const cards = JSON.parse(slot.value) as readonly AgentPart[];
-    const keys = new Set(cards.map(({ agent, incarnation }) => keyOf(agent, incarnation)));
+    const read = JSON.parse(slot.value) as readonly AgentPart[];
+    const cards = read.map((card) => ({ ...card, agent: this.#nameOf(card.agent) }));
+    const keys = cards.map(keyOf);
     process.parts.set(part, { version: slot.version, keys });
-    for (const key of known?.keys ?? []) if (!keys.has(key)) this.#remove(process, key);
-    for (const card of cards) this.#seeCard(process, process.lists.of(card, id));
+    const here = new Set(keys);
+    for (const key of known?.keys ?? []) if (!here.has(key)) this.#remove(process, key);
+    for (const card of cards) this.#seeCard(process, card);
   }
 
   #seeCard(process: SeenProcess, card: AgentPart): void {
-    const key = keyOf(card.agent, card.incarnation);
+    const key = keyOf(card);
     this.#missing.delete(fullKeyOf(card.agent, card.incarnation));
+    const kind = process.kinds.of(process, card);
     const known = process.agents.get(key);
     if (known) {
-      this.#index.replace(known, card);
+      this.#index.replace(known, kind);
       this.#tellFollowers(known);
       return;
     }
-    const agent: SeenAgent = { process, card, presence: "online" };
+    const agent: SeenAgent = { agent: card.agent, kind, presence: "online" };
     process.agents.set(key, agent);
     this.#index.add(agent);
     this.#tell(agent, undefined);
@@ -269,7 +278,7 @@ export class PresenceObserver implements Directory {
     let allDead = true;
     for (const agent of process.agents.values()) {
       // One that sleeps has said how long it will be silent.
-      const { nextActiveAt, state } = agent.card;
+      const { nextActiveAt, state } = agent.kind.traits;
       const sleeps = state === "asleep" && nextActiveAt !== undefined;
       const allowedMs = sleeps ? Math.max(0, nextActiveAt - process.pulse.beatAt) : 0;
       const isDead = isGone || silentMs >= leaseMs + allowedMs || agent.presence === "dead";
@@ -292,7 +301,7 @@ export class PresenceObserver implements Directory {
     if (!agent) return;
     process.agents.delete(key);
     this.#index.remove(agent);
-    const missing = fullKeyOf(agent.card.agent, agent.card.incarnation);
+    const missing = fullKeyOf(agent.agent, agent.kind.traits.incarnation);
     this.#missing.set(missing, { since: -Infinity, asked: true, look: this.#looks });
     if (agent.presence === "dead") this.#tellFollowers(agent, true);
     else this.#move(agent, "left");
@@ -325,10 +334,11 @@ export class PresenceObserver implements Directory {
     else if (wasIn) listener({ kind: "left", entry });
   }
 
-  #entryOf({ card, process, presence }: SeenAgent): DirectoryEntry {
-    const load = this.#leases?.(card.agent, card.incarnation) ?? card.load;
+  #entryOf({ agent, kind: { process, traits }, presence }: SeenAgent): DirectoryEntry {
+    const load = this.#leases?.(agent, traits.incarnation) ?? traits.load;
+    const waiting = Math.min(traits.waiting, load);
     return {
-      card: { ...card, ...process.pulse, load, waiting: Math.min(card.waiting, load) },
+      card: { agent, ...traits, ...process.pulse, load, waiting },
       presence,
       silentMs: this.#context.clock.monotonic() - process.lastChangeAt,
     };

@@ -109,8 +109,11 @@ export class RunningTeam implements Cadre {
     this.#parts = parts;
     this.#process = new ProcessCard(context.clock);
     this.#board = new TaskBoard(context, parts.shares);
-    this.#presence = new PresenceObserver(context, processProbe, (agent, incarnation) =>
-      this.#board.leases(agent, incarnation),
+    this.#presence = new PresenceObserver(
+      context,
+      processProbe,
+      (agent, incarnation) => this.#board.leases(agent, incarnation),
+      (agent) => this.#workforce.members.get(agent)?.name ?? agent,
     );
     this.directory = this.#presence;
     this.#desk = new TaskDesk(context, this.#board);
@@ -182,7 +185,6 @@ export class RunningTeam implements Cadre {
   async #start(): Promise<void> {
     const { clock, random, logger } = this.#context;
     this.#stopAnnouncing = announcePresence(this.#context, this.#presence);
-    this.#nobody.start();
     const steps: readonly (() => Promise<unknown> | void)[] = [
       ...this.#workforce.agents.map((agent) => () => agent.declare()),
       () => this.#board.start(),

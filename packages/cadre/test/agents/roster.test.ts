@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { type } from "cadre";
+import { defineAgent, defineTask } from "cadre/agents";
 import { Roster, type RosterMember } from "#src/agents/health/roster.ts";
+
+const Work = defineTask({ name: "work", input: type<number>(), output: type<number>() });
 
 class Member implements RosterMember {
   readonly name: string;
@@ -99,4 +103,13 @@ test("what nobody does is offered to nobody", () => {
   assert.equal(roster.has("x"), false);
   assert.deepEqual([...roster.capabilities()], ["w"]);
   assert.deepEqual(give(roster, "x", 1), []);
+});
+
+test("agents that can do the same have one list of it in memory, which nobody can change", () => {
+  const [one, two] = ["one", "two"].map((name) =>
+    defineAgent({ name, capabilities: ["b", "a"] }).does(Work, (n) => n),
+  );
+  assert.deepEqual(one!.capabilities, ["a", "b", "work"]);
+  assert.equal(one!.capabilities, two!.capabilities);
+  assert.throws(() => (one!.capabilities as string[]).push("c"), TypeError);
 });

@@ -13,44 +13,46 @@ export interface SeenProcess {
   lastChangeAt: number;
   /** By agent and incarnation. */
   readonly agents: Map<string, SeenAgent>;
-  readonly parts: Map<string, { readonly version: number; readonly keys: ReadonlySet<string> }>;
-  readonly lists: SharedLists;
+  readonly parts: Map<string, { readonly version: number; readonly keys: readonly string[] }>;
+  readonly kinds: SharedKinds;
+}
+
+/** A card but for the name on it. */
+export type Traits = Omit<AgentPart, "agent">;
+
+/** Agents of one process whose cards say the same but for the name. */
+export interface Kind {
+  readonly process: SeenProcess;
+  readonly traits: Traits;
 }
 
 export interface SeenAgent {
-  readonly process: SeenProcess;
-  card: AgentPart;
+  readonly agent: string;
+  kind: Kind;
   presence: Presence;
 }
 
-const maxShared = 256; // different lists of one process; ten thousand agents mostly have a few
+const maxShared = 256; // kinds of one process; beyond it the sharing begins anew
 
-/** Lists of words that many cards have are kept once. */
-export class SharedLists {
-  readonly #known = new Map<string, readonly string[]>();
+/** The kinds of one process, each kept once: ten thousand idle agents are of a few. */
+export class SharedKinds {
+  readonly #known = new Map<string, Kind>();
 
-  /** The card with what others of its process have as well. */
-  of(card: AgentPart, process: string): AgentPart {
-    return {
-      ...card,
-      incarnation: card.incarnation === process ? process : card.incarnation,
-      capabilities: this.#shared(card.capabilities),
-      specializations: this.#shared(card.specializations),
-    };
-  }
-
-  #shared(list: readonly string[]): readonly string[] {
-    const key = list.join("\n");
+  of(process: SeenProcess, { agent: _agent, ...traits }: AgentPart): Kind {
+    const key = JSON.stringify(traits);
     const known = this.#known.get(key);
     if (known) return known;
-    if (this.#known.size < maxShared) this.#known.set(key, list);
-    return list;
+    if (this.#known.size === maxShared) this.#known.clear();
+    const kind = { process, traits };
+    this.#known.set(key, kind);
+    return kind;
   }
 }
 
 /** Agents by capability, and within it by process. */
 export class CardIndex {
-  readonly #offers = new Map<string, Map<string, Set<SeenAgent>>>();
+  // Lists, and not sets: they take a fifth of the memory, and few agents ever go.
+  readonly #offers = new Map<string, Map<string, SeenAgent[]>>();
 
   *offering(capability: string): Generator<SeenAgent> {
     for (const agents of this.#offers.get(capability)?.values() ?? []) yield* agents;
@@ -62,37 +64,35 @@ export class CardIndex {
   }
 
   add(agent: SeenAgent): void {
-    for (const capability of agent.card.capabilities) this.#addTo(capability, agent);
+    for (const capability of agent.kind.traits.capabilities) this.#addTo(capability, agent);
   }
 
   remove(agent: SeenAgent): void {
-    for (const capability of agent.card.capabilities) {
+    const { process, traits } = agent.kind;
+    for (const capability of traits.capabilities) {
       const byProcess = this.#offers.get(capability);
-      const agents = byProcess?.get(agent.process.id);
-      agents?.delete(agent);
-      if (agents?.size === 0) byProcess?.delete(agent.process.id);
+      const agents = byProcess?.get(process.id);
+      const at = agents?.indexOf(agent) ?? -1;
+      if (at >= 0) agents?.splice(at, 1);
+      if (agents?.length === 0) byProcess?.delete(process.id);
       if (byProcess?.size === 0) this.#offers.delete(capability);
     }
   }
 
-  replace(agent: SeenAgent, card: AgentPart): void {
-    const isSame =
-      card.capabilities.length === agent.card.capabilities.length &&
-      card.capabilities.every((capability, at) => capability === agent.card.capabilities[at]);
-    if (isSame) {
-      agent.card = { ...card, capabilities: agent.card.capabilities };
-      return;
-    }
-    this.remove(agent);
-    agent.card = card;
-    this.add(agent);
+  replace(agent: SeenAgent, kind: Kind): void {
+    const before = agent.kind.traits.capabilities;
+    const now = kind.traits.capabilities;
+    const isSame = now.length === before.length && now.every((each, at) => each === before[at]);
+    if (!isSame) this.remove(agent);
+    agent.kind = kind;
+    if (!isSame) this.add(agent);
   }
 
   #addTo(capability: string, agent: SeenAgent): void {
     let byProcess = this.#offers.get(capability);
     if (!byProcess) this.#offers.set(capability, (byProcess = new Map()));
-    const agents = byProcess.get(agent.process.id);
-    if (agents) agents.add(agent);
-    else byProcess.set(agent.process.id, new Set([agent]));
+    const agents = byProcess.get(agent.kind.process.id);
+    if (agents) agents.push(agent);
+    else byProcess.set(agent.kind.process.id, [agent]);
   }
 }

@@ -14,22 +14,17 @@ export class NobodyWatch {
   /** Capabilities of which it was said that nobody offers them, until somebody does. */
   readonly #told = new Set<string>();
   readonly #looking = new Map<string, string>();
-  #stopWatching: () => void = () => {};
+  /** Only while something is to be forgotten: who watches remembers every agent. */
+  #stopWatching: (() => void) | undefined;
 
   constructor(context: TeamContext, presence: PresenceObserver) {
     this.#context = context;
     this.#presence = presence;
   }
 
-  start(): void {
-    this.#stopWatching = this.#presence.watch({ live: true }, ({ kind, entry: { card } }) => {
-      if (this.#told.size === 0 || kind === "left" || card.state !== "running") return;
-      for (const capability of card.capabilities) this.#told.delete(capability);
-    });
-  }
-
   close(): void {
-    this.#stopWatching();
+    this.#told.clear();
+    this.#stopWatching?.();
     this.#looking.clear();
   }
 
@@ -74,10 +69,21 @@ export class NobodyWatch {
     }
     const note = this.why(capability);
     if (note === undefined) return;
-    this.#told.add(capability);
+    this.#tell(capability);
     const { bus, logger, name } = this.#context;
     logger.warn(`A task waits for somebody to come: ${note}.`, { task: taskId, capability });
     const payload = { status: "unclaimed", taskId, note };
     await bus.publishEvent(teamEvent(this.#context, name, "status.updated", payload));
+  }
+
+  #tell(capability: string): void {
+    this.#told.add(capability);
+    this.#stopWatching ??= this.#presence.watch({ live: true }, ({ kind, entry: { card } }) => {
+      if (kind === "left" || card.state !== "running") return;
+      for (const served of card.capabilities) this.#told.delete(served);
+      if (this.#told.size > 0) return;
+      this.#stopWatching?.();
+      this.#stopWatching = undefined;
+    });
   }
 }

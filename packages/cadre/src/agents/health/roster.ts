@@ -18,13 +18,20 @@ interface Offer<Member> {
 }
 
 export class Roster<Member extends RosterMember> {
-  readonly #offers = new Map<string, Offer<Member>>();
+  readonly #members: Member[] = [];
+  /** Made when there is work first: that of idle agents takes no memory. */
+  readonly #offers = new Map<string, Offer<Member> | undefined>();
+
+  /** All, in the order in which they came. */
+  get members(): readonly Member[] {
+    return this.#members;
+  }
 
   add(agent: Member): void {
+    this.#members.push(agent);
     for (const capability of agent.definition.capabilities) {
-      const offer = this.#offers.get(capability);
-      if (offer) offer.free.push(agent);
-      else this.#offers.set(capability, { free: [agent], full: new Set() });
+      this.#offers.get(capability)?.free.push(agent);
+      if (!this.#offers.has(capability)) this.#offers.set(capability, undefined);
     }
   }
 
@@ -46,9 +53,8 @@ export class Roster<Member extends RosterMember> {
 
   /** Offers work to those with room, until `offer` says that it is enough. */
   visit(capability: string, offer: (agent: Member) => boolean): void {
-    const known = this.#offers.get(capability);
-    if (!known) return;
-    const { free, full } = known;
+    if (!this.#offers.has(capability)) return;
+    const { free, full } = this.#offers.get(capability) ?? this.#makeOffer(capability);
     const still: Member[] = [];
     let seen = 0;
     let isEnough = false;
@@ -60,5 +66,13 @@ export class Roster<Member extends RosterMember> {
       else full.add(agent);
     }
     if (still.length < seen) free.splice(0, seen, ...still);
+  }
+
+  #makeOffer(capability: string): Offer<Member> {
+    const isFree = ({ definition }: Member): boolean =>
+      definition.capabilities.includes(capability);
+    const offer = { free: this.#members.filter(isFree), full: new Set<Member>() };
+    this.#offers.set(capability, offer);
+    return offer;
   }
 }

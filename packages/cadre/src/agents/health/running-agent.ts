@@ -37,6 +37,8 @@ export interface RunningAgentPort extends Omit<TaskWorkerPort, OfRun> {
   readonly breaker: BreakerOptions | false;
   /** Of an agent that does or hears something. */
   stateOf(agent: AnyAgent): AgentState<unknown>;
+  /** The process ends: its agents are closed, and none of them begins anew. */
+  isClosing(): boolean;
   /** Writes a beat at once: the card is known when it resolves. */
   beat(): Promise<void>;
   /** It holds tasks, or no more. */
@@ -73,7 +75,6 @@ export class RunningAgent implements Beating {
   readonly #port: RunningAgentPort;
   #state: AgentActivity = "running";
   #revision = 1;
-  #closed = false;
   #knownFortune: Fortune | undefined;
   /** Made when it is needed first. */
   #knownRun: AgentRun | undefined;
@@ -171,7 +172,7 @@ export class RunningAgent implements Beating {
   /** Obeys; resolves when it has. */
   obey(wish: AgentWish): Promise<void> {
     return this.#next(async () => {
-      if (this.#closed) return;
+      if (this.#port.isClosing()) return;
       this.#knownFortune?.policy?.reset();
       this.#fortune.rest = restIn(wish);
       if (wish.state === "stopped") await this.#end(wish.deadlineMs ?? Infinity, wish.reason);
@@ -185,7 +186,7 @@ export class RunningAgent implements Beating {
   /** By hand, with time for what runs. */
   restart(reason: string, deadlineMs: number = restartPatienceMs): Promise<void> {
     return this.#next(async () => {
-      if (this.#closed || this.#state === "stopped") return;
+      if (this.#port.isClosing() || this.#state === "stopped") return;
       this.#knownFortune?.policy?.reset();
       await this.#again(deadlineMs, reason);
     });
@@ -206,7 +207,6 @@ export class RunningAgent implements Beating {
   async close(
     deadlineMs: number,
   ): Promise<{ readonly finished: number; readonly released: number }> {
-    this.#closed = true;
     this.#knownFortune?.waiting?.abort();
     this.#knownFortune?.cancelWake();
     if (this.#state === "running") this.#become("draining", undefined);
@@ -241,7 +241,7 @@ export class RunningAgent implements Beating {
     fortune.nextActiveAt = until;
     fortune.cancelWake();
     fortune.cancelWake = clock.after(until - clock.now(), () => {
-      if (this.#state !== "asleep" || this.#closed) return;
+      if (this.#state !== "asleep" || this.#port.isClosing()) return;
       this.#next(() => this.#resume("its time has come")).catch(() => undefined);
     });
   }
@@ -266,7 +266,7 @@ export class RunningAgent implements Beating {
 
   #endHours(): void {
     this.#next(async () => {
-      if (this.#closed || this.#keepHours()) return;
+      if (this.#port.isClosing() || this.#keepHours()) return;
       this.#knownRun?.listener?.pause();
       this.#say("agent.paused", outOfHours);
     }).catch(() => undefined);
@@ -295,7 +295,7 @@ export class RunningAgent implements Beating {
 
   async #again(deadlineMs: number, reason: string): Promise<void> {
     await this.#end(deadlineMs, reason);
-    if (!this.#closed) await this.#begin(reason);
+    if (!this.#port.isClosing()) await this.#begin(reason);
   }
 
   /** A new incarnation: the card is known before it claims or hears anything. */
@@ -320,7 +320,7 @@ export class RunningAgent implements Beating {
         context.clock,
         Infinity,
         () => this.#port.beat(),
-        () => !this.#closed,
+        () => !this.#port.isClosing(),
       );
       await this.#knownRun?.listener?.start();
     } catch (error) {
@@ -332,7 +332,7 @@ export class RunningAgent implements Beating {
   }
 
   async #recover(reason: string): Promise<void> {
-    if (this.#closed || this.#state === "stopped") return;
+    if (this.#port.isClosing() || this.#state === "stopped") return;
     const { clock, logger } = this.#context;
     const fortune = this.#fortune;
     const policy = (fortune.policy ??= new RestartPolicy(this.#port.restarts));
@@ -345,7 +345,7 @@ export class RunningAgent implements Beating {
     fortune.waiting = new AbortController();
     await clock.sleep(delayMs, fortune.waiting.signal).catch(() => undefined);
     fortune.waiting = undefined;
-    if (!this.#closed) await this.#begin(reason);
+    if (!this.#port.isClosing()) await this.#begin(reason);
   }
 
   #become(state: AgentActivity, reason: string | undefined): void {

@@ -32,6 +32,7 @@ type OfProcess =
   | "restarts"
   | "breaker"
   | "isAlive"
+  | "isClosing"
   | "beat"
   | "wakeAt"
   | "onBusy"
@@ -59,7 +60,6 @@ const stuckAfterMs = 300_000; // longer than any call that a handler should make
 
 export class Workforce implements LocalClaimer, HeartbeatPort {
   readonly #port: WorkforcePort;
-  readonly #agents: RunningAgent[] = [];
   readonly #byName = new Map<string, RunningAgent>();
   readonly #roster = new Roster<RunningAgent>();
   readonly #taken = new Map<string, TaskWorker>();
@@ -76,6 +76,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
   #stopWatching: () => void = () => {};
   #cancelWake: () => void = () => {};
   #wakeAt = Infinity;
+  #isClosing = false;
   readonly #wanted = new Set<string>();
 
   constructor(port: WorkforcePort) {
@@ -96,6 +97,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
       breaker: health.breaker ?? {},
       onError,
       isAlive: () => this.#heartbeat.alive,
+      isClosing: () => this.#isClosing,
       beat: () => this.#heartbeat.beat(),
       wakeAt: (instant) => this.#wake(instant),
       onBusy: (busy) => {
@@ -112,7 +114,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
   }
 
   get agents(): readonly RunningAgent[] {
-    return this.#agents;
+    return this.#roster.members;
   }
 
   get running(): number {
@@ -123,7 +125,6 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
 
   add(definition: AnyAgent): void {
     const agent = new RunningAgent(this.#forAll, definition);
-    this.#agents.push(agent);
     this.#byName.set(agent.name, agent);
     this.#roster.add(agent);
   }
@@ -148,8 +149,9 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
   async drain(
     deadlineMs: number,
   ): Promise<{ readonly finished: number; readonly released: number }> {
+    this.#isClosing = true;
     this.#cancelWake();
-    const drained = await Promise.all(this.#agents.map((agent) => agent.close(deadlineMs)));
+    const drained = await Promise.all(this.agents.map((agent) => agent.close(deadlineMs)));
     this.#stopWatching();
     return {
       finished: drained.reduce((sum, { finished }) => sum + finished, 0),
@@ -162,7 +164,7 @@ export class Workforce implements LocalClaimer, HeartbeatPort {
     await this.#heartbeat.close();
     await sayGoodbye(
       this.#port.context,
-      this.#agents.map((agent) => agent.card()),
+      this.agents.map((agent) => agent.card()),
     );
   }
 
