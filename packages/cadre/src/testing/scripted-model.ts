@@ -2,7 +2,8 @@
  * Models without a provider: one that follows a script, and fails when it is not asked what the
  * script says; one that records a real model's answers, and gives them again.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 
 import { fromRecord, toRecord } from "../agents/models/model-json.ts";
 import type {
@@ -14,7 +15,7 @@ import type {
 } from "../agents/models/language-model.ts";
 import { answerOf } from "../agents/models/model-stream.ts";
 import type { Clock } from "../core/clock.ts";
-import { CadreError, TerminalError } from "../core/errors.ts";
+import { CadreError, describeError, TerminalError } from "../core/errors.ts";
 import { stableJson } from "../core/stable-json.ts";
 import { linesDiffer } from "./text-difference.ts";
 
@@ -28,7 +29,8 @@ export interface ScriptedToolCall {
 /** One answer, and what it is the answer to. */
 export interface ScriptedReply {
   /**
-   * What the call must be: a text that the last message holds, a pattern for it, or a function.
+   * What the call must be: a text that the last message holds, a pattern for it, or a function, for
+   * which what it throws is a no.
    * @default any call
    */
   readonly expect?: string | RegExp | ((call: ScriptedCall) => boolean);
@@ -89,7 +91,7 @@ export function scriptedModel(
   const { provider = "scripted", modelId = "script", specificationVersion = "v4" } = options;
   const calls: ScriptedCall[] = [];
   const drifts: string[] = [];
-  const next = async (call: ModelCall): Promise<ScriptedReply> => {
+  const next = async (call: ModelCall): Promise<Turn> => {
     const asked = scriptedCall(calls.length + 1, call);
     calls.push(asked);
     const reply = script[calls.length - 1];
@@ -98,7 +100,7 @@ export function scriptedModel(
       drifts.push(difference ?? "");
       throw new TerminalError(difference ?? "");
     }
-    return reply;
+    return { reply, number: asked.number };
   };
   const pause = async (reply: ScriptedReply, signal: AbortSignal | undefined): Promise<void> => {
     signal?.throwIfAborted();
@@ -110,14 +112,14 @@ export function scriptedModel(
     modelId,
     supportedUrls: {},
     doGenerate: async (call) => {
-      const reply = await next(call);
+      const { reply, number } = await next(call);
       await pause(reply, call.abortSignal);
       if (reply.error !== undefined) throw reply.error;
-      return answerTo(reply, calls.length);
+      return answerTo(reply, number);
     },
     doStream: async (call) => {
-      const reply = await next(call);
-      const parts = partsOf(reply, calls.length);
+      const { reply, number } = await next(call);
+      const parts = partsOf(reply, number);
       return { stream: streamed(parts, reply, () => pause(reply, call.abortSignal)) };
     },
   };
@@ -134,28 +136,41 @@ export function scriptedModel(
   return Object.assign(model as unknown as ScriptedModel, { calls, assertDone });
 }
 
+interface Turn {
+  readonly reply: ScriptedReply;
+  /** Of the call, from 1. */
+  readonly number: number;
+}
+
 /** Says how the call differs from the script; nothing, when it does not. */
 function differenceOf(
   asked: ScriptedCall,
   reply: ScriptedReply | undefined,
   length: number,
 ): string | undefined {
-  const { number, last, transcript } = asked;
+  const { number, transcript } = asked;
   if (!reply) {
     return `The script has ${length} answers, and the model was called a time more:\n${transcript}`;
   }
-  const { expect } = reply;
-  if (expect === undefined) return undefined;
-  const fits =
-    typeof expect === "string"
-      ? last.includes(expect)
-      : expect instanceof RegExp
-        ? expect.test(last)
-        : expect(asked);
-  if (fits) return undefined;
-  const wanted =
-    typeof expect === "string" ? linesDiffer(expect, last) : `  expected: ${show(expect)}`;
+  const wanted = misfit(asked, reply.expect);
+  if (wanted === undefined) return undefined;
   return `Call ${number} of the model is not the script's.\n${wanted}\n  asked:\n${transcript}`;
+}
+
+function misfit(asked: ScriptedCall, expect: ScriptedReply["expect"]): string | undefined {
+  const { last } = asked;
+  if (expect === undefined) return undefined;
+  if (typeof expect === "string") {
+    return last.includes(expect) ? undefined : linesDiffer(expect, last);
+  }
+  const expected = `  expected: ${show(expect)}`;
+  // A pattern with the flag "g" goes on behind its last hit when it is tested.
+  if (expect instanceof RegExp) return last.search(expect) === -1 ? expected : undefined;
+  try {
+    return expect(asked) ? undefined : expected;
+  } catch (error) {
+    return `${expected}\n${describeError(error).message}`;
+  }
 }
 
 function show(expect: ScriptedReply["expect"]): string {
@@ -169,7 +184,7 @@ interface Message {
 }
 
 function scriptedCall(number: number, call: ModelCall): ScriptedCall {
-  const messages = call.prompt as readonly Message[];
+  const messages = (call.prompt ?? []) as readonly Message[];
   const tools = (call["tools"] ?? []) as readonly { readonly name?: string }[];
   return {
     number,
@@ -289,15 +304,20 @@ export function recordedModel<Model extends LanguageModel>(
       id: file,
     });
   }
-  const answers: Recording[] = [];
+  const asking: { readonly question: string; readonly answer?: unknown }[] = [];
   let calls = 0;
   const ask = async (call: ModelCall, kind: string): Promise<ModelAnswer> => {
     const { abortSignal: _signal, headers: _headers, ...rest } = call;
     const question = stableJson(toRecord({ kind, ...rest }) ?? null);
     if (known) return replayed(known[calls++], question, calls);
+    // Its place is that of its beginning, for so the calls are counted when they are given again.
+    const asked: { question: string; answer?: unknown } = { question };
+    asking.push(asked);
     const answer = kind === "stream" ? await wholeOf(real, call) : await real.doGenerate(call);
-    answers.push({ question, answer: toRecord(withoutRequest(answer)) });
-    writeFileSync(file, `${JSON.stringify(answers, null, 2)}\n`);
+    asked.answer = toRecord(withoutRequest(answer));
+    const answered = asking.filter((each) => "answer" in each);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, `${JSON.stringify(answered, null, 2)}\n`);
     return answer;
   };
   const recorded: CallableModel = {

@@ -39,6 +39,10 @@ export class HandlerModels {
   readonly #port: HandlerModelsPort;
   /** Calls so far, by the journal's name of their model or tool. */
   readonly #places = new Map<string, number>();
+  /** Names of steps so far: a tool's place may be what a model's id says. */
+  readonly #taken = new Set<string>();
+  /** Names of models that were given one. */
+  readonly #named = new Set<string>();
   #unnamed = 0;
   /** Of the last call of a model that failed. */
   #failure: unknown;
@@ -53,11 +57,12 @@ export class HandlerModels {
     checkModel("ctx.model", model);
     checkModelOptions("ctx.model", own);
     const options = { ...this.#port.context.models.options, ...own };
-    const name = own.name ?? (++this.#unnamed === 1 ? "model" : `model-${this.#unnamed}`);
+    const name = own.name ?? this.#nextName();
     if (name.includes("/") || name.includes("#")) {
       const message = `A model's name is "${name}". Give one without "/" and "#".`;
       throw new CadreError("INVALID_OPTION", message, { option: "name", value: name });
     }
+    if (own.name !== undefined) this.#named.add(name);
     // Both majors' types of calls and answers are this shape; see `language-model.ts`.
     const callable = model as unknown as CallableModel;
     const wrapped: CallableModel = {
@@ -191,17 +196,33 @@ export class HandlerModels {
     if (this.#toolFailure !== undefined) throw this.#toolFailure;
   }
 
+  #nextName(): string {
+    for (;;) {
+      const name = ++this.#unnamed === 1 ? "model" : `model-${this.#unnamed}`;
+      if (!this.#named.has(name)) return name;
+    }
+  }
+
   #place(name: string): string {
-    const place = (this.#places.get(name) ?? 0) + 1;
-    this.#places.set(name, place);
-    return `${name}#${place}`;
+    for (let place = (this.#places.get(name) ?? 0) + 1; ; place += 1) {
+      this.#places.set(name, place);
+      const step = `${name}#${place}`;
+      if (this.#take(step)) return step;
+    }
   }
 
   /** A model may give two of its tool calls one id. */
   #unique(name: string): string {
-    const times = (this.#places.get(name) ?? 0) + 1;
-    this.#places.set(name, times);
-    return times === 1 ? name : `${name}.${times}`;
+    for (let times = 1; ; times += 1) {
+      const step = times === 1 ? name : `${name}.${times}`;
+      if (this.#take(step)) return step;
+    }
+  }
+
+  #take(step: string): boolean {
+    if (this.#taken.has(step)) return false;
+    this.#taken.add(step);
+    return true;
   }
 }
 

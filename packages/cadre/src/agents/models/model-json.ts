@@ -45,7 +45,7 @@ function encode(value: unknown, above: readonly object[]): JsonValue | undefined
 function encodeObject(value: object, above: readonly object[]): JsonValue | undefined {
   if (Array.isArray(value)) return value.map((item) => encode(item, above) ?? null);
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return bytes(value);
-  if (value instanceof Date) return { [mark]: "date", value: value.getTime() };
+  if (value instanceof Date) return wrapped("date", value.getTime(), above);
   if (value instanceof URL) return { [mark]: "url", value: value.href };
   if (value instanceof Headers) return { [mark]: "headers", value: [...value] };
   if (value instanceof Map) return wrapped("map", [...value], above);
@@ -76,16 +76,39 @@ function bytes(value: ArrayBufferView | ArrayBuffer): JsonValue {
     value instanceof ArrayBuffer
       ? new Uint8Array(value)
       : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-  return { [mark]: "bytes", value: Buffer.from(view).toString("base64") };
+  const kind = Object.prototype.toString.call(value).slice(8, -1);
+  const of = Object.hasOwn(numbers, kind) ? { of: kind } : {};
+  return { [mark]: "bytes", value: Buffer.from(view).toString("base64"), ...of };
+}
+
+/** Of numbers that are more than bytes. */
+const numbers: Readonly<Record<string, new (buffer: ArrayBuffer) => ArrayBufferView>> = {
+  Uint8ClampedArray,
+  Int8Array,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  BigInt64Array,
+  BigUint64Array,
+  Float32Array,
+  Float64Array,
+};
+
+function unpacked({ value, of }: Plain): ArrayBufferView {
+  // A copy: what is cut from a pool need not lie where its numbers may.
+  const plain = new Uint8Array(Buffer.from(String(value), "base64"));
+  const Numbers = typeof of === "string" && Object.hasOwn(numbers, of) ? numbers[of] : undefined;
+  return Numbers ? new Numbers(plain.buffer) : plain;
 }
 
 function decode(record: Plain): unknown {
   const { value } = record;
   switch (record[mark]) {
     case "bytes":
-      return new Uint8Array(Buffer.from(String(value), "base64"));
+      return unpacked(record);
     case "date":
-      return new Date(Number(value));
+      return new Date(Number(fromRecord(value)));
     case "url":
       return new URL(String(value));
     case "headers":
