@@ -4,6 +4,7 @@ import type {
   DeadLetterBox,
   GroupState,
   Intake,
+  OrderedResult,
   Outgoing,
   PublishResult,
   ReadQuery,
@@ -11,6 +12,7 @@ import type {
   Transport,
 } from "../../bus/transport.ts";
 import { CadreError, describeError } from "../../core/errors.ts";
+import type { AgentEvent } from "../../core/event.ts";
 import { BroadcastIntake } from "./broadcast-intake.ts";
 import { connectCluster, type Target } from "./connect.ts";
 import { KafkaDeadLetters } from "./dead-letters.ts";
@@ -79,8 +81,16 @@ export class KafkaTransport implements Transport {
     };
   }
 
-  async publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
-    const publishing = this.#open().then((open) => open.publishing.publish(batch));
+  publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
+    return this.#send((publishing) => publishing.publish(batch));
+  }
+
+  publishInOrder(events: readonly AgentEvent[]): Promise<readonly OrderedResult[]> {
+    return this.#send((publishing) => publishing.publishInOrder(events));
+  }
+
+  async #send<Results>(send: (publishing: Publishing) => Promise<Results>): Promise<Results> {
+    const publishing = this.#open().then((open) => send(open.publishing));
     this.#publishing.add(publishing);
     try {
       return await publishing;

@@ -24,6 +24,8 @@ export interface Receipt {
   /** All replicas in sync have it. */
   resolve(offset: number): void;
   reject(error: unknown): void;
+  /** Asked of what waits when something of its partition was refused: true takes it back, unsent. */
+  withdraw?(): boolean;
 }
 
 interface Item {
@@ -299,7 +301,7 @@ export class Producer {
     if (!passes(code)) {
       lane.batch = undefined;
       const refusal = new KafkaRefusal(code, `publish to ${lane.topic}`);
-      this.#refuse(batch, forCaller(refusal, this.#cluster.url, "publish"));
+      this.#refuse(lane, batch, forCaller(refusal, this.#cluster.url, "publish"));
       return true;
     }
     await this.#cluster.refresh([lane.topic]).catch(() => {}); // asked again at the next round
@@ -318,11 +320,12 @@ export class Producer {
     const [{ bytes }] = batch as [Item];
     const maxBytes = this.#maxBytes();
     const message = `The event takes ${bytes} bytes, and topic ${lane.topic} takes less.`;
-    this.#refuse(batch, new CadreError("TOO_LARGE", message, { bytes, maxBytes }));
+    this.#refuse(lane, batch, new CadreError("TOO_LARGE", message, { bytes, maxBytes }));
   }
 
-  #refuse(batch: readonly Item[], error: unknown): void {
-    for (const item of batch) item.receipt.reject(error);
+  #refuse(lane: Lane, items: readonly Item[], error: unknown): void {
+    for (const item of items) item.receipt.reject(error);
+    lane.waiting = lane.waiting.filter(({ receipt }) => !receipt.withdraw?.());
   }
 
   #refuseLate(lane: Lane): void {
@@ -332,14 +335,11 @@ export class Producer {
     // It may have arrived: what comes later must not be taken for it.
     this.#identity = undefined;
     const late = timeoutError(this.#cluster.url, "publish", requestTimeoutMs);
-    this.#refuse(lane.batch, late);
+    const { batch, waiting } = lane;
     lane.batch = undefined;
-    const { waiting } = lane;
     lane.waiting = waiting.filter(({ until }) => until > now);
-    this.#refuse(
-      waiting.filter(({ until }) => until <= now),
-      late,
-    );
+    const expired = waiting.filter(({ until }) => until <= now);
+    this.#refuse(lane, [...batch, ...expired], late);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Outgoing, PublishResult } from "../../bus/transport.ts";
+import type { OrderedResult, Outgoing, PublishResult } from "../../bus/transport.ts";
 import { CadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import { direct, directedPartition } from "./copies.ts";
@@ -18,6 +18,13 @@ interface Turn {
 
 const mostInTurn = 250;
 
+/** Events that keep their order in one partition: what is refused breaks it for those behind. */
+interface Chain {
+  isBroken: boolean;
+}
+
+type Chains = Map<string, Chain>;
+
 /**
  * What has no key is spread over the partitions in turns. A turn lasts while anything is on its
  * way: what is published in quick succession stays together, in batches and in order.
@@ -33,12 +40,27 @@ export class Publishing {
   /** All are sent at once, in their order: the answers are waited for together. */
   async publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
     const missing = await this.#makeTopics(batch);
-    return new Promise((resolve) => {
+    const results = new Promise<readonly OrderedResult[]>((resolve) => {
       const answers = new Answers(this.#session, batch.length, resolve);
       for (let index = 0; index < batch.length; index += 1) {
         const { event, to } = batch[index]!;
         if (to) void this.#direct(event, to, answers, index);
         else this.#send(event, answers, index, missing);
+      }
+    });
+    return results as Promise<readonly PublishResult[]>; // without chains nothing is taken back
+  }
+
+  /** The same, and what a partition refuses takes back those behind it there. */
+  async publishInOrder(events: readonly AgentEvent[]): Promise<readonly OrderedResult[]> {
+    const missing = await this.#makeTopics(events.map((event) => ({ event })));
+    return new Promise((resolve) => {
+      const answers = new Answers(this.#session, events.length, resolve);
+      const chains: Chains = new Map();
+      let isSent = true;
+      for (let index = 0; index < events.length; index += 1) {
+        if (isSent) isSent = this.#send(events[index]!, answers, index, missing, chains);
+        else answers.leave(index);
       }
     });
   }
@@ -62,12 +84,14 @@ export class Publishing {
     return errors;
   }
 
+  /** False when it is refused before it is sent. */
   #send(
     event: AgentEvent,
     answers: Answers,
     index: number,
     missing: ReadonlyMap<string, unknown>,
-  ): void {
+    chains?: Chains,
+  ): boolean {
     const session = this.#session;
     try {
       if (missing.has(event.type)) throw missing.get(event.type);
@@ -76,20 +100,20 @@ export class Publishing {
       const topic = session.topicOf(event.type);
       const { key } = event.metadata;
       const count = session.cluster.partitionsOf(topic);
-      if (key !== undefined) {
-        const partition = partitionOfKey(key, count);
-        const receipt = new Answer(answers, index, { topic, partition, id: event.id }, undefined);
-        session.producer.post({ topic, partition, key, value, headers }, receipt);
-        return;
+      const turn = key === undefined ? this.#turnOf(topic, count) : undefined;
+      const partition = turn ? turn.partition : partitionOfKey(key!, count);
+      if (turn) {
+        turn.open += 1;
+        turn.sent += 1;
       }
-      const turn = this.#turnOf(topic, count);
-      const { partition } = turn;
-      turn.open += 1;
-      turn.sent += 1;
-      const receipt = new Answer(answers, index, { topic, partition, id: event.id }, turn);
-      session.producer.post({ topic, partition, value, headers }, receipt);
+      const target = { topic, partition, id: event.id };
+      const receipt = new Answer(answers, index, target, turn, chains && chainOf(chains, target));
+      const keyed = key === undefined ? {} : { key };
+      session.producer.post({ topic, partition, ...keyed, value, headers }, receipt);
+      return true;
     } catch (error) {
       answers.refuse(index, error);
+      return false;
     }
   }
 
@@ -127,6 +151,13 @@ export class Publishing {
   }
 }
 
+function chainOf(chains: Chains, { topic, partition }: Target): Chain {
+  const name = `${topic}:${partition}`;
+  let chain = chains.get(name);
+  if (!chain) chains.set(name, (chain = { isBroken: false }));
+  return chain;
+}
+
 const noErrors: ReadonlyMap<string, unknown> = new Map();
 
 interface Target {
@@ -138,14 +169,14 @@ interface Target {
 /** The answers of one batch, told when the last one is there. */
 class Answers {
   readonly #session: Session;
-  readonly #results: PublishResult[];
-  readonly #resolve: (results: readonly PublishResult[]) => void;
+  readonly #results: OrderedResult[];
+  readonly #resolve: (results: readonly OrderedResult[]) => void;
   #open: number;
 
   constructor(
     session: Session,
     count: number,
-    resolve: (results: readonly PublishResult[]) => void,
+    resolve: (results: readonly OrderedResult[]) => void,
   ) {
     this.#session = session;
     this.#results = Array.from({ length: count });
@@ -165,7 +196,12 @@ class Answers {
     this.#put(index, { ok: false, error: forCaller(error, this.#session.url, "publish") });
   }
 
-  #put(index: number, result: PublishResult): void {
+  /** Says nothing of an event that was not sent. */
+  leave(index: number): void {
+    this.#put(index, undefined);
+  }
+
+  #put(index: number, result: OrderedResult): void {
     this.#results[index] = result;
     this.#open -= 1;
     if (this.#open === 0) this.#resolve(this.#results);
@@ -178,9 +214,17 @@ class Answer implements Receipt {
   readonly #index: number;
   readonly #target: Target;
   readonly #turn: Turn | undefined;
+  readonly #chain: Chain | undefined;
 
-  constructor(answers: Answers, index: number, target: Target, turn: Turn | undefined) {
+  constructor(
+    answers: Answers,
+    index: number,
+    target: Target,
+    turn: Turn | undefined,
+    chain: Chain | undefined,
+  ) {
     this.#answers = answers;
+    this.#chain = chain;
     this.#index = index;
     this.#target = target;
     this.#turn = turn;
@@ -193,6 +237,14 @@ class Answer implements Receipt {
 
   reject(error: unknown): void {
     if (this.#turn) this.#turn.open -= 1;
+    if (this.#chain) this.#chain.isBroken = true;
     this.#answers.refuse(this.#index, error);
+  }
+
+  withdraw(): boolean {
+    if (!this.#chain?.isBroken) return false;
+    if (this.#turn) this.#turn.open -= 1;
+    this.#answers.leave(this.#index);
+    return true;
   }
 }
