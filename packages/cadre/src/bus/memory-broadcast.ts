@@ -1,4 +1,4 @@
-import { BroadcastLease } from "./memory-delivery.ts";
+import { BroadcastLease } from "./broadcast-lease.ts";
 import { PullLine, type Puller } from "./memory-pulls.ts";
 import { Queue } from "./queue.ts";
 import type { ConsumeSpec, Intake, Lease, Recorded } from "./transport.ts";

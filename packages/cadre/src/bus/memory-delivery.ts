@@ -90,21 +90,3 @@ export class MemoryLease implements Lease {
     return this.#delivery.state === "leased" && this.#delivery.epoch === this.#epoch;
   }
 }
-
-/** A broadcast's delivery: nobody settles it. */
-export class BroadcastLease implements Lease {
-  readonly recorded: Recorded;
-  readonly attempt = 1;
-
-  constructor(recorded: Recorded) {
-    this.recorded = recorded;
-  }
-
-  settle(): Promise<Answer> {
-    return ok;
-  }
-
-  extend(): Promise<Answer> {
-    return ok;
-  }
-}

@@ -5,7 +5,9 @@
  * its entry. A process that is killed leaves queue and rule behind; while a broadcast lives it says
  * so on its queue, and who connects next removes those that have been silent.
  */
+import { BroadcastLease } from "../../bus/broadcast-lease.ts";
 import type { Intake, Lease, Recorded } from "../../bus/transport.ts";
+import { WaitingPulls } from "../../bus/waiting-pulls.ts";
 import { describeError } from "../../core/errors.ts";
 import { compilePattern } from "../../core/pattern.ts";
 import type { MessageLike } from "./client.ts";
@@ -36,9 +38,8 @@ export class BroadcastIntake implements Intake {
   readonly #receipts: ReceiptDesk;
   readonly #matchers: readonly ((type: string) => boolean)[];
   readonly #seen = new Set<string>();
-  readonly #waiting = new Set<() => void>();
+  readonly #pulls = new WaitingPulls();
   #queue: Recorded[] = [];
-  #wanted = 0;
   #isProving = true;
   #isMending = false;
   #failure: unknown;
@@ -55,7 +56,7 @@ export class BroadcastIntake implements Intake {
       session,
       url,
       leaseMs: session.settings.requestTimeoutMs,
-      wanted: () => (this.#isProving ? 10 : this.#wanted - this.#queue.length),
+      wanted: () => (this.#isProving ? 10 : this.#pulls.wanted - this.#queue.length),
       onMessages: (messages) => this.#receive(messages),
       onFailure: (error) => this.#fail(error),
       onGone: () => this.#mend(),
@@ -83,9 +84,7 @@ export class BroadcastIntake implements Intake {
     this.#failure = undefined; // of a time when nobody pulled; what still fails says so anew
     while (!this.#closing && !signal.aborted && max >= 1) {
       if (this.#queue.length > 0) {
-        return this.#queue.splice(0, max).map((recorded): Lease => {
-          return { recorded, attempt: 1, settle: answerOk, extend: answerOk };
-        });
+        return this.#queue.splice(0, max).map((recorded) => new BroadcastLease(recorded));
       }
       await this.#next(max, signal);
       const failure = this.#failure;
@@ -103,7 +102,7 @@ export class BroadcastIntake implements Intake {
   async #close(): Promise<void> {
     await Promise.resolve(); // `#closing` is set before anybody wakes
     this.#cancelAlive?.();
-    for (const wake of [...this.#waiting]) wake();
+    this.#pulls.wakeAll();
     await this.#tap.close();
     this.#parts.onClose(this);
     try {
@@ -153,18 +152,9 @@ export class BroadcastIntake implements Intake {
   }
 
   #next(max: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        signal.removeEventListener("abort", wake);
-        this.#waiting.delete(wake);
-        this.#wanted -= max;
-        resolve();
-      };
-      this.#wanted += max;
-      this.#waiting.add(wake);
-      signal.addEventListener("abort", wake, { once: true });
-      this.#tap.ask();
-    });
+    const woken = this.#pulls.next(max, signal);
+    this.#tap.ask();
+    return woken;
   }
 
   #receive(messages: readonly MessageLike[]): void {
@@ -183,7 +173,7 @@ export class BroadcastIntake implements Intake {
       if (event && !this.#matchers.some((matches) => matches(event.type))) continue;
       this.#queue.push(recorded);
     }
-    for (const wake of [...this.#waiting]) wake();
+    this.#pulls.wakeAll();
   }
 
   /** One that is not deleted comes again, and is known by its entry. */
@@ -214,7 +204,7 @@ export class BroadcastIntake implements Intake {
 
   #fail(error: unknown): void {
     this.#failure = error;
-    for (const wake of [...this.#waiting]) wake();
+    this.#pulls.wakeAll();
   }
 }
 
@@ -231,6 +221,3 @@ async function makeBoth(parts: BroadcastIntakeParts, name: string): Promise<stri
   await removeAll(session, name).catch(() => {}); // the sweep finds the queue later
   throw queue.status === "rejected" ? queue.reason : (rule as PromiseRejectedResult).reason;
 }
-
-const ok: Promise<"ok"> = Promise.resolve("ok");
-const answerOk = (): Promise<"ok"> => ok;

@@ -1,13 +1,15 @@
 /** One member of a group: lets in as much as is pulled. */
+import { RecentlyHanded } from "../../bus/recently-handed.ts";
 import type { Intake, Lease } from "../../bus/transport.ts";
+import { WaitingPulls } from "../../bus/waiting-pulls.ts";
 import type { MessageLike } from "./client.ts";
 import { timeoutError } from "./eventbridge-error.ts";
 import { sendProbe, type Joined } from "./groups.ts";
 import { QueueTap } from "./queue-tap.ts";
 import { ReceiptDesk } from "./receipts.ts";
-import { RecentlyHanded } from "./recently-handed.ts";
 import type { Session } from "./session.ts";
 import { SqsLease, type LeaseParts } from "./sqs-lease.ts";
+import { attributeOf, numberAttribute } from "./wire.ts";
 
 export interface GroupIntakeParts {
   readonly session: Session;
@@ -18,11 +20,6 @@ export interface GroupIntakeParts {
   readonly onClose: (intake: GroupIntake) => void;
 }
 
-interface Waiting {
-  readonly max: number;
-  readonly wake: () => void;
-}
-
 const keepMs = 100; // for what came although nobody pulls; the next pull usually takes it
 const probeAgainMs = 1_000;
 
@@ -30,7 +27,7 @@ export class GroupIntake implements Intake {
   readonly #parts: GroupIntakeParts;
   readonly #leaseParts: LeaseParts;
   readonly #tap: QueueTap;
-  readonly #pulls = new Set<Waiting>();
+  readonly #pulls = new WaitingPulls();
   readonly #recent: RecentlyHanded;
   #queue: SqsLease[] = [];
   #failure: unknown;
@@ -105,16 +102,14 @@ export class GroupIntake implements Intake {
   async #close(): Promise<void> {
     await Promise.resolve(); // `#closing` is set before anybody wakes
     this.#cancelKeep?.();
-    this.#wakeAll();
+    this.#pulls.wakeAll();
     await this.#tap.close();
     await this.#giveBack();
     this.#parts.onClose(this);
   }
 
   #wanted(): number {
-    let wanted = this.#onProbe ? 1 : 0;
-    for (const { max } of this.#pulls) wanted += max;
-    return wanted - this.#queue.length;
+    return (this.#onProbe ? 1 : 0) + this.#pulls.wanted - this.#queue.length;
   }
 
   #receive(messages: readonly MessageLike[], visibleAt: number): void {
@@ -127,7 +122,7 @@ export class GroupIntake implements Intake {
         onProbe?.();
       } else this.#queue.push(lease);
     }
-    if (this.#pulls.size > 0 && this.#queue.length > 0) this.#wakeAll();
+    if (this.#pulls.size > 0 && this.#queue.length > 0) this.#pulls.wakeAll();
     else this.#restSoon();
   }
 
@@ -136,7 +131,7 @@ export class GroupIntake implements Intake {
     while (taken.length < max && this.#queue.length > 0) {
       const lease = this.#queue.shift()!;
       if (lease.isLost) continue;
-      if (this.#recent.isSuperfluous(lease)) {
+      if (this.#isSuperfluous(lease)) {
         void this.#drop(lease);
         continue;
       }
@@ -147,27 +142,23 @@ export class GroupIntake implements Intake {
     return taken;
   }
 
-  #next(max: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const waiting: Waiting = {
-        max,
-        wake: () => {
-          signal.removeEventListener("abort", waiting.wake);
-          this.#pulls.delete(waiting);
-          this.#restSoon();
-          resolve();
-        },
-      };
-      this.#pulls.add(waiting);
-      signal.addEventListener("abort", waiting.wake, { once: true });
-      this.#cancelKeep?.();
-      this.#cancelKeep = undefined;
-      this.#tap.ask();
-    });
+  async #next(max: number, signal: AbortSignal): Promise<void> {
+    const woken = this.#pulls.next(max, signal);
+    this.#cancelKeep?.();
+    this.#cancelKeep = undefined;
+    this.#tap.ask();
+    await woken;
+    this.#restSoon();
   }
 
-  #wakeAll(): void {
-    for (const { wake } of [...this.#pulls]) wake();
+  /** A copy that was directed here while the event itself still waited. */
+  #isSuperfluous({ message, recorded, attempt }: SqsLease): boolean {
+    const directedAt = numberAttribute(message, attributeOf.directedAt);
+    const id = recorded.event?.id;
+    if (directedAt === undefined || id === undefined) return false;
+    // One that has come back was handed out before, and that is what is remembered.
+    if (attempt !== (numberAttribute(message, attributeOf.attempt) ?? 1)) return false;
+    return this.#recent.wasHandedAfter(id, directedAt);
   }
 
   #restSoon(): void {
@@ -205,7 +196,7 @@ export class GroupIntake implements Intake {
 
   #fail(error: unknown): void {
     this.#failure = error;
-    this.#wakeAll();
+    this.#pulls.wakeAll();
   }
 
   #onGone(): void {

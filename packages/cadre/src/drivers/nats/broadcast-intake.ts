@@ -1,3 +1,4 @@
+import { BroadcastLease } from "../../bus/broadcast-lease.ts";
 import type { Intake, Lease } from "../../bus/transport.ts";
 import type { WireChoice } from "../../core/codec/wire-choice.ts";
 import type { LogCursor } from "./log-cursor.ts";
@@ -21,12 +22,9 @@ export class BroadcastIntake implements Intake {
   async pull(max: number, signal: AbortSignal): Promise<readonly Lease[]> {
     if (max < 1) return [];
     const entries = await this.#cursor.next(max, signal);
-    return entries.map(({ message, info }) => ({
-      recorded: toRecorded(message, info, this.#wire),
-      attempt: 1,
-      settle: answerOk,
-      extend: answerOk,
-    }));
+    return entries.map(
+      ({ message, info }) => new BroadcastLease(toRecorded(message, info, this.#wire)),
+    );
   }
 
   close(): Promise<void> {
@@ -34,6 +32,3 @@ export class BroadcastIntake implements Intake {
     return this.#cursor.close();
   }
 }
-
-const ok: Promise<"ok"> = Promise.resolve("ok");
-const answerOk = (): Promise<"ok"> => ok;

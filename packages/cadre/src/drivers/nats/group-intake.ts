@@ -8,6 +8,7 @@
  * other members. That is at most as much as was pulled last.
  */
 import type { Intake, Lease } from "../../bus/transport.ts";
+import { WaitingPulls } from "../../bus/waiting-pulls.ts";
 import type { NatsMessageLike } from "./client.ts";
 import { consumerInfo, type GroupRecord } from "./groups.ts";
 import { forCaller } from "./nats-error.ts";
@@ -24,18 +25,13 @@ export interface GroupIntakeParts {
   readonly onClose: (intake: GroupIntake) => void;
 }
 
-interface Waiting {
-  readonly max: number;
-  readonly wake: () => void;
-}
-
 const keepMs = 100; // for what came too late to be handed out; the next pull usually takes it
 
 export class GroupIntake implements Intake {
   readonly #parts: GroupIntakeParts;
   readonly #events: PullLine;
   readonly #copies: PullLine;
-  readonly #pulls = new Set<Waiting>();
+  readonly #pulls = new WaitingPulls();
   readonly #endListening: () => void;
   /** Copies first: they have waited longest, and come one at a time. */
   #queue: NatsLease[] = [];
@@ -57,7 +53,9 @@ export class GroupIntake implements Intake {
       const leases = this.#take(max);
       if (leases.length > 0) return leases;
       this.#parts.session.assertUsable();
-      await this.#next(max, signal);
+      const woken = this.#pulls.next(max, signal);
+      this.#ask();
+      await woken;
       const failure = this.#failure;
       this.#failure = undefined;
       if (failure !== undefined) throw failure;
@@ -86,7 +84,7 @@ export class GroupIntake implements Intake {
   #end(): void {
     this.#endListening();
     this.#cancelKeep?.();
-    this.#wakeAll();
+    this.#pulls.wakeAll();
     this.#parts.onClose(this);
   }
 
@@ -121,7 +119,7 @@ export class GroupIntake implements Intake {
     if (isCopy) this.#queue.unshift(lease);
     else this.#queue.push(lease);
     if (this.#pulls.size > 0) {
-      this.#wakeAll();
+      this.#pulls.wakeAll();
       return;
     }
     // While it lies here it must not run out; what nobody takes is given back long before.
@@ -136,29 +134,8 @@ export class GroupIntake implements Intake {
     return leases;
   }
 
-  #next(max: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const waiting: Waiting = {
-        max,
-        wake: () => {
-          signal.removeEventListener("abort", waiting.wake);
-          this.#pulls.delete(waiting);
-          resolve();
-        },
-      };
-      this.#pulls.add(waiting);
-      signal.addEventListener("abort", waiting.wake, { once: true });
-      this.#ask();
-    });
-  }
-
-  #wakeAll(): void {
-    for (const { wake } of [...this.#pulls]) wake();
-  }
-
   #ask(): void {
-    let wanted = 0;
-    for (const { max } of this.#pulls) wanted += max;
+    const { wanted } = this.#pulls;
     if (wanted === 0 || this.#closing) return;
     this.#copies.ask(Math.min(wanted, Math.max(1, this.#moreCopies)));
     this.#events.ask(wanted);
@@ -167,7 +144,7 @@ export class GroupIntake implements Intake {
   #askAnew(): void {
     this.#events.reset();
     this.#copies.reset();
-    if (this.#parts.session.client.isClosed()) this.#wakeAll();
+    if (this.#parts.session.client.isClosed()) this.#pulls.wakeAll();
     else this.#ask();
   }
 
@@ -214,6 +191,6 @@ export class GroupIntake implements Intake {
     } catch (error) {
       this.#failure = forCaller(error, session.url);
     }
-    this.#wakeAll();
+    this.#pulls.wakeAll();
   }
 }

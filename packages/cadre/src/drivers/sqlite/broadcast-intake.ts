@@ -4,6 +4,7 @@
  * The log is the queue. Only positions are remembered, at most `maxQueued` of them; what lies
  * further back when the next pull comes is missed, the oldest first.
  */
+import { BroadcastLease } from "../../bus/broadcast-lease.ts";
 import type { ConsumeSpec, Intake, Lease } from "../../bus/transport.ts";
 import { Queue } from "../../bus/queue.ts";
 import { Lookahead } from "./lookahead.ts";
@@ -82,7 +83,7 @@ export class BroadcastIntake implements Intake {
       const position = this.#queue.shift();
       if (position === undefined) break;
       const recorded = recordedAt(this.#file, position);
-      leases.push({ recorded, attempt: 1, settle: answerOk, extend: answerOk });
+      leases.push(new BroadcastLease(recorded));
     }
     return leases;
   }
@@ -147,6 +148,3 @@ class Change {
     for (const action of this.#ends) action();
   }
 }
-
-const ok: Promise<"ok"> = Promise.resolve("ok");
-const answerOk = (): Promise<"ok"> => ok;
