@@ -216,3 +216,25 @@ test("a call that is stopped before it goes out has cost nothing", async () => {
 });
 
 const none = { tokens: 0, calls: 0, money: 0 };
+
+test("a call that its handler does not wait for ends without an alarm", async (context) => {
+  const bench = testTeam();
+  const alarms: unknown[] = [];
+  const alarm = (error: unknown): void => void alarms.push(error);
+  process.on("unhandledRejection", alarm);
+  context.after(() => process.off("unhandledRejection", alarm));
+  const model = scriptedModel([{ text: "late", delayMs: 5_000 }], { clock: bench.clock });
+  const agent = defineAgent({ name: "hasty" }).does(Ask, (_input, ctx) => {
+    void ctx.model(model).doGenerate({ prompt: [] });
+    const tool = ctx.tool("slow", () => ctx.clock.sleep(5_000, ctx.signal));
+    void tool({});
+    return "done";
+  });
+  const team = await bench.start({ agents: [agent] });
+  const task = await team.tasks.create(Ask, {});
+  assert.equal(await bench.until(task.result()), "done");
+  await bench.clock.advance(60_000);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(alarms, []);
+  await bench.close();
+});

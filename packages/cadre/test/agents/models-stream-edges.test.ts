@@ -171,3 +171,33 @@ test("of two that write one stream the later one is read, and the earlier can't 
   await clock.advance(500);
   await reading;
 });
+
+test("a reader does not read the journal for every write of a busy store", async () => {
+  const bench = testTeam();
+  const chunks = Array.from({ length: 20 }, (_, index) => `word ${index} `);
+  const model = scriptedModel([{ chunks, delayMs: 100 }], { clock: bench.clock });
+  const team = await bench.start({ agents: [teller(model)] });
+  let reads = 0;
+  const store = new Proxy(bench.store, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (typeof value !== "function") return value;
+      return (...rest: unknown[]) => {
+        if (name === "read" || name === "slots") reads += 1;
+        return Reflect.apply(value, target, rest) as unknown;
+      };
+    },
+  });
+  const reading = collect(readStream(store, "t/model#1", { clock: bench.clock }));
+  const task = await team.tasks.create(Tell, {}, { id: "t" });
+  for (let write = 0; write < 500; write += 1) {
+    const value = String(write);
+    await bench.store.commit({ slots: [{ name: "busy", expectedVersion: "any", value }] });
+    await bench.clock.advance(5);
+  }
+  await bench.until(task.result());
+  const text = (await bench.until(reading)).map((piece) => piece.text).join("");
+  assert.equal(text, chunks.join(""));
+  assert.ok(reads < 100, `${reads} reads`);
+  await bench.close();
+});

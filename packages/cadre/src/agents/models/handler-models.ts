@@ -4,6 +4,7 @@ import type { AgentEvent } from "../../core/event.ts";
 import type { StepJournal } from "../step-journal.ts";
 import { inDoubt } from "../step-errors.ts";
 import type { TeamContext } from "../team-context.ts";
+import { unheard } from "../within-time.ts";
 import type { ChargedWork } from "./budget-scopes.ts";
 import {
   checkModel,
@@ -72,14 +73,14 @@ export class HandlerModels {
       get supportedUrls() {
         return callable.supportedUrls;
       },
-      doGenerate: (call) => this.#generate(callable, { name, options }, call),
-      doStream: (call) => this.#stream(callable, { name, options }, call),
+      doGenerate: (call) => unheard(this.#generate(callable, { name, options }, call)),
+      doStream: (call) => unheard(this.#stream(callable, { name, options }, call)),
     };
     return wrapped as unknown as Model;
   }
 
   tool(name: string, run: ToolRun, options: ToolOptions = {}): Execute {
-    return async (input, call = {}) => {
+    const execute: Execute = async (input, call = {}) => {
       const id = "toolCallId" in call ? String(call.toolCallId) : undefined;
       try {
         this.#port.assertOwned();
@@ -91,6 +92,7 @@ export class HandlerModels {
         throw error;
       }
     };
+    return (input, call) => unheard(execute(input, call));
   }
 
   tools<Tools extends Readonly<Record<string, object>>>(

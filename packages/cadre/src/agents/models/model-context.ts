@@ -1,5 +1,5 @@
 /** What every handler is given for models and tools. */
-import type { StepOptions } from "../agent.ts";
+import type { StepOptions } from "../step-options.ts";
 import type { LanguageModel } from "./language-model.ts";
 import type { ModelOptions } from "./model-options.ts";
 

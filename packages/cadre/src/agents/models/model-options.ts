@@ -8,7 +8,7 @@ import {
   someText,
   wholeNumber,
 } from "../../core/options.ts";
-import type { StepRetry } from "../agent.ts";
+import type { StepRetry } from "../step-options.ts";
 import { checkModel, type LanguageModel, type ModelCall } from "./language-model.ts";
 import type { Price } from "./model-usage.ts";
 

@@ -7,7 +7,7 @@ import { loadTask } from "../task-board.ts";
 import { isFinal, taskStream } from "../task-fold.ts";
 import { readRecord, type CallRecord } from "./model-record.ts";
 import { textOf } from "./model-stream.ts";
-import { piecesOf, type StreamPiece } from "./stream-pieces.ts";
+import { headVersion, piecesOf, type StreamPiece } from "./stream-pieces.ts";
 
 export interface ReadStreamOptions {
   /** Characters of the text that the reader has. @default 0 */
@@ -38,11 +38,18 @@ export async function* readStream(
   const { signal, clock = systemClock } = options;
   let { fromOffset: offset = 0, generation = 0 } = options;
   let number = 0;
+  let lookedAt = -Infinity;
+  let known: number | undefined;
   const wake = new Wake(store, clock);
   try {
     while (!signal?.aborted) {
       const read = number;
-      for (const piece of await piecesOf(store, streamId)) {
+      const version = await headVersion(store, streamId);
+      const hasEnded = version === undefined && known !== undefined;
+      // Every write of the store wakes a reader, and hardly any is of its stream.
+      const pieces = version === known ? [] : await piecesOf(store, streamId);
+      known = version;
+      for (const piece of pieces) {
         // A run that was taken over may still have left a piece.
         if (piece.generation < generation) continue;
         if (generation !== 0 && piece.generation > generation) offset = 0;
@@ -54,8 +61,14 @@ export async function* readStream(
         yield { ...piece, offset, text };
         offset += text.length;
       }
-      // The whole journal is only looked at when nothing else is to be had.
-      const record = number === read ? await recordOf(store, streamId) : undefined;
+      const isDue = hasEnded || clock.monotonic() - lookedAt >= lookEveryMs;
+      // The whole journal is only looked at when nothing else is to be had, and now and then.
+      if (number !== read || !isDue) {
+        await wake.within(lookEveryMs, signal);
+        continue;
+      }
+      lookedAt = clock.monotonic();
+      const record = await recordOf(store, streamId);
       if (record) {
         const isOther = generation !== 0 && (record.generation ?? generation) !== generation;
         const next = isOther ? generation + 1 : Math.max(1, generation);

@@ -187,6 +187,15 @@ export async function piecesOf(
     .toSorted((one, other) => one.generation - other.generation || one.number - other.number);
 }
 
+/** Another one, when there are other pieces; nothing, when the stream has not begun, or is over. */
+export async function headVersion(
+  store: Pick<EventStore, "slot">,
+  streamId: string,
+): Promise<number | undefined> {
+  const head = await store.slot(headOf(streamId));
+  return head?.version;
+}
+
 /** All that is left of a stream that is on record. */
 export async function removeStream(store: PieceStore, streamId: string): Promise<void> {
   const name = headOf(streamId);

@@ -1,7 +1,7 @@
 /** Tools: functions each call of which is a step. */
 import { describeError, isCadreError, type ErrorCode } from "../../core/errors.ts";
 import type { JsonValue } from "../../core/json.ts";
-import type { StepOptions } from "../agent.ts";
+import type { StepOptions } from "../step-options.ts";
 import { isPassing } from "../passing-trouble.ts";
 import type { HandlerModelsPort } from "./handler-models.ts";
 import type { ToolCallInfo, ToolOptions } from "./model-context.ts";
