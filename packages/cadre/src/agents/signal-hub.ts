@@ -17,7 +17,8 @@ export interface SignalWait {
   readonly pattern: string;
   /** The task that waits: it misses nothing since it was created. */
   readonly since: { readonly taskId: string; readonly at: number };
-  accepts(event: AgentEvent): boolean;
+  /** @param recordedAt when the log took it; absent for what the bus has let in already */
+  accepts(event: AgentEvent, recordedAt?: number): boolean;
   /** Makes it durable that the wait has this event; false when another wait has it. */
   take(event: AgentEvent): Promise<boolean>;
   /** Unix milliseconds; what came by then counts, however late it is read. */
@@ -117,10 +118,10 @@ class Waiter {
     this.#ends.push(clock.after(Math.max(0, wait.dueAt - clock.now()), onLate));
   }
 
-  offer(event: AgentEvent): void {
-    if (!this.#accepts(event)) return;
+  offer(event: AgentEvent, recordedAt?: number): void {
+    if (!this.#accepts(event, recordedAt)) return;
     this.#queue = this.#queue.then(async () => {
-      if (this.#over || !this.wait.accepts(event)) return;
+      if (this.#over || !this.wait.accepts(event, recordedAt)) return;
       try {
         if (!(await this.wait.take(event))) return;
         this.#over = true;
@@ -131,8 +132,8 @@ class Waiter {
     });
   }
 
-  #accepts(event: AgentEvent): boolean {
-    if (this.#over || !this.wait.accepts(event)) return false;
+  #accepts(event: AgentEvent, recordedAt: number | undefined): boolean {
+    if (this.#over || !this.wait.accepts(event, recordedAt)) return false;
     return !this.#isLate || event.timestamp <= (this.wait.dueAt ?? Infinity);
   }
 
@@ -231,7 +232,7 @@ class LogEar implements Ear {
     for await (const stored of store.read({ type: this.#pattern, after, upTo })) {
       if (stored.private) continue;
       for (const waiter of waiting) {
-        if ((waiter.after ?? 0) < stored.position) waiter.offer(stored.event);
+        if ((waiter.after ?? 0) < stored.position) waiter.offer(stored.event, stored.recordedAt);
       }
     }
     for (const waiter of waiting) waiter.after = Math.max(waiter.after ?? 0, upTo);

@@ -269,10 +269,10 @@ export class TaskEntry {
       signals.wait({
         pattern,
         since: { taskId: this.#state.id, at: this.#state.createdAt },
-        accepts: (event) =>
+        accepts: (event, recordedAt) =>
           !journal.hasTaken(event.id) &&
           (filter?.matches(event) ?? true) &&
-          (guard?.shows(agent.name, event) ?? true),
+          (guard?.shows(agent.name, event, recordedAt) ?? true),
         take: (event) => journal.takeSignal(name, event),
         dueAt,
         signal,

@@ -182,13 +182,16 @@ export interface Burial {
   readonly now: number;
   /** Unix milliseconds of the first failure, where it is known. */
   readonly since: number | undefined;
+  /** Whether the event is what it says it is. */
+  readonly isVerified: boolean;
 }
 
 export function deadLetterOf(burial: Burial): DeadLetter {
-  const { group, lease, reason, error, key, now, since } = burial;
+  const { group, lease, reason, error, key, now, since, isVerified } = burial;
   const { event, undecodable, position } = lease.recorded;
   return {
-    id: `${group}/${event?.id ?? position}`,
+    // Under a name of its own: a forgery must not take the place of the event whose id it bears.
+    id: `${group}/${event?.id ?? position}${event && !isVerified ? `/${position}` : ""}`,
     group,
     ...(event === undefined ? {} : { event }),
     ...(undecodable === undefined

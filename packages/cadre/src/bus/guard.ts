@@ -157,11 +157,15 @@ export class Guard {
     return this.seal(this.#inTenant(event));
   }
 
-  /** Whether it may be handed to `who`, as an event of a log that was taken then. */
-  shows(who: string, event: AgentEvent, takenAt?: number): boolean {
+  /**
+   * Whether it may be handed to `who`.
+   * @param takenAt when a log took it; absent for what a bus has let in. That is not looked at
+   * again: brought to a newer version, it is no longer what was signed
+   */
+  shows(who: string, event: AgentEvent, takenAt: number | undefined): boolean {
     const { permissions } = this.#parts;
     try {
-      const { type, metadata } = this.check(event, takenAt);
+      const { type, metadata } = takenAt === undefined ? event : this.check(event, takenAt);
       return permissions?.may(who, "subscribe", type, metadata.tenant) ?? true;
     } catch (error) {
       if (isCadreError(error, "SIGNATURE_REJECTED") || isCadreError(error, "FORBIDDEN")) {

@@ -58,6 +58,8 @@ export interface PipelineParts extends HandlerRunParts {
   readonly matchesType: (type: string) => boolean;
   /** Verifies, upcasts and, if it crossed a process, validates. @throws InvalidEvent */
   readonly admit: (event: AgentEvent, takenAt?: number) => AgentEvent;
+  /** Whether it looks at who an event comes from. */
+  readonly isGuarded: boolean;
 }
 
 const buryAgainMs = 1_000; // until a dead letter that could not be written is tried again
@@ -209,6 +211,10 @@ export class Pipeline {
     if (held.givenUp) return this.#settle(held, { kind: "release" });
     counters.failed += 1;
     const cause = error instanceof InvalidEvent ? error.refused : error;
+    // What is not what it says it is leaves no memory under the id that it bears.
+    if (error instanceof InvalidEvent && error.reason === "rejected") {
+      return this.#bury(held, "rejected", cause);
+    }
     const verdict = retry.judge(error, attempt, (thrown) => {
       errors.raise({
         severity: "error",
@@ -261,14 +267,17 @@ export class Pipeline {
       this.#parts;
     const { lease } = held;
     const { event } = lease.recorded;
-    const key = plan.ordered === "park-key" ? event?.metadata.key : undefined;
-    const known = event && failures.get(event.id);
+    const isVerified = this.#isVerified(held, reason);
+    const parks = plan.ordered === "park-key" && isVerified;
+    const key = parks ? event?.metadata.key : undefined;
+    const known = event && isVerified ? failures.get(event.id) : undefined;
     const now = clock.now();
-    const letter = deadLetterOf({ group, lease, reason, error, key, now, since: known?.since });
+    const since = known?.since;
+    const letter = deadLetterOf({ group, lease, reason, error, key, now, since, isVerified });
     try {
       await deadLetters.put(letter);
     } catch (thrown) {
-      if (event) failures.remember(event.id, error, now, reason);
+      if (event && isVerified) failures.remember(event.id, error, now, reason);
       errors.raise({
         severity: "error",
         message:
@@ -282,7 +291,7 @@ export class Pipeline {
       return this.#retry(held, buryAgainMs);
     }
     counters.deadLettered += 1;
-    if (event) failures.forget(event.id);
+    if (event && isVerified) failures.forget(event.id);
     errors.raise({
       severity: "error",
       message:
@@ -294,6 +303,20 @@ export class Pipeline {
       attempt: lease.attempt,
     });
     return this.#settle(held, { kind: key === undefined ? "ack" : "park" });
+  }
+
+  /** Whether the event is what it says it is; what has no payload cannot show it. */
+  #isVerified({ delivery, lease }: HeldLease, reason: DeadLetter["reason"]): boolean {
+    if (!this.#parts.isGuarded || delivery) return true;
+    if (reason === "undecodable" || reason === "rejected") return false;
+    const { event, recordedAt } = lease.recorded;
+    if (reason !== "expired" || !event) return true;
+    try {
+      this.#parts.admit(event, recordedAt); // nobody has looked at it yet
+      return true;
+    } catch (error) {
+      return !(error instanceof InvalidEvent && error.reason === "rejected");
+    }
   }
 
   async #settle(held: HeldLease, settlement: Settlement): Promise<void> {

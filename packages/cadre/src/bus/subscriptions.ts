@@ -244,6 +244,7 @@ export class Subscriptions {
       maxRetryDelayMs: transport.capabilities.maxRetryDelayMs,
       matchesType: topicMatcher(plan.patterns),
       admit: this.#parts.admit,
+      isGuarded: this.#parts.guard !== undefined,
     });
     const intake = await transport.open(consumeSpec(plan, group));
     member = new GroupMember(

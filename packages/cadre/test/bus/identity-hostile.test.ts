@@ -197,3 +197,51 @@ test("names and ids of a forgery are cut before they are kept or told", async (c
   assert.ok(JSON.stringify(violations[0]?.payload).length < 2_000);
   assert.equal(violations.length, 1);
 });
+
+test("a forgery under the id of a dead letter does not take its place", async (context) => {
+  const { bus, raw, make, clock } = await world(context);
+  const operator = bus({ identity: writer, source: "writer", signatures: { trusted } });
+  const handled: AgentEvent[] = [];
+  let fails = true;
+  const options = { group: "g", retry: { maxAttempts: 1 }, expired: "dead-letter" } as const;
+  await operator.subscribe("news.#", options, (event) => {
+    if (fails) throw new Error("not yet");
+    handled.push(event);
+  });
+  const genuine = signEvent(make("news.today", { n: 1 }), writer);
+  await raw(genuine);
+  await clock.advance(10);
+  await raw({ ...genuine, payload: { n: 2 } });
+  await raw({ ...genuine, metadata: { ...genuine.metadata, expiresAt: 1 } });
+  await clock.advance(10);
+  const letters = await Array.fromAsync(operator.deadLetters.list());
+  const reasons = letters.map(({ reason }) => reason).toSorted();
+  assert.deepEqual(reasons, ["attempts", "expired", "rejected"]);
+  fails = false;
+  const mine = letters.find(({ reason }) => reason === "attempts");
+  assert.equal(mine?.id, `g/${genuine.id}`);
+  assert.equal(await operator.deadLetters.redrive(mine.id), true);
+  await clock.advance(10);
+  assert.deepEqual(handled, [genuine]);
+});
+
+test("a forgery parks no key", async (context) => {
+  const { bus, raw, make, clock } = await world(context);
+  const handling = bus({ identity: writer, source: "writer", signatures: { trusted } });
+  const handled: AgentEvent[] = [];
+  const options = { group: "g", ordered: "park-key", expired: "dead-letter" } as const;
+  await handling.subscribe("news.#", options, (event) => void handled.push(event));
+  await raw(make("news.today", { n: 1 }, { key: "k" }));
+  await raw(make("news.today", { n: 2 }, { key: "k", expiresAt: 1 }));
+  await raw(signEvent(make("news.today", { n: 3 }, { key: "k" }), writer));
+  await clock.advance(10);
+  assert.deepEqual(
+    handled.map(({ payload }) => payload),
+    [{ n: 3 }],
+  );
+  // What is genuine and too late does, as it says it does.
+  await raw(signEvent(make("news.today", { n: 4 }, { key: "k", expiresAt: 1 }), writer));
+  await raw(signEvent(make("news.today", { n: 5 }, { key: "k" }), writer));
+  await clock.advance(10);
+  assert.equal(handled.length, 1);
+});
