@@ -44,14 +44,13 @@ export function teamOf(repository: Repository, crew: string): readonly AnyAgent[
   const coder = defineAgent({ name: `coder-${crew}`, capacity: 2 }).does(Fix, (input, ctx) =>
     fix(repository, input, ctx),
   );
-  const tester = defineAgent({ name: "tester" }).votes(async ({ content }) => {
-    const candidate = content as unknown as Candidate;
-    const wrong = complaints(candidate, await healthOf(repository, candidate.commit));
+  const tester = defineAgent({ name: "tester" }).votes<Candidate>(async ({ content }) => {
+    const wrong = complaints(content, await healthOf(repository, content.commit));
     if (wrong.length === 0) return { verdict: "approve" };
     return { verdict: "reject", reason: wrong.join("; ") };
   });
-  const reviewer = defineAgent({ name: "reviewer" }).votes(({ content }) => {
-    const wrong = objections(content as unknown as Change);
+  const reviewer = defineAgent({ name: "reviewer" }).votes<Change>(({ content }) => {
+    const wrong = objections(content);
     if (wrong.length === 0) return { verdict: "approve" };
     return { verdict: "reject", reason: wrong.join("; ") };
   });
@@ -77,6 +76,11 @@ export function teamOf(repository: Repository, crew: string): readonly AnyAgent[
   return [lead, analyst, coder, tester, reviewer, releaseManager];
 }
 
+/** Of the plan's tasks, the last one. */
+interface RoundResults {
+  readonly integrate: Candidate;
+}
+
 type AskForRelease = (name: string, version: string, commit: string) => Promise<unknown>;
 
 /** Rounds of analysis and repair until nothing is found; then the merge, if people agree. */
@@ -93,8 +97,8 @@ async function makeGreen(
     if (round > mostRounds) throw new TerminalError(`not green after ${mostRounds} rounds`);
     const tasks = planRound(commit, round, health);
     const title = `Round ${round}: ${health.findings.length} findings`;
-    const results = await ctx.feature(`round-${round}`, { title, tasks });
-    ({ commit } = results["integrate"] as unknown as Candidate);
+    const { integrate } = await ctx.feature<RoundResults>(`round-${round}`, { title, tasks });
+    ({ commit } = integrate);
   }
   const rounds = round - 1;
   const window = input.vetoWindowMs;

@@ -1,5 +1,5 @@
 /** What is looked at in a change without running anything. */
-import type { Rule } from "cadre/agents";
+import { defineRule, type Rule } from "cadre/agents";
 import type { Change } from "./contract.ts";
 
 const mostLines = 12; // a change that needs more is for a person
@@ -16,17 +16,14 @@ export function objections({ diff }: Pick<Change, "diff">): readonly string[] {
 }
 
 /** A rule that is asked before any agent is: types may not be argued away. */
-export const honestTypes: Rule = {
-  name: "honest-types",
-  check: (content) => {
-    const { added } = linesOf((content as unknown as Change).diff);
-    if (added.some((line) => /\bany\b|@ts-/.test(line))) return "it turns the types off";
-    if (added.some((line) => /\w!\.|\bas (?!const\b)/.test(line))) {
-      return "it asserts what it cannot know";
-    }
-    return true;
-  },
-};
+export const honestTypes: Rule = defineRule<Change>("honest-types", ({ diff }) => {
+  const { added } = linesOf(diff);
+  if (added.some((line) => /\bany\b|@ts-/.test(line))) return "it turns the types off";
+  if (added.some((line) => /\w!\.|\bas (?!const\b)/.test(line))) {
+    return "it asserts what it cannot know";
+  }
+  return true;
+});
 
 interface DiffLines {
   readonly files: readonly string[];

@@ -32,7 +32,7 @@ export {
   typeOfWireName,
   wireNameOf,
 } from "./core/builtin/legacy-names.ts";
-export type { EventRegistry, EventTypeInfo } from "./core/registry.ts";
+export type { EventRegistry, EventsOf, EventTypeInfo } from "./core/registry.ts";
 export {
   checkRelease,
   releasedSchemas,

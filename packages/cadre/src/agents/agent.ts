@@ -34,60 +34,8 @@ import type {
   ScatterTo,
 } from "./orchestration/delegated.ts";
 import type { HandoffTarget } from "./orchestration/handoff.ts";
+import type { StepOptions } from "./step-options.ts";
 import type { TaskDefinition, TaskHandle, TaskOptions, TaskState } from "./task.ts";
-
-/**
- * How an effect that may or may not have happened is resolved after a crash between intent and
- * receipt.
- */
-export type DoubtPolicy = "retry" | "check" | "ask" | "skip";
-
-/** Tries of a step, or of its undo, within one attempt of its handler. */
-export interface StepRetry {
-  readonly maxAttempts?: number;
-  /** Before the second try; doubles with each. @default 100, for an undo 200 */
-  readonly delayMs?: number;
-  /** @default 60_000 */
-  readonly maxDelayMs?: number;
-}
-
-/** What an undo is given. */
-export interface StepToUndo<Result, Input = undefined> {
-  /** The key that the step had. */
-  readonly key: string;
-  readonly input: Input;
-  /**
-   * `undefined` where the step was in doubt and its policy is "retry": it may not have happened,
-   * and the undo must find out by the key.
-   */
-  readonly result: Result | undefined;
-}
-
-export interface StepOptions<Result, Input = undefined> {
-  /**
-   * Takes the step's effect back when the task fails or is cancelled. Runs at least once, so it
-   * must be idempotent by the key; its presence changes the preset of `after` to "ask". Its result
-   * is of no use.
-   */
-  readonly undo?: (step: StepToUndo<Result, Input>) => unknown;
-  /**
-   * What to do about a step that has an intent and no receipt. @default "retry", with an undo "ask"
-   */
-  readonly after?: DoubtPolicy;
-  /** For `after: "check"`: the result, if the effect has happened, or `undefined`. */
-  readonly check?: (
-    stepKey: string,
-    input: Input,
-  ) => Promise<Result | undefined> | Result | undefined;
-  /** When it is done, the task only goes forward: it is tried again until it succeeds. */
-  readonly pivot?: boolean;
-  /** @default one try */
-  readonly retry?: StepRetry;
-  /** Then the undo is stuck. @default 10 tries */
-  readonly undoRetry?: StepRetry;
-  /** Bounds each try of the step, and each of its undo. */
-  readonly timeoutMs?: number;
-}
 
 /** What a handler waits for, beside the pattern. */
 export interface SignalOptions {
@@ -203,12 +151,16 @@ export interface TaskContext<State = unknown, Events extends object = EventMap>
   /**
    * Asks for a feature (at most one for each name) and gives the slot back until it has ended. Its
    * time, its budget and its tenant are this task's, or less; it is cancelled when this task fails
-   * or is cancelled. Resolves with the results of its tasks, by their names in the plan.
+   * or is cancelled. Resolves with the results of its tasks, by their names in the plan; name
+   * their types, if the plan's tasks are known: `ctx.feature<{ report: Report }>(…)`.
    *
    * @throws {CadreError} FEATURE_BLOCKED, when it is blocked or was cancelled: the task fails
    * @throws {CadreError} INVALID_PLAN
    */
-  feature(name: string, plan: FeaturePlan): Promise<Readonly<Record<string, JsonValue>>>;
+  feature<Results extends object = Readonly<Record<string, JsonValue>>>(
+    name: string,
+    plan: FeaturePlan,
+  ): Promise<Results>;
   /**
    * Gives the task to another agent and ends this handler. What it has done stays done: the other
    * finds its steps in the journal. No attempt is used up.
@@ -374,11 +326,12 @@ export interface AgentDefinition<State = undefined, Events extends object = Even
   ): AgentDefinition<State, Events>;
   /**
    * Votes on proposals whose voters it is among, by its name or by a capability. It is asked by a
-   * task that only it can do.
+   * task that only it can do. `Content` is what is proposed to it, if that is known:
+   * `votes<Change>(…)`; it is not checked.
    */
-  votes(
+  votes<Content = JsonValue>(
     run: (
-      ballot: Ballot,
+      ballot: Ballot<Content>,
       context: TaskContext<State, Events>,
     ) => Promise<BallotAnswer> | BallotAnswer,
   ): AgentDefinition<State, Events>;

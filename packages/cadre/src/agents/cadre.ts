@@ -4,11 +4,12 @@ import type { Identity } from "../bus/identity/identity.ts";
 import type { SignatureOptions } from "../bus/identity/signature-options.ts";
 import type { PermissionOptions } from "../bus/permission-rules.ts";
 import type { Transport } from "../bus/transport.ts";
+import type { WithBuiltinEvents } from "../core/builtin/registry.ts";
 import type { Clock } from "../core/clock.ts";
 import type { EventMap } from "../core/event-types.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Random } from "../core/random.ts";
-import type { EventRegistry } from "../core/registry.ts";
+import type { EventRegistry, EventsOf } from "../core/registry.ts";
 import type { ArchiveOptions } from "../outbox/archive.ts";
 import type { EventStore } from "../store/event-store.ts";
 import type { AnyAgent } from "./agent.ts";
@@ -270,3 +271,6 @@ export interface Cadre<Events extends object = EventMap> {
   readonly closed: Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
+
+/** The team that `startCadre` makes of a registry, for helpers: `TeamOf<typeof events>`. */
+export type TeamOf<Registry> = Cadre<WithBuiltinEvents<EventsOf<Registry>>>;

@@ -4,15 +4,12 @@ export type {
   AgentDefinition,
   AnyAgent,
   AgentOptions,
-  DoubtPolicy,
   OnOptions,
   SignalOptions,
-  StepOptions,
-  StepRetry,
-  StepToUndo,
   TaskContext,
 } from "./agent.ts";
-export type { Cadre, CadreOptions, CadreStats, TaskQuery } from "./cadre.ts";
+export type { DoubtPolicy, StepOptions, StepRetry, StepToUndo } from "./step-options.ts";
+export type { Cadre, CadreOptions, CadreStats, TaskQuery, TeamOf } from "./cadre.ts";
 export { defineAgent } from "./define-agent.ts";
 export {
   defineSaga,
@@ -171,6 +168,7 @@ export type {
   VoterSet,
   Weigh,
 } from "./proposals/proposal.ts";
+export { defineRule } from "./proposals/define-rule.ts";
 export type { ProposalContext } from "./proposals/proposal-context.ts";
 export type { ProposalQuery } from "./proposals/proposal-desk.ts";
 export type {

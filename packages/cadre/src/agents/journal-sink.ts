@@ -4,7 +4,7 @@
 import type { Clock } from "../core/clock.ts";
 import { CadreError } from "../core/errors.ts";
 import type { AgentEvent } from "../core/event.ts";
-import type { StepOptions } from "./agent.ts";
+import type { StepOptions } from "./step-options.ts";
 import type { DriftPolicy } from "./task.ts";
 
 /** Where the journal writes. */

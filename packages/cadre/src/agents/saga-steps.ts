@@ -6,7 +6,8 @@ import type { AgentEvent } from "../core/event.ts";
 import { CadreError } from "../core/errors.ts";
 import type { FilterDocument } from "../core/filter.ts";
 import { assertPattern } from "../core/pattern.ts";
-import type { StepOptions, TaskContext } from "./agent.ts";
+import type { TaskContext } from "./agent.ts";
+import type { StepOptions } from "./step-options.ts";
 import type { TaskDefinition } from "./task.ts";
 
 /** What a step of a saga is given. */

@@ -207,7 +207,8 @@ export class TaskEntry {
       spawn: (name, definition, input, options) => this.#spawn(name, definition, input, options),
     });
     return {
-      feature: (name, plan) => unheard(delegation.feature(name, plan)),
+      // What the plan's tasks give is known to who has made the plan.
+      feature: ((name, plan) => unheard(delegation.feature(name, plan))) as TaskContext["feature"],
       scatter: (name, definition, to, options = {}) =>
         unheard(delegation.scatter(name, definition, to, options)),
       // One function behind the overloads.

@@ -1,6 +1,6 @@
 import { CadreError } from "./errors.ts";
 import { withMetadata, type AgentEvent } from "./event.ts";
-import type { EventDefinitions, EventsOf } from "./event-definition.ts";
+import type { EventDefinitions, EventsDefinedBy } from "./event-definition.ts";
 import type { EventMap } from "./event-types.ts";
 import { toFrozenJson } from "./json.ts";
 import { nearestName } from "./options.ts";
@@ -63,7 +63,7 @@ export function defineEvents<
 >(
   definitions: Definitions,
   options: RegistryOptions<Base, Closed> = {},
-): EventRegistry<EventsOf<Definitions, Base, Closed>> {
+): EventRegistry<EventsDefinedBy<Definitions, Base, Closed>> {
   return new DefinedEvents(definitions, options);
 }
 

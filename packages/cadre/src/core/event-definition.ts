@@ -95,7 +95,7 @@ export type PayloadOfDefinition<Definition> = Definition extends {
       : unknown;
 
 /** The event map of a registry: its own definitions, then those of the registry that it extends. */
-export type EventsOf<Definitions, Base, Closed extends boolean> = {
+export type EventsDefinedBy<Definitions, Base, Closed extends boolean> = {
   readonly [
     Type in keyof Definitions | keyof Base | (Closed extends true ? never : "#")
   ]: Type extends keyof Definitions

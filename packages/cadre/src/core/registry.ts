@@ -53,3 +53,10 @@ export interface EventRegistry<Events extends object = EventMap> {
    */
   readonly events?: { readonly [Type in keyof Events]-?: Events[Type] };
 }
+
+/**
+ * The events of a registry, for helpers that take what it types: `Bus<EventsOf<typeof events>>`,
+ * and `EventOf<EventsOf<typeof events>, "order.*">`.
+ */
+export type EventsOf<Registry> =
+  Registry extends EventRegistry<infer Events extends object> ? Events : never;

@@ -15,7 +15,7 @@ import { positionOf, type LogPoint } from "./log-point.ts";
 
 /**
  * One reaction for each type, or topic pattern, of events; the most exact one is used, and the
- * others are not.
+ * others are not: `#` gets every event that has none of its own.
  */
 export type ApplyByType<State, Events extends object> = string extends keyof Events
   ? Readonly<Record<string, Fold<State>["apply"]>>
@@ -25,7 +25,7 @@ export type ApplyByType<State, Events extends object> = string extends keyof Eve
         event: AgentEvent<Type, Events[Type]>,
         stored: StoredEvent,
       ) => State;
-    };
+    } & ("#" extends keyof Events ? unknown : { readonly "#"?: Fold<State>["apply"] });
 
 export interface ProjectionOptions<State, Events extends object = EventMap> {
   /** Names its checkpoint in the store. */
@@ -49,6 +49,11 @@ export interface ProjectionOptions<State, Events extends object = EventMap> {
    * reader's view.
    */
   readonly apply: Fold<State>["apply"] | ApplyByType<State, NoInfer<Events>>;
+  /**
+   * Beside an `apply` by type: folds every event, whatever its type, before the reaction to it.
+   * Then `patterns` are all events, if nothing else is said.
+   */
+  readonly every?: Fold<State>["apply"];
   /**
    * The fold changes its state in place, for states too large to copy. Then nothing is frozen,
    * `initial` is a function, and whoever reads the state of a running projection reads what changes
@@ -101,15 +106,19 @@ function reactionsOf<State, Events extends object>(
   options: ProjectionOptions<State, Events>,
 ): { readonly patterns: readonly string[]; readonly apply: Fold<State>["apply"] } {
   type Apply = Fold<State>["apply"];
-  const { apply, patterns } = options;
-  if (typeof apply === "function") return { patterns: patterns ?? ["#"], apply };
+  const { apply, patterns, every } = options;
+  if (typeof apply === "function") {
+    if (every) refuse("defineProjection", "every", every, "left out where `apply` is a function");
+    return { patterns: patterns ?? ["#"], apply };
+  }
   // Each entry gets the events that its own key stands for.
   const table = reactionsByType(apply as Readonly<Record<string, Apply | undefined>>);
   return {
-    patterns: patterns ?? table.patterns,
+    patterns: patterns ?? (every ? ["#"] : table.patterns),
     apply: (state, event, stored) => {
+      const next = every ? every(state, event, stored) : state;
       const reaction = table.find(event.type);
-      return reaction ? reaction(state, event, stored) : state;
+      return reaction ? reaction(next, event, stored) : next;
     },
   };
 }

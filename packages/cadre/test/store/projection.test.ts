@@ -107,6 +107,24 @@ test("an exact type wins over a pattern, and what nothing names is left alone", 
   assert.deepEqual(await foldProjection(store, kinds), { state: "c*#", position: 4 });
 });
 
+test("beside reactions by type, every event may be folded, before its reaction", async () => {
+  const store = memoryStore();
+  const seen = defineProjection({
+    name: "seen",
+    initial: { every: 0, said: [] as readonly string[] },
+    every: (state) => ({ ...state, every: state.every + 1 }),
+    apply: {
+      "task.created": ({ every, said }) => ({ every, said: [...said, `created as ${every}`] }),
+      "#": ({ every, said }, { type }) => ({ every, said: [...said, type] }),
+    },
+  });
+  await write(store, event("task.created"), event("task.claimed"), event("team.closed"));
+  const { state } = await foldProjection(store, seen);
+  assert.deepEqual(state, { every: 3, said: ["created as 1", "task.claimed", "team.closed"] });
+  const twice = { name: "x", initial: 0, apply: (state: number) => state, every: () => 1 };
+  assert.throws(() => defineProjection(twice), { code: "INVALID_OPTION" });
+});
+
 test("a poisonous event stops that projection alone, until it is rebuilt", async () => {
   const store = memoryStore();
   let broken = true;

@@ -11,11 +11,11 @@ import type { TaskDefinition, TaskState } from "../task.ts";
 import type { ProposalMode, ProposalState, Verdict, Vote } from "./proposal.ts";
 
 /** What an agent is shown that is asked for its vote. */
-export interface Ballot {
+export interface Ballot<Content = JsonValue> {
   readonly proposalId: string;
   readonly kind: ProposalState["kind"];
   readonly action: string;
-  readonly content: JsonValue;
+  readonly content: Content;
   readonly contentHash: string;
   readonly revision: number;
   readonly mode: ProposalMode;
