@@ -68,6 +68,25 @@ test("a value that is no JSON is no failure of its tool", async () => {
   await bench.close();
 });
 
+test("what lies too deep is left out, and no failure", () => {
+  const nest = (wrap: (value: unknown) => unknown): unknown => {
+    let value: unknown = 1;
+    for (let level = 0; level < 5_000; level += 1) value = wrap(value);
+    return value;
+  };
+  const deep = [
+    nest((value) => new Map([["a", value]])),
+    nest((value) => new Set([value])),
+    nest((value) => [value]),
+    nest((value) => ({ value })),
+    nest((cause) => new Error("x", { cause })),
+  ];
+  for (const value of deep) {
+    const record = toRecord(value);
+    assert.equal(typeof fromRecord(JSON.parse(JSON.stringify(record))), "object");
+  }
+});
+
 test("a tool is called with ids of the model's and without, side by side", async () => {
   const bench = testTeam();
   const seen: string[] = [];

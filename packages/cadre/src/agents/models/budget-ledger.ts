@@ -8,9 +8,9 @@
  * A budget is one slot; a call that several budgets bound takes from all of them in one commit, by
  * compare-and-set, or from none. What is open counts as spent. So whatever dies and whenever, the
  * sum of what was reserved is never above the budget: a process that died in a call leaves its
- * reservation, for the provider may want the money. The next try of that call makes it doubtful, and
- * so does time; where there is a receipt, the reservation is named in it, and is settled by whoever
- * reads it.
+ * reservation, for the provider may want the money. The next try of that call makes it doubtful,
+ * and so does time; where there is a receipt, the reservation is named in it, and is settled by
+ * whoever reads it.
  */
 import type { Clock } from "../../core/clock.ts";
 import { isCadreError } from "../../core/errors.ts";

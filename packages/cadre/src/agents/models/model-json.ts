@@ -114,20 +114,26 @@ function decode(record: Plain): unknown {
     case "headers":
       return new Headers(value as [string, string][]);
     case "map":
-      return new Map(fromRecord(value) as [unknown, unknown][]);
+      // An entry that was too deep is null.
+      return new Map(listOf(value).filter((entry) => Array.isArray(entry)) as [unknown, unknown][]);
     case "set":
-      return new Set(fromRecord(value) as unknown[]);
+      return new Set(listOf(value));
     case "number":
       return Number(value);
     case "bigint":
       return BigInt(String(value));
     case "error": {
-      const { message, cause, ...rest } = fromRecord(value) as Plain;
+      const { message, cause, ...rest } = (fromRecord(value) ?? {}) as Plain;
       return Object.assign(new Error(String(message), cause === undefined ? {} : { cause }), rest);
     }
     default:
       return decodeMembers(value as Plain);
   }
+}
+
+function listOf(record: unknown): readonly unknown[] {
+  const list = fromRecord(record);
+  return Array.isArray(list) ? list : [];
 }
 
 function decodeMembers(members: Plain): Plain {
