@@ -1,30 +1,35 @@
-import { after } from "node:test";
+import { after, test } from "node:test";
+import type { Transport } from "cadre";
+import { transportConformance } from "cadre/testing";
 import type { OwnServer } from "./own-server.ts";
 
-/** The server that a suite runs on. */
-export interface SuiteServer {
-  readonly url: string;
-  /** Only of a server that is the suite's own. */
-  readonly restart?: () => Promise<void>;
+export interface ServerSuite {
+  /** Names the address of a server that runs already; the checks then cannot restart it. */
+  readonly variable: string;
+  /** Where the server's program is. */
+  readonly path: string | undefined;
+  /** Stopped after the tests. */
+  readonly start: () => Promise<OwnServer>;
+  readonly open: (url: string) => Transport;
 }
 
-/**
- * The server that `variable` names, which runs already; else one that is started now and stopped
- * after the tests.
- */
-export async function suiteServer(
-  variable: string,
-  start: () => Promise<OwnServer>,
-): Promise<SuiteServer> {
+/** The suite of the transports on a real server; skipped where there is none. */
+export async function suiteOnServer({ variable, path, start, open }: ServerSuite): Promise<void> {
   const told = process.env[variable];
-  if (told !== undefined && told !== "") return { url: told };
+  if (told) {
+    await transportConformance({ test, createTransport: () => open(told) });
+    return;
+  }
+  if (path === undefined) {
+    const skip = `its server is not here, and ${variable} names none`;
+    test("the suite on a real server", { skip }, () => {});
+    return;
+  }
   const server = await start();
   after(() => server.stop());
-  return { url: server.url, restart: () => server.restart() };
-}
-
-/** Why a suite cannot run: its server is neither here nor told of. */
-export function suiteSkip(variable: string, path: string | undefined): string | undefined {
-  if (path !== undefined || process.env[variable]) return undefined;
-  return `its server is not here, and ${variable} names none`;
+  await transportConformance({
+    test,
+    createTransport: () => open(server.url),
+    restart: () => server.restart(),
+  });
 }

@@ -1,20 +1,11 @@
-import { after, test } from "node:test";
 import { kafka } from "cadre/kafka";
-import { transportConformance } from "cadre/testing";
-import { kafkaServerPath, kafkaServerUrl, startKafkaServer } from "../../servers/kafka-server.ts";
+import { kafkaServerPath, startKafkaServer } from "../../servers/kafka-server.ts";
+import { suiteOnServer } from "../../servers/suite-server.ts";
 
-const given = kafkaServerUrl();
-
-if (given === undefined && kafkaServerPath() === undefined) {
-  test("the suite on a real server", { skip: "there is no Kafka here" }, () => {});
-} else {
-  const server = given === undefined ? await startKafkaServer() : undefined;
-  after(() => server?.stop());
-  await transportConformance({
-    test,
-    // Few partitions, and members that hear of one another soon: many groups come and go.
-    createTransport: () =>
-      kafka(given ?? server!.url, { partitions: 3, heartbeatMs: 50, idleMs: 150 }),
-    ...(server ? { restart: () => server.restart() } : {}),
-  });
-}
+await suiteOnServer({
+  variable: "CADRE_TEST_KAFKA_URL",
+  path: kafkaServerPath(),
+  start: startKafkaServer,
+  // Few partitions, and members that hear of one another soon: many groups come and go.
+  open: (url) => kafka(url, { partitions: 3, heartbeatMs: 50, idleMs: 150 }),
+});
