@@ -55,7 +55,7 @@ export const configKeys: Readonly<Record<keyof CadreConfig, ConfigKey>> = {
   },
   bus: {
     ...url(
-      /^(?:memory:$|sqlite:.|(?:postgres|postgresql|nats|tls|amqp|amqps|rediss?|kafkas?):\/\/.)/,
+      /^(?:memory:$|sqlite:.|eventbridge:|(?:postgres(?:ql)?|nats|tls|amqps?|rediss?|kafkas?):\/\/.)/,
       'a URL: "memory:", "sqlite:PATH", "postgres://HOST:PORT/DATABASE", "nats://HOST:PORT", "amqp://HOST:PORT", "redis://HOST:PORT", "eventbridge://REGION/EVENT-BUS" or "kafka://HOST:PORT"',
     ),
     variable: "CADRE_BUS",

@@ -78,9 +78,7 @@ export function defineConfig(config: CadreConfig & OlderConfig): CadreConfig & O
 
 /**
  * Reads `cadre.config.(ts|js|json)`, settings in code and the environment (`CADRE_STORE`,
- * `CADRE_BUS`, `CADRE_NAME`,
- * `CADRE_HEARTBEAT_MS`, `CADRE_SUSPECT_AFTER_MS`, `CADRE_LEASE_MS`, `CADRE_ORCHESTRATOR`, and the
- * older names). Opens nothing.
+ * `CADRE_BUS` and so on, and the older names). Opens nothing.
  *
  * @throws {CadreError} INVALID_CONFIG, naming the key, the value, where it came from and what is
  * allowed

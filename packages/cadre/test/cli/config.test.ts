@@ -245,3 +245,15 @@ test("a registry of the configuration file checks what is published", async (con
   const schemas = await runCli(["schemas"], { cwd });
   assert.match(schemas.stdout, /^order\.placed +1\.0\.0 +Somebody ordered\.$/m);
 });
+
+test("a bus may have every scheme that a team can open", async () => {
+  const urls = [
+    ...["memory:", "sqlite:team.db", "postgres://db/team", "postgresql://db/team"],
+    ...["nats://one:4222", "tls://one:4222", "amqp://one", "amqps://one", "redis://one"],
+    ...["rediss://one", "kafka://one:9092", "kafkas://one:9092", "eventbridge://eu-central-1/team"],
+    "eventbridge://",
+  ];
+  for (const bus of urls) {
+    assert.equal((await loadConfig({ cwd: "/", env: { CADRE_BUS: bus } })).config.bus, bus);
+  }
+});
