@@ -347,7 +347,7 @@ export class RunningTeam implements Cadre {
 
   /** What every team answers: a shutdown for all, and questions to one agent. */
   async #listenToSystem(): Promise<void> {
-    const { bus } = this.#context;
+    const { bus, guard } = this.#context;
     this.#subscriptions.push(...(await watchOver(this.#context)));
     this.#subscriptions.push(
       await bus.subscribe("system.shutdown", () => {
@@ -363,8 +363,10 @@ export class RunningTeam implements Cadre {
     for (let from = 0; from < types.length; from += agentsPerResponder) {
       const filter = { type: { $in: types.slice(from, from + agentsPerResponder) } };
       this.#subscriptions.push(
-        await bus.respond("agent.*.query", { filter }, ({ type }) => {
-          const agent = members.get(type.split(".")[1] ?? "");
+        await bus.respond("agent.*.query", { filter }, ({ type, metadata: { tenant } }) => {
+          const name = type.split(".")[1] ?? "";
+          guard?.permissions?.assertSees(name, tenant);
+          const agent = members.get(name);
           return { ...agent?.card(), ...this.#workforce.pulse() };
         }),
       );

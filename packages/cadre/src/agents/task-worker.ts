@@ -231,8 +231,9 @@ export class TaskWorker implements LocalClaimer {
   #isPermitted({ capability, tenant }: TaskState): boolean {
     const { agent, context } = this.#port;
     const permissions = context.guard?.permissions;
-    // To be asked for a vote is nothing to claim: what it may vote on is seen when it votes.
-    if (!permissions || isAskedPersonally(agent.name, capability)) return true;
+    if (!permissions) return true;
+    // To be asked for its word is nothing to claim, but what it is asked stays behind its wall.
+    if (isAskedPersonally(agent.name, capability)) return permissions.sees(agent.name, tenant);
     return permissions.may(agent.name, "claim", capability, tenant);
   }
 

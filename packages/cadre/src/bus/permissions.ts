@@ -86,6 +86,12 @@ export class Permissions {
     return own === anyTenant || tenant === undefined || tenant === own;
   }
 
+  /** @throws {CadreError} FORBIDDEN, for what is of another tenant */
+  assertSees(who: string, tenant: string | undefined): void {
+    if (!this.sees(who, tenant))
+      throw forbidden(who, "subscribe", "what another tenant asks", tenant);
+  }
+
   /** What it stands behind, where there are tenants: members behind the same one see the same. */
   wallOf(who: string): string | undefined {
     const own = this.tenantOf(who);

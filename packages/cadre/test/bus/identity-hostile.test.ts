@@ -175,6 +175,8 @@ test("keys of a name are bounded, however often it changes them", async (context
     from = fresh;
   }
   assert.ok(keys.didsOf("writer").length <= 100);
+  assert.equal(keys.nameOf(writer.did), undefined); // forgotten altogether
+  assert.equal(keys.nameOf(from.did), "writer");
   const at = clock.now();
   assert.equal(keys.judge("writer", from.did, at, at), "trusted");
   assert.notEqual(keys.judge("writer", writer.did, at, at), "trusted");
@@ -244,4 +246,25 @@ test("a forgery parks no key", async (context) => {
   await raw(signEvent(make("news.today", { n: 5 }, { key: "k" }), writer));
   await clock.advance(10);
   assert.equal(handled.length, 1);
+});
+
+test("no member hides from a signature, whatever its name", async (context) => {
+  const { make } = await world(context);
+  const plain = signEvent(make("news.today", { n: 1 }), writer);
+  for (const name of ["__proto__", "constructor", "toJSON", "", "\u0000", "signature"]) {
+    const member = `${JSON.stringify(name)}:{"admin":true}`;
+    const added = JSON.stringify(plain).replace('"n":1', `"n":1,${member}`);
+    assert.equal(checkSignature(JSON.parse(added) as AgentEvent).valid, false, name);
+    const own = JSON.parse(`{"n":1,${member}}`) as object;
+    const signed = signEvent(make("news.today", own), writer);
+    assert.equal(checkSignature(signed).valid, true, name);
+    const wire = JSON.stringify(signed);
+    assert.ok(wire.includes(member), name);
+    assert.equal(checkSignature(JSON.parse(wire) as AgentEvent).valid, true, name);
+    const without = JSON.parse(wire.replace(`,${member}`, "")) as AgentEvent;
+    assert.equal(checkSignature(without).valid, false, name);
+  }
+  // In the metadata too.
+  const more = JSON.stringify(plain).replace('"metadata":{', '"metadata":{"__proto__":{"x":1},');
+  assert.equal(checkSignature(JSON.parse(more) as AgentEvent).valid, false);
 });

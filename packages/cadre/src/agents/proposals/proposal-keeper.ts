@@ -279,6 +279,7 @@ export class ProposalKeeper {
       if (voted.has(agent) || (await context.store.version(`task/${id}`)) > 0) continue;
       if (await isOfLineage(context, state, agent)) continue;
       const last = await loadProposal(context.store, state.id);
+      if (!maySee(context, state, agent, last?.last.metadata.tenant)) continue;
       await tasks.create(ballotTask(agent), ballotOf(state), {
         id,
         ...(last ? { cause: last.last } : {}),
@@ -353,4 +354,14 @@ function nextInstant(state: ProposalState): number {
 /** The end of the last level, if each takes all its time. */
 function latest({ deadlineAt, levels, level }: ProposalState): number {
   return levels.slice(level).reduce((sum, { deadlineMs }) => sum + deadlineMs, deadlineAt);
+}
+
+/** A ballot shows what is proposed: only who may vote on it is shown it. */
+function maySee(
+  { guard }: TeamContext,
+  { action }: ProposalState,
+  agent: string,
+  tenant: string | undefined,
+): boolean {
+  return guard?.permissions?.may(agent, "vote", action, tenant) ?? true;
 }

@@ -136,12 +136,26 @@ export class KeyRing {
 
   #rotate(keys: TrustedKey[], { agent, from, to, at, until }: KeyRotated): boolean {
     if (!keyOfDid(to) || keys.some(({ did }) => did === to)) return false;
-    if (!hasRoom(keys, at)) return false;
+    if (!this.#makeRoom(agent, keys, at)) return false;
     const index = keys.findIndex(({ did }) => did === from);
     const old = keys[index];
     if (!old) return false;
     keys[index] = { ...old, notAfter: Math.min(old.notAfter ?? Infinity, until) };
     this.add(agent, { did: to, notBefore: at });
+    return true;
+  }
+
+  /** For one more: a key that has expired by then is forgotten. */
+  #makeRoom(name: string, keys: TrustedKey[], at: number): boolean {
+    if (keys.length < maxKeysOfName) return true;
+    // What was revoked stays: forgotten, it could be brought in again.
+    const isOver = ({ notAfter = Infinity, revokedAt }: TrustedKey): boolean =>
+      notAfter < at && revokedAt === undefined;
+    const oldest = keys.findIndex(isOver);
+    if (oldest === -1) return false;
+    for (const { did } of keys.splice(oldest, 1)) {
+      if (this.#names.get(did) === name) this.#names.delete(did);
+    }
     return true;
   }
 
@@ -152,16 +166,4 @@ export class KeyRing {
     keys[index] = { ...key, revokedAt: at };
     return true;
   }
-}
-
-/** Makes room for one more: a key that has expired by then is forgotten. */
-function hasRoom(keys: TrustedKey[], at: number): boolean {
-  if (keys.length < maxKeysOfName) return true;
-  // What was revoked stays: forgotten, it could be brought in again.
-  const isOver = ({ notAfter = Infinity, revokedAt }: TrustedKey): boolean =>
-    notAfter < at && revokedAt === undefined;
-  const oldest = keys.findIndex(isOver);
-  if (oldest === -1) return false;
-  keys.splice(oldest, 1);
-  return true;
 }
