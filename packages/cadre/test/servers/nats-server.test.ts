@@ -6,7 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { natsServerPath, startNatsServer } from "./nats-server.ts";
-import { freePort, withTempFolder } from "./temporary.ts";
+import { freePort, refuses, withTempFolder } from "./temporary.ts";
 
 const skip = natsServerPath() === undefined ? "there is no nats-server here" : false;
 
@@ -17,18 +17,6 @@ async function greeting(port: number): Promise<string> {
   const [text] = await once(socket, "data");
   socket.destroy();
   return text;
-}
-
-async function refuses(port: number): Promise<boolean> {
-  const socket = connect(port, "127.0.0.1");
-  try {
-    await once(socket, "connect");
-    return false;
-  } catch {
-    return true;
-  } finally {
-    socket.destroy();
-  }
 }
 
 test("a started server greets with JetStream on", { skip }, async () => {

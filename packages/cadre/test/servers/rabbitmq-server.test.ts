@@ -1,22 +1,9 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { connect } from "node:net";
 import { test } from "node:test";
+import { refuses } from "./temporary.ts";
 import { rabbitmqServerPath, startRabbitmqServer } from "./rabbitmq-server.ts";
 
 const skip = rabbitmqServerPath() === undefined ? "there is no rabbitmq-server here" : false;
-
-async function refuses(port: number): Promise<boolean> {
-  const socket = connect(port, "127.0.0.1");
-  try {
-    await once(socket, "connect");
-    return false;
-  } catch {
-    return true;
-  } finally {
-    socket.destroy();
-  }
-}
 
 test(
   "a server starts, is killed, comes back on its port, and is gone when stopped",
