@@ -11,6 +11,7 @@ import type {
   RabbitPublishOptions,
 } from "./client.ts";
 import type { Link } from "./link.ts";
+import { Deadlines } from "../../bus/deadline-queue.ts";
 import { CadreError, isCadreError } from "../../core/errors.ts";
 import { blockedError, forCaller, timeoutError } from "./rabbitmq-error.ts";
 
@@ -29,10 +30,12 @@ export interface Dispatch {
 const firstPauseMs = 20;
 const mostPauseMs = 500;
 const againMs = 1_000;
+const littleMs = 10; // by which an answer may be waited for longer
 const dispatchHeader = "cadre-dispatch";
 
 export class Outlet {
   readonly #link: Link;
+  readonly #deadlines: Deadlines;
   readonly #returned = new Set<string>();
   readonly #unanswered = new Set<(error: unknown) => void>();
   #opening: Promise<RabbitConfirmChannelLike> | undefined;
@@ -43,6 +46,7 @@ export class Outlet {
 
   constructor(link: Link) {
     this.#link = link;
+    this.#deadlines = new Deadlines(link.settings.clock);
   }
 
   /**
@@ -61,7 +65,10 @@ export class Outlet {
         const channel = await this.#channel();
         await this.#room;
         await this.#untilRead(end);
-        await this.#confirmed(channel, dispatch, Math.max(1, end - clock.monotonic()), what);
+        const leftMs = Math.max(1, end - clock.monotonic());
+        // Those that have not waited yet share one timer, as all their times are equal.
+        const timeoutMs = leftMs > withinMs - littleMs ? withinMs : leftMs;
+        await this.#confirmed(channel, dispatch, timeoutMs, what);
         return;
       } catch (error) {
         if (error instanceof Unroutable) throw error;
@@ -120,30 +127,34 @@ export class Outlet {
     timeoutMs: number,
     what: string,
   ): Promise<void> {
-    const { settings } = this.#link;
     return new Promise((resolve, reject) => {
-      this.#dispatches += 1;
-      const id = String(this.#dispatches);
+      const id = options.mandatory ? this.#nextDispatch() : undefined;
       const end = (error?: unknown): void => {
-        cancel();
+        deadline.cancel();
         this.#unanswered.delete(end);
-        const isReturned = this.#returned.delete(id);
+        const isReturned = id !== undefined && this.#returned.delete(id);
         if (isReturned) reject(new Unroutable(`no queue takes what is sent to ${key}`));
         else if (error) reject(error);
         else resolve();
       };
-      const cancel = settings.clock.after(timeoutMs, () => end(this.#late(what)));
+      const deadline = this.#deadlines.add(timeoutMs, () => end(this.#late(what)));
       this.#unanswered.add(end);
-      const headers = options.mandatory
-        ? { ...options.headers, [dispatchHeader]: id }
-        : { ...options.headers };
+      const marked =
+        id === undefined
+          ? options
+          : { ...options, headers: { ...options.headers, [dispatchHeader]: id } };
       try {
-        const hasRoom = channel.publish(exchange, key, content, { ...options, headers }, end);
+        const hasRoom = channel.publish(exchange, key, content, marked, end);
         if (!hasRoom) this.#room ??= this.#drained();
       } catch (error) {
         end(error);
       }
     });
+  }
+
+  #nextDispatch(): string {
+    this.#dispatches += 1;
+    return String(this.#dispatches);
   }
 
   /** Resolves when the client has written what it was given. */

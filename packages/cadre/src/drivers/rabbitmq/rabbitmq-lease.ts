@@ -9,6 +9,7 @@
  * watches the time, and gives back what has run out. From the moment in which settling begins, it
  * is the server's answer that counts.
  */
+import type { Deadline } from "../../bus/deadline-queue.ts";
 import type { Lease, Recorded, Settlement } from "../../bus/transport.ts";
 import type { RabbitMessageLike } from "./client.ts";
 import { delayExchange, forgetDelay, nextStay } from "./delays.ts";
@@ -40,7 +41,7 @@ export class RabbitmqLease implements Lease {
   readonly #parts: LeaseParts;
   readonly #held: HeldChannel;
   #until = Infinity;
-  #cancelTimer: (() => void) | undefined;
+  #deadline: Deadline | undefined;
   #settlement: string | undefined;
   #settling: Promise<"ok" | "lost"> | undefined;
   #told = false;
@@ -85,7 +86,7 @@ export class RabbitmqLease implements Lease {
     if (this.#settlement === undefined) {
       if (this.isLost) return Promise.resolve("lost");
       this.#settlement = kind;
-      this.#cancelTimer?.();
+      this.#deadline?.cancel();
     } else if (this.#settlement !== kind) {
       return Promise.resolve("lost");
     }
@@ -176,10 +177,9 @@ export class RabbitmqLease implements Lease {
   }
 
   #ownUntil(ms: number): void {
-    const { clock } = this.#parts.session.settings;
-    this.#cancelTimer?.();
+    this.#deadline?.cancel();
     this.#until = this.#now() + ms;
-    this.#cancelTimer = clock.after(ms, () => void this.isLost, { background: true });
+    this.#deadline = this.#parts.session.deadlines.add(ms, () => void this.isLost);
   }
 
   #runOut(): void {
@@ -194,7 +194,7 @@ export class RabbitmqLease implements Lease {
   #end(state: "settled" | "lost"): void {
     if (this.#state !== "held") return;
     this.#state = state;
-    this.#cancelTimer?.();
+    this.#deadline?.cancel();
     this.#parts.onEnd(this);
   }
 

@@ -3,6 +3,7 @@
  * that runs out of memory stops reading from those that publish; who only consumes can still say
  * that something is done.
  */
+import { Deadlines } from "../../bus/deadline-queue.ts";
 import { CadreError } from "../../core/errors.ts";
 import type { RabbitChannelLike, RabbitClientLike } from "./client.ts";
 import type { Address } from "./connect.ts";
@@ -21,6 +22,8 @@ export class Session {
   readonly out: Link;
   readonly into: Link;
   readonly outlet: Outlet;
+  /** Of the leases: most are equally long. */
+  readonly deadlines: Deadlines;
   readonly #locks = new Map<string, Promise<unknown>>();
   #marks = 0;
   readonly #markBase: string;
@@ -31,6 +34,7 @@ export class Session {
     this.out = out;
     this.into = into;
     this.outlet = new Outlet(out);
+    this.deadlines = new Deadlines(settings.clock);
     this.#markBase = settings.random.id(settings.clock.now());
   }
 
