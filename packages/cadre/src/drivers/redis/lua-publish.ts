@@ -6,7 +6,13 @@ import { defineScript, type Script } from "./script.ts";
  * key (`=` and the key, or nothing), due time (or nothing). Answers one id, or `!` and an error,
  * for each.
  */
-export const publishScript: Script = defineScript(`
+export const publishScript: Script = publishing("");
+
+/** The same, up to the first error. */
+export const orderedPublishScript: Script = publishing("break");
+
+function publishing(onProblem: "" | "break"): Script {
+  return defineScript(`
 local window = tonumber(ARGV[1])
 local ms = now_ms()
 local answers, touched = {}, {}
@@ -75,7 +81,10 @@ for at = 2, #ARGV, 6 do
       end
       touched[domain] = place
       answers[number] = place
-    else answers[number] = '!' .. problem end
+    else
+      answers[number] = '!' .. problem
+      ${onProblem}
+    end
   end
 end
 for domain, place in pairs(touched) do
@@ -85,6 +94,7 @@ end
 if next(touched) then call('HSET', KEYS[1], 'last', last) end
 return answers
 `);
+}
 
 /**
  * Arguments: group, the event as above, attempt. Answers the position, or `none` where there is no

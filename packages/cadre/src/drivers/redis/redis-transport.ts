@@ -5,6 +5,7 @@ import type {
   DeadLetterBox,
   GroupState,
   Intake,
+  OrderedResult,
   Outgoing,
   PublishResult,
   ReadQuery,
@@ -12,6 +13,7 @@ import type {
   Transport,
 } from "../../bus/transport.ts";
 import { describeError } from "../../core/errors.ts";
+import type { AgentEvent } from "../../core/event.ts";
 import type { Address } from "./address.ts";
 import { BroadcastIntake } from "./broadcast-intake.ts";
 import type { RedisClientLike } from "./client.ts";
@@ -79,8 +81,16 @@ export class RedisTransport implements Transport {
     };
   }
 
-  async publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
-    const publishing = this.#open().then((open) => open.publishing.publish(batch));
+  publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
+    return this.#send((publishing) => publishing.publish(batch));
+  }
+
+  publishInOrder(events: readonly AgentEvent[]): Promise<readonly OrderedResult[]> {
+    return this.#send((publishing) => publishing.publishInOrder(events));
+  }
+
+  async #send<Results>(send: (publishing: Publishing) => Promise<Results>): Promise<Results> {
+    const publishing = this.#open().then((open) => send(open.publishing));
     this.#publishing.add(publishing);
     try {
       return await publishing;
