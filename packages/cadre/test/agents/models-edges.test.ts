@@ -238,3 +238,18 @@ test("a call that its handler does not wait for ends without an alarm", async (c
   assert.deepEqual(alarms, []);
   await bench.close();
 });
+
+test("a call that somebody on the way gave up waiting for may have been paid", () => {
+  const { signal } = new AbortController();
+  const of = (statusCode: number) =>
+    failureOf(Object.assign(new Error("x"), { statusCode }), signal, 0);
+  for (const status of [408, 504, 524]) {
+    assert.deepEqual(of(status), { kind: "passing", mayBePaid: true }, String(status));
+  }
+  for (const status of [409, 425, 500, 502, 503, 529]) {
+    assert.deepEqual(of(status), { kind: "passing", mayBePaid: false }, String(status));
+  }
+  for (const status of [400, 401, 402, 413, 422]) {
+    assert.deepEqual(of(status), { kind: "refused", mayBePaid: false }, String(status));
+  }
+});

@@ -201,3 +201,15 @@ test("a reader does not read the journal for every write of a busy store", async
   assert.ok(reads < 100, `${reads} reads`);
   await bench.close();
 });
+
+test("a run that could not begin its pieces is no run that somebody has read", async () => {
+  const clock = new VirtualClock();
+  const store = memoryStore({ clock });
+  const context = { store, clock, logger: { warn: () => undefined }, sameLog: true };
+  const port = { context, agent: "a", task: "t" } as unknown as PiecesPort;
+  const [first, second] = [1, 2].map(() => new StreamPieces(port, "t/model#1", {}));
+  // Both have read the head before either has written it.
+  await Promise.all([first?.begin(), second?.begin()]);
+  const generations = [first?.generation, second?.generation];
+  assert.deepEqual(generations.toSorted(), [0, 1]);
+});

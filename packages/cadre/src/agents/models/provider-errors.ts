@@ -31,6 +31,9 @@ const neverSent: ReadonlySet<string> = new Set([
 
 const mayPass: ReadonlySet<number> = new Set([408, 409, 425]);
 
+/** Somebody on the way has waited no longer; the provider may have gone on. */
+const timeouts: ReadonlySet<number> = new Set([408, 504, 524]);
+
 /** Of a connection that was never made. */
 const unreachable: ReadonlySet<unknown> = new Set([
   "ECONNREFUSED",
@@ -58,7 +61,7 @@ export function failureOf(error: unknown, signal: AbortSignal, now: number): Pro
   const asked = wait === undefined ? {} : { retryAfterMs: wait };
   if (statusCode === 429) return { kind: "limited", mayBePaid: false, ...asked };
   if (statusCode >= 500 || mayPass.has(statusCode)) {
-    return { kind: "passing", mayBePaid: false, ...asked };
+    return { kind: "passing", mayBePaid: timeouts.has(statusCode), ...asked };
   }
   return { kind: "refused", mayBePaid: false };
 }

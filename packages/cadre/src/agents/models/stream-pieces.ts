@@ -72,6 +72,7 @@ export class StreamPieces {
     this.#asEvents = options.events ?? !port.context.sameLog;
   }
 
+  /** 0 of a run that nobody can read along. */
   get generation(): number {
     return this.#generation;
   }
@@ -89,6 +90,8 @@ export class StreamPieces {
       this.#version = version + 1;
       await removePieces(store, this.#id, this.#generation);
     } catch (error) {
+      // Its number may be another run's.
+      if (this.#version === 0) this.#generation = 0;
       this.#warn(error);
     }
   }
