@@ -37,7 +37,7 @@ test("a child of an agent's task is of the agent's tenant, though its parent is 
   context.after(() => team.close({ deadlineMs: 100 }));
   for (let round = 0; round < 5; round += 1) {
     const task = await team.tasks.create(Outer, {});
-    assert.equal(await task.result({ timeoutMs: 5_000 }), "ann");
+    assert.equal(await task.result({ timeoutMs: 30_000 }), "ann");
     const child = await team.tasks.get(`${task.id}.part`);
     assert.equal(child?.tenant, "a");
   }
@@ -45,7 +45,7 @@ test("a child of an agent's task is of the agent's tenant, though its parent is 
 
 test("an agent asks in its own name, whatever its handler says", async (context) => {
   const sources: string[] = [];
-  const tell = { source: "team", tenant: "b", timeoutMs: 5_000 };
+  const tell = { source: "team", tenant: "b", timeoutMs: 30_000 };
   const team = await startCadre({
     store: memoryStore(),
     agents: [
@@ -61,7 +61,7 @@ test("an agent asks in its own name, whatever its handler says", async (context)
     return {};
   });
   const task = await team.tasks.create(Outer, {});
-  await task.result({ timeoutMs: 5_000 });
+  await task.result({ timeoutMs: 30_000 });
   assert.deepEqual(sources, ["ann -"]);
 });
 
@@ -85,7 +85,7 @@ test("forgeries that share an id are each on record", async (context) => {
   }
   const recorded = async (): Promise<readonly AgentEvent[]> =>
     Array.fromAsync(store.read({ stream: "violations" }), ({ event }) => event);
-  for (let tries = 0; tries < 200 && (await recorded()).length < 3; tries += 1) {
+  for (let tries = 0; tries < 2_000 && (await recorded()).length < 3; tries += 1) {
     await systemClock.sleep(5);
   }
   const events = await recorded();

@@ -1,7 +1,7 @@
 /** What one tenant's agents propose, and what another's may learn of it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { memoryStore, systemClock, type } from "cadre";
+import { memoryStore, type } from "cadre";
 import type { PermissionOptions } from "cadre";
 import { defineAgent, defineTask, startCadre } from "cadre/agents";
 
@@ -33,15 +33,21 @@ for (const voters of [{ role: "review" }, { agents: ["amy", "bea"] }]) {
         reviewer("bea"),
         defineAgent({ name: "ann" }).does(Pay, async (_input, ctx) => {
           const proposed = { action: "pay", content: { secret: "of a" } };
-          const decision = await ctx.propose(proposed, { voters, quorum: 1, deadlineMs: 10_000 });
+          const decision = await ctx.propose(proposed, { voters, quorum: 1, deadlineMs: 60_000 });
           return decision.status;
         }),
       ],
     });
     context.after(() => team.close({ deadlineMs: 100 }));
     const task = await team.tasks.create(Pay, {}, { tenant: "a" });
-    assert.equal(await task.result({ timeoutMs: 8_000 }), "approved");
-    await systemClock.sleep(100);
+    assert.equal(await task.result({ timeoutMs: 30_000 }), "approved");
+    const ballots = (await team.tasks.list()).filter(({ capability }) =>
+      /^ballot/.test(capability),
+    );
+    assert.deepEqual(
+      ballots.map(({ capability }) => capability),
+      ["ballot.amy"],
+    );
     assert.deepEqual(asked, ['amy {"secret":"of a"}']);
   });
 }
@@ -54,7 +60,7 @@ test("an agent of one tenant is not asked about by another", async (context) => 
   });
   context.after(() => team.close({ deadlineMs: 100 }));
   const ask = (source: string): Promise<unknown> =>
-    team.bus.request("agent.ann.query", {}, { source, timeoutMs: 1_000 });
+    team.bus.request("agent.ann.query", {}, { source, timeoutMs: 10_000 });
   await assert.rejects(ask("bea"), { code: "REQUEST_FAILED", message: /FORBIDDEN/ });
   assert.ok(await ask("cadre"));
 });
