@@ -15,7 +15,7 @@ before(async () => {
 });
 after(() => (skip ? undefined : server.stop()));
 
-for (const name of ["commit_batch", "claim"]) {
+for (const name of ["commit_batch", "append_events", "claim", "ack"]) {
   test(`${name} makes no plan twice and reads no table whole`, { skip }, async () => {
     const url = await server.createDatabase();
     const log = await openPostgres(url);
