@@ -135,11 +135,11 @@ export class Subscriptions {
     const plan = planSubscription(pattern, { concurrency: ownConcurrency, timeoutMs: 0 });
     const { guard, source } = this.#parts;
     const rights = guard?.permissions;
+    if (!rights) return this.#openBroadcast(plan, handler, true);
     // No right is needed to hear what a bus must hear, but walls stand.
-    const sees = (event: AgentEvent): boolean => {
-      return !rights || rights.sees(source, event.metadata.tenant);
-    };
-    return this.#openBroadcast(plan, (event, own) => sees(event) && handler(event, own), true);
+    const behindWall: Handler = (event, delivery) =>
+      rights.sees(source, event.metadata.tenant) ? handler(event, delivery) : undefined;
+    return this.#openBroadcast(plan, behindWall, true);
   }
 
   /** What its subject may see of what it asks for. @throws {CadreError} FORBIDDEN */
