@@ -37,6 +37,8 @@ export class CommitDesk {
   readonly #parts: CommitParts;
   #waiters: Waiter[] = [];
   #running = false;
+  /** Somebody has asked for a commit, and none has begun since. */
+  #isUrgent = false;
   #cancelSoon: (() => void) | undefined;
 
   constructor(parts: CommitParts) {
@@ -54,6 +56,7 @@ export class CommitDesk {
   wake(): void {
     this.#cancelSoon?.();
     this.#cancelSoon = undefined;
+    this.#isUrgent = true;
     if (this.#running) return;
     this.#running = true;
     void this.#run();
@@ -81,10 +84,12 @@ export class CommitDesk {
   }
 
   async #run(): Promise<void> {
-    await Promise.resolve(); // what is settled in this turn goes together
     const { clock, requestTimeoutMs } = this.#parts.session.settings;
     let end = clock.monotonic() + requestTimeoutMs;
-    for (;;) {
+    let isRefused = false;
+    while (this.#isUrgent || this.#waiters.length > 0) {
+      await Promise.resolve(); // what is settled in this turn goes together
+      this.#isUrgent = false;
       const dirty = [...this.#parts.lanes()].filter((lane) => lane.isDirty && !lane.isEnded);
       if (dirty.length === 0) break;
       try {
@@ -93,6 +98,7 @@ export class CommitDesk {
       } catch (error) {
         if (clock.monotonic() > end || !isPassing(error)) {
           this.#refuse(error);
+          isRefused = true;
           break;
         }
         await clock.sleep(pauseMs);
@@ -101,6 +107,12 @@ export class CommitDesk {
     }
     this.#running = false;
     this.tell();
+    if (!isRefused && this.#hasDirty()) this.wakeSoon(); // handed out meanwhile: that can wait
+  }
+
+  #hasDirty(): boolean {
+    for (const lane of this.#parts.lanes()) if (lane.isDirty && !lane.isEnded) return true;
+    return false;
   }
 
   async #commit(lanes: readonly Lane[]): Promise<void> {

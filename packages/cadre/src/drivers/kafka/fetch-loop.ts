@@ -18,7 +18,7 @@ export interface FetchParts {
   moved(wanted: Wanted, offset: number): void;
 }
 
-const waitMs = 500; // how long a broker keeps a request that finds nothing
+const waitMs = 2_000; // how long a broker keeps a request that finds nothing
 const maxBytes = 1_048_576;
 const mostRequests = 4; // to one broker
 const pauseMs = 100;
@@ -26,7 +26,8 @@ const pauseMs = 100;
 export class FetchLoop {
   readonly #cluster: Cluster;
   readonly #parts: FetchParts;
-  readonly #asked = new Set<string>();
+  /** What is on its way, by the partition's name. */
+  readonly #asked = new Map<string, Wanted>();
   /** By broker: none waits for the others. */
   readonly #slots = new Map<number, Set<number>>();
   #resting: (() => void) | undefined;
@@ -43,7 +44,7 @@ export class FetchLoop {
     const byLeader = new Map<number, Wanted[]>();
     const lost = new Set<string>();
     for (const wanted of this.#parts.wanted()) {
-      if (this.#asked.has(nameOf(wanted))) continue;
+      if (this.#isAsked(wanted)) continue;
       const leader = this.#cluster.leaderOf(wanted.topic, wanted.partition);
       if (leader === undefined) lost.add(wanted.topic);
       else byLeader.set(leader, [...(byLeader.get(leader) ?? []), wanted]);
@@ -53,6 +54,12 @@ export class FetchLoop {
       const slot = this.#freeSlot(node);
       if (slot !== undefined) void this.#fetch(node, list, slot); // else its next answer wakes
     }
+  }
+
+  /** What was asked from another offset, or waits for something to come, is no answer to this. */
+  #isAsked(wanted: Wanted): boolean {
+    const asked = this.#asked.get(nameOf(wanted));
+    return asked?.offset === wanted.offset && (asked.isFirst === true || wanted.isFirst !== true);
   }
 
   #freeSlot(node: number): number | undefined {
@@ -76,7 +83,7 @@ export class FetchLoop {
   async #fetch(node: number, list: readonly Wanted[], slot: number): Promise<void> {
     const slots = this.#slots.get(node) ?? new Set();
     this.#slots.set(node, slots.add(slot));
-    for (const wanted of list) this.#asked.add(nameOf(wanted));
+    for (const wanted of list) this.#asked.set(nameOf(wanted), wanted);
     const trouble = new Set<string>();
     try {
       const isFirst = list.some((wanted) => wanted.isFirst);
@@ -97,7 +104,10 @@ export class FetchLoop {
       for (const { topic } of list) trouble.add(topic);
     } finally {
       slots.delete(slot);
-      for (const wanted of list) this.#asked.delete(nameOf(wanted));
+      for (const wanted of list) {
+        const name = nameOf(wanted);
+        if (this.#asked.get(name) === wanted) this.#asked.delete(name);
+      }
     }
     if (trouble.size > 0) await this.#refresh([...trouble]);
     else this.wake();

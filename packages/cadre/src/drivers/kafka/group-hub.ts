@@ -17,13 +17,15 @@ import { committedOffsets } from "./group-offsets.ts";
 import type { MemberShare } from "./group-protocol.ts";
 import type { GroupRecord } from "./group-records.ts";
 import { KafkaLease, type LeaseParts } from "./kafka-lease.ts";
+import { LeaseWatch } from "./lease-watch.ts";
 import { firstReady, Lane, type Entry } from "./lane.ts";
 import { nameOf, partitionsOf, type Fetched, type Partition, type Wanted } from "./log-access.ts";
 import { Membership } from "./membership.ts";
 import type { Session } from "./session.ts";
 import { Sleepers } from "./sleepers.ts";
+import { SeenTopics } from "./seen-topics.ts";
 import { knownTopics } from "./start-offsets.ts";
-import { internalTopic, planTopics, type TopicPlan } from "./topics.ts";
+import { planTopics, type TopicPlan } from "./topics.ts";
 import { headerOf, type Read } from "./wire.ts";
 
 export interface HubParts {
@@ -48,8 +50,15 @@ export class GroupHub {
   readonly #leaseParts: LeaseParts;
   readonly #lanes = new Map<string, Lane>();
   readonly #leases = new Set<KafkaLease>();
+  readonly #watch: LeaseWatch;
   readonly #sleepers = new Sleepers();
+  readonly #seen: SeenTopics;
   readonly #endListening: () => void;
+  /** Lanes that had enough when it was looked what to ask for. */
+  readonly #passedOver = new Set<Lane>();
+  /** Where copies for this group lie. */
+  readonly #copies: Partition;
+  readonly #copiesName: string;
   /** Open intakes. */
   members = 0;
   #pulls = 0;
@@ -67,6 +76,10 @@ export class GroupHub {
     this.#parts = parts;
     this.record = record;
     this.#plan = planTopics(session.settings, record.patterns);
+    this.#copies = directedPartition(session, record);
+    this.#copiesName = nameOf(this.#copies);
+    this.#watch = new LeaseWatch(session.settings.clock, this.#leases);
+    this.#seen = new SeenTopics(session.cluster, this.#plan);
     this.#matchers = spec.patterns.map((pattern) => compilePattern(pattern));
     this.#membership = new Membership({
       session,
@@ -90,28 +103,38 @@ export class GroupHub {
     this.#leaseParts = {
       session,
       desk: this.#desk,
+      watch: this.#watch,
       isOrdered: spec.ordered !== undefined,
       copy: (entry, attempt, delayMs) =>
         sendCopy(session, record, entry.read, { attempt, delayMs }),
       onEnd: (lease) => this.#onEnd(lease),
     };
-    this.#endListening = session.cluster.onTopics(() => this.#lookForTopics());
+    this.#endListening = session.cluster.onTopics(() => {
+      // A leader that is just sharing out counts them in; else also a join that is on its way is
+      // too late for them.
+      if (this.#seen.haveChanged() && this.#sharing === 0) this.#membership.again();
+    });
   }
 
   get isEnded(): boolean {
     return this.#isEnded;
   }
 
-  /** Deliveries; none when nothing came until `signal` is aborted or the hub ended. */
-  async pull(max: number, leaseMs: number, signal: AbortSignal): Promise<readonly Lease[]> {
+  /** Deliveries; none when nothing came until a signal is aborted or the hub ended. */
+  async pull(
+    max: number,
+    leaseMs: number,
+    ...signals: readonly AbortSignal[]
+  ): Promise<readonly Lease[]> {
+    const isAborted = (): boolean => signals.some(({ aborted }) => aborted);
     this.#beginPull();
     try {
-      while (!this.#isEnded && !signal.aborted) {
+      while (!this.#isEnded && !isAborted()) {
         const leases = this.#handOut(max, leaseMs);
-        if (leases.length === 0) await this.#sleepers.next(signal);
+        if (leases.length === 0) await this.#sleepers.next(...signals);
         else {
           const counted = await this.#counted(leases);
-          if (counted.length > 0 && !signal.aborted) return counted;
+          if (counted.length > 0 && !isAborted()) return counted;
           // One that can't be told runs out.
           for (const lease of counted) lease.settle({ kind: "release" }).catch(() => {});
         }
@@ -139,6 +162,7 @@ export class GroupHub {
     await Promise.resolve(); // `#ending` is set before anybody is told
     this.#endListening();
     this.#cancelIdle?.();
+    this.#watch.end();
     this.#dropLanes([...this.#lanes.values()]);
     this.#parts.onEnd(this, wasDeleted);
     this.#sleepers.wake();
@@ -174,21 +198,18 @@ export class GroupHub {
   #handOut(max: number, leaseMs: number): KafkaLease[] {
     const { settings, cluster } = this.#parts.session;
     const leases: KafkaLease[] = [];
+    const until = this.#watch.now() + leaseMs;
     while (leases.length < max && this.#leases.size < settings.workers) {
-      // A backlog comes by time, over all partitions that somebody leads.
-      if (this.#lanes.values().some((lane) => lane.isBehind && cluster.isLed(lane))) break;
-      const entry = firstReady(this.#lanes.values());
+      const entry = firstReady(this.#lanes.values(), cluster);
       if (!entry) break;
       entry.lane.handOut(entry);
       this.#dropSuperfluous(entry);
-      const lease = new KafkaLease(this.#leaseParts, entry, leaseMs);
+      const lease = new KafkaLease(this.#leaseParts, entry, until);
       this.#leases.add(lease);
       leases.push(lease);
     }
-    if (leases.length > 0) {
-      this.#desk.wakeSoon(); // that they were handed out is kept too
-      this.#loop.wake();
-    }
+    if (leases.length > 0) this.#desk.wakeSoon(); // that they were handed out is kept too
+    this.#askForMore();
     return leases;
   }
 
@@ -198,10 +219,10 @@ export class GroupHub {
    * other.
    */
   async #counted(leases: KafkaLease[]): Promise<KafkaLease[]> {
+    if (leases.every(({ entry }) => entry.lane.isProven)) return leases;
     const unproven = new Set(
       leases.map(({ entry }) => entry.lane).filter((lane) => !lane.isProven),
     );
-    if (unproven.size === 0) return leases;
     // Not being able to count is no reason to stand still.
     await Promise.all([...unproven].map((lane) => this.#desk.kept(lane).catch(() => "ok")));
     return leases.filter(({ entry }) => !entry.lane.isEnded);
@@ -210,15 +231,8 @@ export class GroupHub {
   /** An event that waited here needed no copy. */
   #dropSuperfluous({ read }: Entry): void {
     const id = read.recorded.event?.id;
-    if (id === undefined) return;
-    const copies = this.#lanes.get(nameOf(this.#directed));
-    if (!copies) return;
-    for (const entry of copies.redriven(id)) copies.settle(entry);
-  }
-
-  get #directed(): Partition {
-    const { session, record } = this.#parts;
-    return directedPartition(session, record);
+    const copies = this.#lanes.get(this.#copiesName);
+    for (const entry of copies?.redriven(id) ?? []) entry.lane.settle(entry);
   }
 
   #onEnd(lease: KafkaLease): void {
@@ -229,6 +243,7 @@ export class GroupHub {
       if (this.#others > 0) this.#membership.again();
     }
     this.#sleepers.wake(); // there is room, or it waits again
+    this.#askForMore();
     this.#endIfDone();
   }
 
@@ -252,7 +267,7 @@ export class GroupHub {
     }
     const topics = cluster.topics.filter((topic) => this.#plan.takes(topic));
     return {
-      topics: [...topics, internalTopic(this.#parts.session.settings, "copies")],
+      topics: [...topics, this.#copies.topic],
       wants: this.#saidWants,
       held,
       owned: [...this.#lanes.keys()],
@@ -263,7 +278,7 @@ export class GroupHub {
     const { session } = this.#parts;
     this.#sharing += 1;
     const topics = await knownTopics(session, this.#plan).finally(() => (this.#sharing -= 1));
-    return [...partitionsOf(session.cluster, topics), this.#directed];
+    return [...partitionsOf(session.cluster, topics), this.#copies];
   }
 
   async #onShare({ partitions, finish, members }: MemberShare): Promise<void> {
@@ -272,8 +287,8 @@ export class GroupHub {
     const names = new Set(partitions.map((partition) => nameOf(partition)));
     this.#dropLanes([...this.#lanes].filter(([name]) => !names.has(name)).map(([, lane]) => lane));
     const fresh = partitions.filter((partition) => !this.#lanes.has(nameOf(partition)));
-    const topics = [...new Set(fresh.map(({ topic }) => topic))];
-    const unknown = topics.filter((topic) => session.cluster.partitionsOf(topic) === 0);
+    const topics = new Set(fresh.map(({ topic }) => topic));
+    const unknown = [...topics].filter((topic) => session.cluster.partitionsOf(topic) === 0);
     if (unknown.length > 0) await session.cluster.refresh(unknown);
     const committed = await committedOffsets(session, groupId, fresh);
     if (this.#isEnded) return;
@@ -306,17 +321,20 @@ export class GroupHub {
       format,
       ordered: spec.ordered,
       isOurs: (read) => this.#isOurs(read),
-      dueIn: ({ record }) =>
-        record.timestamp + Number(record.headers[headerOf.delay] ?? 0) - clock.now(),
+      dueIn: (read) => this.#dueIn(read),
       after: (delayMs, action) => clock.after(delayMs, action, { background: true }),
       onWaiting: () => this.#sleepers.wake(),
     });
   }
 
+  #dueIn({ record: { timestamp, headers } }: Read): number {
+    const { clock } = this.#parts.session.settings;
+    return timestamp + Number(headers[headerOf.delay] ?? 0) - clock.now();
+  }
+
   #isOurs({ record, recorded: { event } }: Read): boolean {
-    const group = record.headers[headerOf.group];
-    if (record.topic === internalTopic(this.#parts.session.settings, "copies")) {
-      return group === this.record.name;
+    if (record.topic === this.#copies.topic) {
+      return record.headers[headerOf.group] === this.record.name;
     }
     return !event || this.#matchers.some((matches) => matches(event.type));
   }
@@ -331,7 +349,21 @@ export class GroupHub {
   }
 
   *#wanted(): Generator<Wanted, void, undefined> {
-    for (const lane of this.#lanes.values()) if (lane.wanted) yield lane.wanted;
+    for (const lane of this.#lanes.values()) {
+      const { wanted } = lane;
+      if (wanted) yield wanted;
+      else this.#passedOver.add(lane);
+    }
+  }
+
+  /** There is room again in a lane that had enough. */
+  #askForMore(): void {
+    for (const lane of this.#passedOver) {
+      if (!lane.isEnded && !lane.isOpen) continue;
+      this.#passedOver.clear(); // who has enough still is passed over again
+      this.#loop.wake();
+      return;
+    }
   }
 
   #take(fetched: Fetched): void {
@@ -346,11 +378,10 @@ export class GroupHub {
   /** A copy that waits for its time holds up a whole window: it goes to the end. */
   async #moveOn(entry: Entry): Promise<void> {
     const { session, record } = this.#parts;
-    const { timestamp, headers } = entry.read.record;
-    const left = timestamp + Number(headers[headerOf.delay] ?? 0) - session.settings.clock.now();
+    const delayMs = Math.max(0, this.#dueIn(entry.read));
     const attempt = entry.first + entry.handed;
     try {
-      await sendCopy(session, record, entry.read, { attempt, delayMs: Math.max(0, left) });
+      await sendCopy(session, record, entry.read, { attempt, delayMs });
       if (entry.lane.isEnded || entry.state !== "delayed") return;
       entry.lane.settle(entry);
       this.#desk.wake();
@@ -364,29 +395,6 @@ export class GroupHub {
         if (entry.lane.stuck === entry) void this.#moveOn(entry);
       };
       session.settings.clock.after(moveAgainMs, again, { background: true });
-    }
-  }
-
-  /** Topics that the patterns lie on have come, or have more partitions. */
-  #lookForTopics(): void {
-    const { cluster } = this.#parts.session;
-    const isNew = cluster.topics.some(
-      (topic) =>
-        this.#plan.takes(topic) && !this.#seen.has(`${topic}/${cluster.partitionsOf(topic)}`),
-    );
-    if (!isNew) return;
-    this.#noteTopics();
-    // A leader that is just sharing out counts them in; else also a join that is on its way is too
-    // late for them.
-    if (this.#sharing === 0) this.#membership.again();
-  }
-
-  readonly #seen = new Set<string>();
-
-  #noteTopics(): void {
-    const { cluster } = this.#parts.session;
-    for (const topic of cluster.topics) {
-      if (this.#plan.takes(topic)) this.#seen.add(`${topic}/${cluster.partitionsOf(topic)}`);
     }
   }
 }

@@ -16,7 +16,7 @@ export class GroupIntake implements Intake {
 
   async pull(max: number, signal: AbortSignal): Promise<readonly Lease[]> {
     if (max < 1 || signal.aborted || this.#closer.signal.aborted) return [];
-    return this.hub.pull(max, this.#leaseMs, AbortSignal.any([signal, this.#closer.signal]));
+    return this.hub.pull(max, this.#leaseMs, signal, this.#closer.signal);
   }
 
   async close(): Promise<void> {

@@ -1,11 +1,13 @@
 import type { Lease, Recorded, Settlement } from "../../bus/transport.ts";
 import type { CommitDesk } from "./commit-desk.ts";
 import type { Entry } from "./lane.ts";
+import type { LeaseWatch, Watched } from "./lease-watch.ts";
 import type { Session } from "./session.ts";
 
 export interface LeaseParts {
   readonly session: Session;
   readonly desk: CommitDesk;
+  readonly watch: LeaseWatch;
   readonly isOrdered: boolean;
   /** Writes a copy that comes to the group after a delay. */
   copy(entry: Entry, attempt: number, delayMs: number): Promise<void>;
@@ -17,24 +19,31 @@ export interface LeaseParts {
  * One delivery. Its owner holds it until it is settled, its time runs out, or the partition goes to
  * another member.
  */
-export class KafkaLease implements Lease {
+export class KafkaLease implements Lease, Watched {
   readonly recorded: Recorded;
   readonly attempt: number;
   readonly entry: Entry;
   readonly #parts: LeaseParts;
+  #until: number;
   #state: "held" | "settled" | "lost" = "held";
   #settled:
     | { readonly kind: Settlement["kind"]; readonly answer: Promise<"ok" | "lost"> }
     | undefined;
   #isApplied = false;
-  #cancelTimer: (() => void) | undefined;
 
-  constructor(parts: LeaseParts, entry: Entry, ownMs: number) {
+  /** @param until when it runs out, on the monotonic clock */
+  constructor(parts: LeaseParts, entry: Entry, until: number) {
     this.#parts = parts;
     this.entry = entry;
     this.recorded = entry.read.recorded;
     this.attempt = entry.first + entry.handed - 1;
-    this.#ownFor(ownMs);
+    this.#until = until;
+    parts.watch.expect(until);
+  }
+
+  /** Never, while it is being settled. */
+  get until(): number {
+    return this.#state === "held" && !this.#settled ? this.#until : Infinity;
   }
 
   settle(settlement: Settlement): Promise<"ok" | "lost"> {
@@ -58,12 +67,22 @@ export class KafkaLease implements Lease {
     this.#end("lost");
   }
 
+  /** Its time is over: the event is handed out again, and this delivery counts. */
+  runOut(): void {
+    if (this.#state !== "held" || this.#settled) return;
+    this.#end("lost");
+    const { entry } = this;
+    if (!entry.lane.isEnded && entry.state === "out") entry.lane.putBack(entry, true);
+    this.#parts.desk.wake();
+  }
+
   async #settle(settlement: Settlement): Promise<"ok" | "lost"> {
-    this.#cancelTimer?.();
     const { lane } = this.entry;
     try {
-      if (!this.#isApplied) await this.#apply(settlement);
+      const copying = this.#isApplied ? undefined : this.#copy(settlement);
+      if (copying) await copying;
       if (lane.isEnded) return this.#end("lost");
+      if (!this.#isApplied) this.#apply(settlement, copying !== undefined);
       const isKept = (await this.#parts.desk.kept(lane)) === "ok";
       if (isKept) lane.isProven = true;
       return this.#end(isKept ? "settled" : "lost");
@@ -75,14 +94,17 @@ export class KafkaLease implements Lease {
     }
   }
 
-  async #apply(settlement: Settlement): Promise<void> {
+  /** The copy first, then the end of this one: a crash in between doubles, and loses nothing. */
+  #copy(settlement: Settlement): Promise<void> | undefined {
+    const { isOrdered } = this.#parts;
+    if (settlement.kind !== "retry" || settlement.delayMs <= 0 || isOrdered) return undefined;
+    return this.#parts.copy(this.entry, this.attempt + 1, settlement.delayMs);
+  }
+
+  #apply(settlement: Settlement, isCopied: boolean): void {
     const { entry } = this;
     const { lane } = entry;
     const delayMs = settlement.kind === "retry" ? settlement.delayMs : 0;
-    // The copy first, then the end of this one: a crash in between doubles, and loses nothing.
-    const isCopied = delayMs > 0 && !this.#parts.isOrdered;
-    if (isCopied) await this.#parts.copy(entry, this.attempt + 1, delayMs);
-    if (lane.isEnded) return;
     this.#isApplied = true;
     if (settlement.kind === "ack" || settlement.kind === "park" || isCopied) lane.settle(entry);
     else if (delayMs > 0) lane.delay(entry, delayMs);
@@ -90,24 +112,13 @@ export class KafkaLease implements Lease {
   }
 
   #ownFor(ms: number): void {
-    this.#cancelTimer?.();
-    const { clock } = this.#parts.session.settings;
-    this.#cancelTimer = clock.after(ms, () => this.#runOut(), { background: true });
-  }
-
-  /** Its time is over: the event is handed out again, and this delivery counts. */
-  #runOut(): void {
-    if (this.#state !== "held" || this.#settled) return;
-    this.#end("lost");
-    const { entry } = this;
-    if (!entry.lane.isEnded && entry.state === "out") entry.lane.putBack(entry, true);
-    this.#parts.desk.wake();
+    this.#until = this.#parts.watch.now() + ms;
+    this.#parts.watch.expect(this.#until);
   }
 
   #end(state: "settled" | "lost"): "ok" | "lost" {
     if (this.#state === "held") {
       this.#state = state;
-      this.#cancelTimer?.();
       this.#parts.onEnd(this);
     }
     return this.#state === "settled" ? "ok" : "lost";

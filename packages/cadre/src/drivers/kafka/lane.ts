@@ -42,6 +42,7 @@ export interface LaneParts extends Partition {
   onWaiting(): void;
 }
 
+const noEntries: readonly Entry[] = [];
 const mostRead = 1_000; // entries that wait; then nothing more is asked for
 const mostReadBytes = 8_388_608;
 
@@ -91,7 +92,7 @@ export class Lane {
   /** Whether some of what was there at the beginning may have to come before anything else. */
   get isBehind(): boolean {
     if (this.#backlogEnd === undefined) return !this.isStill;
-    return this.#next < this.#backlogEnd && this.#waiting.length === 0 && this.wanted !== undefined;
+    return this.#next < this.#backlogEnd && this.#waiting.length === 0 && this.isOpen;
   }
 
   get marks(): string {
@@ -115,10 +116,15 @@ export class Lane {
     return this.#kept >= version;
   }
 
-  /** What to ask for next; nothing while enough is here, or while a stuck one holds the window. */
+  /** Whether more may be asked for: not while enough is here, or a stuck one holds the window. */
+  get isOpen(): boolean {
+    if (this.isEnded || this.isStill || this.isFull) return false;
+    return this.#waiting.length < mostRead && this.#bytes < mostReadBytes;
+  }
+
+  /** What to ask for next. */
   get wanted(): Wanted | undefined {
-    if (this.isEnded || this.isStill || this.isFull) return undefined;
-    if (this.#waiting.length >= mostRead || this.#bytes >= mostReadBytes) return undefined;
+    if (!this.isOpen) return undefined;
     const isFirst = this.#backlogEnd === undefined;
     return { topic: this.topic, partition: this.partition, offset: this.#next, isFirst };
   }
@@ -184,6 +190,15 @@ export class Lane {
     this.#version += 1;
   }
 
+  /** The first that may be handed out now. */
+  get first(): Entry | undefined {
+    if (this.#parts.ordered) {
+      for (const entry of this.ready()) return entry;
+      return undefined;
+    }
+    return this.isEnded || this.isStill ? undefined : this.#waiting[0];
+  }
+
   /** Those that may be handed out now, first ones first. */
   *ready(): Generator<Entry, void, undefined> {
     if (this.isEnded || this.isStill) return;
@@ -227,7 +242,8 @@ export class Lane {
   }
 
   /** Copies of an event that were directed here, and never handed out. */
-  redriven(id: string): Entry[] {
+  redriven(id: string | undefined): readonly Entry[] {
+    if (id === undefined || this.#waiting.length === 0) return noEntries;
     return this.#waiting.filter(
       ({ isRedriven, handed, read }) =>
         isRedriven && handed === 0 && read.recorded.event?.id === id,
@@ -298,11 +314,16 @@ export class Lane {
     const { offset } = entry.read.record;
     let at = this.#waiting.length;
     while (at > 0 && this.#waiting[at - 1]!.read.record.offset > offset) at -= 1;
-    this.#waiting.splice(at, 0, entry);
+    if (at === this.#waiting.length) this.#waiting.push(entry);
+    else this.#waiting.splice(at, 0, entry);
     this.#parts.onWaiting();
   }
 
   #remove(entry: Entry): void {
+    if (this.#waiting[0] === entry) {
+      this.#waiting.shift();
+      return;
+    }
     const at = this.#waiting.indexOf(entry);
     if (at !== -1) this.#waiting.splice(at, 1);
   }
@@ -330,17 +351,19 @@ function bytesOf({ read: { record } }: Entry): number {
   return (record.value?.length ?? 0) + 300;
 }
 
-/** The first of all that are ready, by time. */
-export function firstReady(lanes: Iterable<Lane>): Entry | undefined {
+/**
+ * The first of all that are ready, by time. Nothing while a backlog is not known that somebody
+ * can be asked for: it may hold an earlier one.
+ */
+export function firstReady(
+  lanes: Iterable<Lane>,
+  cluster: { isLed(place: Partition): boolean },
+): Entry | undefined {
   let first: Entry | undefined;
   for (const lane of lanes) {
-    const [entry] = takeOne(lane.ready());
+    if (lane.isBehind && cluster.isLed(lane)) return undefined;
+    const entry = lane.first;
     if (entry && (!first || compareRecords(entry.read, first.read) < 0)) first = entry;
   }
   return first;
-}
-
-function takeOne(entries: Generator<Entry, void, undefined>): Entry[] {
-  for (const entry of entries) return [entry];
-  return [];
 }

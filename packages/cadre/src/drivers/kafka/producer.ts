@@ -124,7 +124,7 @@ export class Producer {
   }
 
   async #afterTurn(): Promise<void> {
-    await Promise.resolve(); // what is sent in this turn goes together
+    await this.#cluster.settings.clock.yield(); // what is sent in this turn goes together
     this.#isWoken = false;
     this.#pump();
   }

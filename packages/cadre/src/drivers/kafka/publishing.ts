@@ -14,9 +14,13 @@ interface Turn {
   /** Events on their way. */
   open: number;
   sent: number;
+  /** Who sent the last one to it, and how many before. */
+  by: Answers | undefined;
+  before: number;
 }
 
-const mostInTurn = 250;
+const mostInTurn = 250; // then the next publish begins another
+const mostTogether = 500; // of one publish
 
 /** Events that keep their order in one partition: what is refused breaks it for those behind. */
 interface Chain {
@@ -100,7 +104,7 @@ export class Publishing {
       const topic = session.topicOf(event.type);
       const { key } = event.metadata;
       const count = session.cluster.partitionsOf(topic);
-      const turn = key === undefined ? this.#turnOf(topic, count) : undefined;
+      const turn = key === undefined ? this.#turnOf(topic, count, answers) : undefined;
       const partition = turn ? turn.partition : partitionOfKey(key!, count);
       if (turn) {
         turn.open += 1;
@@ -117,13 +121,20 @@ export class Publishing {
     }
   }
 
-  #turnOf(topic: string, partitions: number): Turn {
+  #turnOf(topic: string, partitions: number, by: Answers): Turn {
     const known = this.#turns.get(topic);
-    if (known && known.open > 0 && known.sent < mostInTurn) return known;
+    if (known && known.open > 0) {
+      if (known.by === by && known.sent - known.before < mostTogether) return known;
+      if (known.by !== by && known.sent < mostInTurn) {
+        known.by = by;
+        known.before = known.sent;
+        return known;
+      }
+    }
     const { random } = this.#session.settings;
     // Not all publishers begin at the first partition.
     const partition = known ? (known.partition + 1) % partitions : random.integer(partitions);
-    const turn = { partition, open: 0, sent: 0 };
+    const turn = { partition, open: 0, sent: 0, by, before: 0 };
     this.#turns.set(topic, turn);
     return turn;
   }

@@ -2,20 +2,21 @@
 export class Sleepers {
   readonly #wakers = new Set<() => void>();
 
-  /** Resolves at the next `wake`, or when `signal` is aborted. */
-  next(signal: AbortSignal): Promise<void> {
+  /** Resolves at the next `wake`, or when a signal is aborted. */
+  next(...signals: readonly AbortSignal[]): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
-        signal.removeEventListener("abort", wake);
+        for (const signal of signals) signal.removeEventListener("abort", wake);
         this.#wakers.delete(wake);
         resolve();
       };
       this.#wakers.add(wake);
-      signal.addEventListener("abort", wake, { once: true });
+      for (const signal of signals) signal.addEventListener("abort", wake, { once: true });
     });
   }
 
   wake(): void {
+    if (this.#wakers.size === 0) return;
     for (const wake of [...this.#wakers]) wake();
   }
 }
