@@ -7,12 +7,13 @@
  *              └────────── idle ──────────────┘
  */
 import type { Pull, PullHub } from "../../bus/hub-intake.ts";
-import type { Lease, Position } from "../../bus/transport.ts";
+import type { Lease, Position, Recorded } from "../../bus/transport.ts";
 import { claim, type Claim } from "./claim.ts";
 import { joinGroup, type GroupRecord } from "./groups.ts";
 import { RedisLease } from "./redis-lease.ts";
 import type { Session } from "./session.ts";
 import type { SettleDesk } from "./settle-desk.ts";
+import { domainOf } from "./topics.ts";
 import type { Change, Wake } from "./wake.ts";
 import { toPosition } from "./wire.ts";
 
@@ -45,8 +46,8 @@ export class GroupHub implements PullHub {
   #serveAgain = false;
   #lookEverywhere = true;
   #lookedAt = 0;
-  /** The newest event that was handed out here: all before it have been looked at. */
-  #reached: Position = "";
+  /** By domain, the newest event that was handed out here: all before it have been looked at. */
+  readonly #reached = new Map<string, Position>();
   #cancelTimer: (() => void) | undefined;
   #endListening: (() => void) | undefined;
 
@@ -82,7 +83,8 @@ export class GroupHub implements PullHub {
     if (change.group !== undefined) return change.group === this.name;
     const { domains } = this.#record;
     if (domains && !domains.includes(change.domain!)) return false;
-    return change.place === undefined || toPosition(change.place) > this.#reached;
+    const reached = this.#reached.get(change.domain!) ?? "";
+    return change.place === undefined || toPosition(change.place) > reached;
   }
 
   #serve(): void {
@@ -155,7 +157,7 @@ export class GroupHub implements PullHub {
       group: this.name,
       url: session.url,
     });
-    this.#reached = "";
+    this.#reached.clear();
     this.#mark = await joinGroup(session, this.name, this.#record, "earliest");
     this.#serveAgain = true;
   }
@@ -165,7 +167,7 @@ export class GroupHub implements PullHub {
     const { desk } = this.#parts;
     const leases = batch.claimed.map((claimed) => {
       const { reference, recorded } = claimed;
-      if (recorded.position > this.#reached) this.#reached = recorded.position;
+      this.#note(recorded);
       return new RedisLease({ group: this.name, reference, token: batch.token }, desk, claimed);
     });
     for (const pull of pulls) {
@@ -175,6 +177,12 @@ export class GroupHub implements PullHub {
     // Those whose pull has been aborted meanwhile.
     await Promise.all(leases.map((lease) => this.#giveBack(lease)));
     return batch.claimed.length > 0 || batch.more || pulls.length < this.#waiting.size;
+  }
+
+  #note({ event, position }: Recorded): void {
+    if (!event) return;
+    const domain = domainOf(event.type, this.#parts.session.settings);
+    if (position > (this.#reached.get(domain) ?? "")) this.#reached.set(domain, position);
   }
 
   async #giveBack(lease: RedisLease): Promise<void> {
