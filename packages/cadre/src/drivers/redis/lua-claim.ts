@@ -162,7 +162,8 @@ local function passed_over(entries)
       entry.id, entry.type, entry.event = list[2], list[4], list[6]
     else
       local fields = fields_of(entry)
-      for _, name in ipairs({ 'id', 'type', 'event', 'key', 'due' }) do entry[name] = fields[name] end
+      entry.id, entry.type, entry.event = fields.id, fields.type, fields.event
+      entry.key, entry.due = fields.key, fields.due
     end
     if is_wanted(entry.type) then kept[#kept + 1] = entry
     else
