@@ -20,6 +20,9 @@ export interface LifeParts<Connection> {
   readonly closedError: () => CadreError;
 }
 
+/** The connection as those see it who neither open nor close it. */
+export type Connected<Connection> = Pick<TransportLife<Connection, Intake>, "connection" | "use">;
+
 export class TransportLife<Connection, Member extends Intake> {
   /** The open ones: each is taken out by its own close. */
   readonly intakes: Set<Member> = new Set();

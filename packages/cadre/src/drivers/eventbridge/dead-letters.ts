@@ -7,10 +7,10 @@
  */
 import { gunzipSync, gzipSync } from "node:zlib";
 import { letterMatcher } from "../../bus/letter-matcher.ts";
+import type { Connected } from "../../bus/transport-life.ts";
 import type { DeadLetter, DeadLetterBox, DeadLetterQuery } from "../../bus/transport.ts";
 import { freezeJson } from "../../core/json.ts";
 import type { MessageLike } from "./client.ts";
-import { forCaller } from "./eventbridge-error.ts";
 import { makeQueue } from "./groups.ts";
 import { ReceiptDesk } from "./receipts.ts";
 import { sendOne } from "./sending.ts";
@@ -28,38 +28,38 @@ const emptyAnswers = 2; // SQS asks a part of its servers each time
 const spareBytes = 1_024;
 
 export class EventbridgeDeadLetters implements DeadLetterBox {
-  readonly #open: () => Promise<Session>;
+  readonly #connected: Connected<Session>;
   #url: Promise<string> | undefined;
   /** One reader of this process at a time. */
   #reading: Promise<unknown> = Promise.resolve();
 
-  constructor(open: () => Promise<Session>) {
-    this.#open = open;
+  constructor(connected: Connected<Session>) {
+    this.#connected = connected;
   }
 
   put(letter: DeadLetter): Promise<void> {
-    return this.#with("write a dead letter", async (session) => {
+    return this.#connected.use("write a dead letter", async (session) => {
       await this.#queue(session);
       await sendOne(session, session.names.dead, { body: encodeLetter(letter), attributes: {} });
     });
   }
 
   get(id: string): Promise<DeadLetter | undefined> {
-    return this.#with("read a dead letter", (session) =>
+    return this.#connected.use("read a dead letter", (session) =>
       this.#look(session, (held) => held.findLast(({ letter }) => letter.id === id)?.letter),
     );
   }
 
   async *list(query: DeadLetterQuery = {}): AsyncGenerator<DeadLetter, void, undefined> {
     const isAsked = letterMatcher(query);
-    const letters = await this.#with("list dead letters", (session) =>
+    const letters = await this.#connected.use("list dead letters", (session) =>
       this.#look(session, (held) => newest(held).filter(isAsked)),
     );
     yield* letters.slice(0, query.limit ?? Infinity);
   }
 
   remove(id: string): Promise<boolean> {
-    return this.#with("remove a dead letter", (session) =>
+    return this.#connected.use("remove a dead letter", (session) =>
       this.#look(session, async (held, receipts) => {
         const meant = held.filter(({ letter }) => letter.id === id);
         await Promise.all(meant.map(({ receipt }) => receipts.delete(receipt)));
@@ -101,18 +101,6 @@ export class EventbridgeDeadLetters implements DeadLetterBox {
       },
     );
     return this.#url;
-  }
-
-  async #with<Result>(
-    what: string,
-    operation: (session: Session) => Promise<Result>,
-  ): Promise<Result> {
-    const session = await this.#open();
-    try {
-      return await operation(session);
-    } catch (error) {
-      throw forCaller(error, session.url, what);
-    }
   }
 }
 

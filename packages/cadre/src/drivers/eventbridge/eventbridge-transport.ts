@@ -59,7 +59,7 @@ export class EventbridgeTransport implements Transport {
       forCaller: (error, session, what) => forCaller(error, session.url, what),
       closedError,
     });
-    this.deadLetters = new EventbridgeDeadLetters(() => this.#life.connection());
+    this.deadLetters = new EventbridgeDeadLetters(this.#life);
   }
 
   publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {

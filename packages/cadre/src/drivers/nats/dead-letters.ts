@@ -1,8 +1,8 @@
 import { letterMatcher } from "../../bus/letter-matcher.ts";
+import type { Connected } from "../../bus/transport-life.ts";
 import type { DeadLetter, DeadLetterBox, DeadLetterQuery } from "../../bus/transport.ts";
 import { freezeJson } from "../../core/json.ts";
 import { LogCursor } from "./log-cursor.ts";
-import { forCaller } from "./nats-error.ts";
 import type { Session } from "./session.ts";
 import { letterSubject } from "./subjects.ts";
 
@@ -15,14 +15,14 @@ const pageSize = 50; // letters carry whole events
  * disk.
  */
 export class NatsDeadLetters implements DeadLetterBox {
-  readonly #open: () => Promise<Session>;
+  readonly #connected: Connected<Session>;
 
-  constructor(open: () => Promise<Session>) {
-    this.#open = open;
+  constructor(connected: Connected<Session>) {
+    this.#connected = connected;
   }
 
   put(letter: DeadLetter): Promise<void> {
-    return this.#with(async (session) => {
+    return this.#connected.use("write a dead letter", async (session) => {
       const subject = letterSubject(session.settings.prefix, letter.id);
       await session.store(subject, encodeLetter(letter, session.maxPayload ?? Infinity), {
         "Content-Type": "application/json",
@@ -31,7 +31,7 @@ export class NatsDeadLetters implements DeadLetterBox {
   }
 
   get(id: string): Promise<DeadLetter | undefined> {
-    return this.#with(async (session) => {
+    return this.#connected.use("read a dead letter", async (session) => {
       const { keptStream, prefix } = session.settings;
       const data = await session.last(keptStream, letterSubject(prefix, id));
       return data && decodeLetter(data);
@@ -39,13 +39,13 @@ export class NatsDeadLetters implements DeadLetterBox {
   }
 
   async *list(query: DeadLetterQuery = {}): AsyncGenerator<DeadLetter, void, undefined> {
-    const session = await this.#open();
+    const session = await this.#connected.connection();
     let left = query.limit ?? Infinity;
     if (left <= 0) return;
     const isAsked = letterMatcher(query);
     const { keptStream: stream, prefix } = session.settings;
     const subject = `${prefix}.k.d.>`;
-    const cursor = await this.#with(() =>
+    const cursor = await this.#connected.use("list dead letters", () =>
       LogCursor.open({ session, stream, subject }, { deliver_policy: "all" }),
     );
     try {
@@ -67,22 +67,13 @@ export class NatsDeadLetters implements DeadLetterBox {
   }
 
   remove(id: string): Promise<boolean> {
-    return this.#with(async (session) => {
+    return this.#connected.use("remove a dead letter", async (session) => {
       const { keptStream, prefix } = session.settings;
       const filter = letterSubject(prefix, id);
       const path = `STREAM.PURGE.${keptStream}`;
       const { purged } = await session.api<{ purged: number }>(path, { filter });
       return purged > 0;
     });
-  }
-
-  async #with<Result>(operation: (session: Session) => Promise<Result>): Promise<Result> {
-    const session = await this.#open();
-    try {
-      return await operation(session);
-    } catch (error) {
-      throw forCaller(error, session.url);
-    }
   }
 }
 

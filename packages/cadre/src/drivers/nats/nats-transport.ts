@@ -51,7 +51,7 @@ export class NatsTransport implements Transport {
       forCaller: (error, session) => forCaller(error, session.url),
       closedError,
     });
-    this.deadLetters = new NatsDeadLetters(() => this.#life.connection());
+    this.deadLetters = new NatsDeadLetters(this.#life);
   }
 
   get capabilities(): Capabilities {
