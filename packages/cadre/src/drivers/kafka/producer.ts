@@ -24,7 +24,7 @@ export interface Receipt {
   /** All replicas in sync have it. */
   resolve(offset: number): void;
   reject(error: unknown): void;
-  /** Asked of what waits when something of its partition was refused: true takes it back, unsent. */
+  /** Asked of what waits when its partition has refused something: true takes it back, unsent. */
   withdraw?(): boolean;
 }
 

@@ -1,18 +1,9 @@
 /** What the server does to take an event: into its stream, or for one group alone. */
 import { defineScript, type Script } from "./script.ts";
 
-/**
- * Arguments: the duplicate window in milliseconds; then for each event its id, domain, type, JSON,
- * key (`=` and the key, or nothing), due time (or nothing). Answers one id, or `!` and an error,
- * for each.
- */
-export const publishScript: Script = publishing("");
+const goOn = "-- and go on behind it";
 
-/** The same, up to the first error. */
-export const orderedPublishScript: Script = publishing("break");
-
-function publishing(onProblem: "" | "break"): Script {
-  return defineScript(`
+const publishing = `
 local window = tonumber(ARGV[1])
 local ms = now_ms()
 local answers, touched = {}, {}
@@ -83,7 +74,7 @@ for at = 2, #ARGV, 6 do
       answers[number] = place
     else
       answers[number] = '!' .. problem
-      ${onProblem}
+      ${goOn}
     end
   end
 end
@@ -93,8 +84,17 @@ for domain, place in pairs(touched) do
 end
 if next(touched) then call('HSET', KEYS[1], 'last', last) end
 return answers
-`);
-}
+`;
+
+/**
+ * Arguments: the duplicate window in milliseconds; then for each event its id, domain, type, JSON,
+ * key (`=` and the key, or nothing), due time (or nothing). Answers one id, or `!` and an error,
+ * for each.
+ */
+export const publishScript: Script = defineScript(publishing);
+
+/** The same, up to the first error. */
+export const orderedPublishScript: Script = defineScript(publishing.replace(goOn, "break"));
 
 /**
  * Arguments: group, the event as above, attempt. Answers the position, or `none` where there is no
