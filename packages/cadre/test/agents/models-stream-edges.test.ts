@@ -211,5 +211,8 @@ test("a run that could not begin its pieces is no run that somebody has read", a
   // Both have read the head before either has written it.
   await Promise.all([first?.begin(), second?.begin()]);
   const generations = [first?.generation, second?.generation];
-  assert.deepEqual(generations.toSorted(), [0, 1]);
+  assert.deepEqual(
+    generations.toSorted((one = 0, other = 0) => one - other),
+    [0, 1],
+  );
 });
