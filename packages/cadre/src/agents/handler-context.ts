@@ -69,6 +69,11 @@ export class HandlerContext<State> {
     return this.#models.explain(error);
   }
 
+  /** Throws what another library has kept from the handler. */
+  assertWhole(): void {
+    this.#models.assertWhole();
+  }
+
   /** Events to publish with the handler's success. */
   get heldBack(): readonly AgentEvent[] {
     return this.#heldBack;

@@ -107,7 +107,9 @@ export class TaskEntry {
 
   async #explained(run: () => unknown): Promise<unknown> {
     try {
-      return await run();
+      const result = await run();
+      this.common.assertWhole();
+      return result;
     } catch (error) {
       throw this.common.explain(error);
     }

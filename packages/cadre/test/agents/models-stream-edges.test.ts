@@ -216,3 +216,25 @@ test("a run that could not begin its pieces is no run that somebody has read", a
     [0, 1],
   );
 });
+
+test("half a text is no result, also where the handler was not told that it broke off", async () => {
+  const bench = testTeam();
+  const model = scriptedModel([
+    { chunks: ["half "], error: new Error("cut off") },
+    { chunks: ["all ", "of it"] },
+  ]);
+  const agent = defineAgent({ name: "teller" }).does(Tell, async (_input, ctx) => {
+    const { stream } = (await ctx.model(model).doStream({ prompt: [] })) as Streamed;
+    let text = "";
+    try {
+      for await (const part of stream) if (part.type === "text-delta") text += part.delta;
+    } catch {
+      // As the SDK does, which then gives what there was before.
+    }
+    return text;
+  });
+  const team = await bench.start({ agents: [agent] });
+  const task = await team.tasks.create(Tell, {});
+  assert.equal(await bench.until(task.result()), "all of it");
+  await bench.close();
+});

@@ -47,6 +47,8 @@ export class HandlerModels {
   #unnamed = 0;
   /** Of the last call of a model that failed. */
   #failure: unknown;
+  /** Of a stream, until a later call succeeds: the SDK gives what there was before as the text. */
+  #streamFailure: unknown;
   /** Of a tool whose call is no answer: nothing may go on behind it. */
   #toolFailure: unknown;
 
@@ -113,6 +115,12 @@ export class HandlerModels {
     return isVague ? (this.#failure ?? error) : error;
   }
 
+  /** Throws what the SDK kept from a handler that has ended as if all were well. */
+  assertWhole(): void {
+    const failure = this.#toolFailure ?? this.#streamFailure;
+    if (failure !== undefined) throw failure;
+  }
+
   async #generate(model: CallableModel, named: Named, call: ModelCall): Promise<ModelAnswer> {
     const record = await this.#step(model, named, { kind: "generate", call }, (metered) =>
       metered.run(async (chosen, asked) => answerRecord(await chosen.doGenerate(asked))),
@@ -160,9 +168,12 @@ export class HandlerModels {
       if (!isNew && record.generation !== undefined) void this.#forgetPieces(step);
       // What is handed on of a stream from here on is on record, and its pieces are not needed.
       if (kind === "stream") await journal.flush();
-      return await this.#settled(record);
+      const settled = await this.#settled(record);
+      this.#streamFailure = undefined;
+      return settled;
     } catch (error) {
       this.#failure = error;
+      if (kind === "stream") this.#streamFailure = error;
       throw error;
     }
   }
