@@ -36,6 +36,10 @@ export class TransportLife<Connection, Member extends Intake> {
     this.#parts = parts;
   }
 
+  get isClosing(): boolean {
+    return this.#closing !== undefined;
+  }
+
   /** What failed is tried again at the next use. */
   connection(): Promise<Connection> {
     if (this.#closing) return Promise.reject(this.#parts.closedError());

@@ -1,4 +1,5 @@
 import { letterMatcher } from "../../bus/letter-matcher.ts";
+import type { Connected } from "../../bus/transport-life.ts";
 import type { DeadLetter, DeadLetterBox, DeadLetterQuery } from "../../bus/transport.ts";
 import { freezeJson } from "../../core/json.ts";
 import type { RabbitMessageLike } from "./client.ts";
@@ -13,16 +14,16 @@ import { headerOf, offsetOf, textHeader } from "./wire.ts";
  * writes letters reads none.
  */
 export class RabbitmqDeadLetters implements DeadLetterBox {
-  readonly #open: () => Promise<Session>;
+  readonly #connected: Connected<Session>;
   #opening: Promise<LetterIndex> | undefined;
   #closed = false;
 
-  constructor(open: () => Promise<Session>) {
-    this.#open = open;
+  constructor(connected: Connected<Session>) {
+    this.#connected = connected;
   }
 
   put(letter: DeadLetter): Promise<void> {
-    return this.#with("write a dead letter", async (session) => {
+    return this.#connected.use("write a dead letter", async (session) => {
       const mark = session.mark();
       const index = await this.#opening?.catch(() => undefined);
       // Heard of from here on: it may come by before the server has confirmed it.
@@ -37,7 +38,7 @@ export class RabbitmqDeadLetters implements DeadLetterBox {
   }
 
   get(id: string): Promise<DeadLetter | undefined> {
-    return this.#with("read a dead letter", async (session) => {
+    return this.#connected.use("read a dead letter", async (session) => {
       const index = await this.#fresh(session);
       const offset = index.offsetOf(id);
       if (offset === undefined) return undefined;
@@ -52,7 +53,7 @@ export class RabbitmqDeadLetters implements DeadLetterBox {
   async *list(query: DeadLetterQuery = {}): AsyncGenerator<DeadLetter, void, undefined> {
     let left = query.limit ?? Infinity;
     if (left <= 0) return;
-    const session = await this.#open();
+    const session = await this.#connected.connection();
     try {
       const index = await this.#fresh(session);
       const offsets = index.offsets();
@@ -73,7 +74,7 @@ export class RabbitmqDeadLetters implements DeadLetterBox {
   }
 
   remove(id: string): Promise<boolean> {
-    return this.#with("remove a dead letter", async (session) => {
+    return this.#connected.use("remove a dead letter", async (session) => {
       const index = await this.#fresh(session);
       if (index.offsetOf(id) === undefined) return false;
       const mark = session.mark();
@@ -106,18 +107,6 @@ export class RabbitmqDeadLetters implements DeadLetterBox {
       if (this.#opening !== opening) continue; // somebody else opens another just now
       this.#opening = LetterIndex.open(session);
       return this.#opening;
-    }
-  }
-
-  async #with<Result>(
-    what: string,
-    operation: (session: Session) => Promise<Result>,
-  ): Promise<Result> {
-    const session = await this.#open();
-    try {
-      return await operation(session);
-    } catch (error) {
-      throw forCaller(error, session.url, what);
     }
   }
 }

@@ -1,3 +1,4 @@
+import { TransportLife } from "../../bus/transport-life.ts";
 import type {
   Capabilities,
   ConsumeSpec,
@@ -49,26 +50,22 @@ export class RabbitmqTransport implements Transport {
   readonly deadLetters: RabbitmqDeadLetters;
   readonly #target: Address | RabbitClientLike;
   readonly #settings: Settings;
-  readonly #intakes = new Set<GroupIntake | BroadcastIntake>();
-  readonly #publishing = new Set<Promise<unknown>>();
-  readonly #closer = new AbortController();
-  #opening: Promise<Session> | undefined;
-  #closing: Promise<void> | undefined;
+  readonly #life: TransportLife<Session, GroupIntake | BroadcastIntake>;
 
   constructor(target: Address | RabbitClientLike, settings: Settings) {
     this.#target = target;
     this.#settings = settings;
-    this.deadLetters = new RabbitmqDeadLetters(() => this.#open());
+    this.#life = new TransportLife({
+      connect: (signal) => this.#connect(signal),
+      end: (session) => this.#disconnect(session),
+      forCaller: (error, session, what) => forCaller(error, session.url, what),
+      closedError,
+    });
+    this.deadLetters = new RabbitmqDeadLetters(this.#life);
   }
 
-  async publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
-    const publishing = this.#open().then((session) => publishAll(session, batch));
-    this.#publishing.add(publishing);
-    try {
-      return await publishing;
-    } finally {
-      this.#publishing.delete(publishing);
-    }
+  publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
+    return this.#life.publish((session) => publishAll(session, batch));
   }
 
   async open(spec: ConsumeSpec): Promise<Intake> {
@@ -77,22 +74,13 @@ export class RabbitmqTransport implements Transport {
       throw new CadreError("UNSUPPORTED", message, { feature: "ordered", by: this.name });
     }
     if (typeof spec.from === "object" && "after" in spec.from) fromPosition(spec.from.after);
-    return this.#with("open", async (session) => {
-      const intake =
-        spec.mode === "group"
-          ? await this.#openGroup(session, spec)
-          : await this.#openBroadcast(session, spec);
-      if (this.#closing) {
-        await intake.close();
-        throw closedError();
-      }
-      this.#intakes.add(intake);
-      return intake;
-    });
+    return this.#life.openIntake((session) =>
+      spec.mode === "group" ? this.#openGroup(session, spec) : this.#openBroadcast(session, spec),
+    );
   }
 
   async *read(query: ReadQuery): AsyncGenerator<Recorded, void, undefined> {
-    const session = await this.#open();
+    const session = await this.#life.connection();
     try {
       yield* readHistory(session, query);
     } catch (error) {
@@ -101,13 +89,13 @@ export class RabbitmqTransport implements Transport {
   }
 
   deleteGroup(group: string): Promise<void> {
-    return this.#with(`delete ${group}`, (session) => deleteGroup(session, group));
+    return this.#life.use(`delete ${group}`, (session) => deleteGroup(session, group));
   }
 
   async health(): Promise<{ readonly ok: boolean; readonly detail?: string }> {
     const { clock } = this.#settings;
     try {
-      const session = await this.#open();
+      const session = await this.#life.connection();
       if (!session.connected) return { ok: false, detail: `not connected to ${session.url}` };
       const startedAt = clock.monotonic();
       if (!(await session.hasQueue(session.names.log))) {
@@ -121,28 +109,14 @@ export class RabbitmqTransport implements Transport {
     }
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
   /** What is being published is waited for, at most as long as an answer of the server takes. */
-  async #close(): Promise<void> {
-    await Promise.resolve(); // `#closing` is set before anybody is told
-    // No further tries to connect; one that runs may still succeed.
-    this.#closer.abort(closedError());
-    // Who could not connect has been told so, and leaves nothing to close.
-    const session = await this.#opening?.catch(() => undefined);
-    if (!session) return;
-    await Promise.allSettled([...this.#publishing]);
-    await Promise.allSettled([...this.#intakes].map((intake) => intake.close()));
-    await this.deadLetters.close();
-    await session.end();
+  close(): Promise<void> {
+    return this.#life.close();
   }
 
   async #openGroup(session: Session, spec: ConsumeSpec): Promise<GroupIntake> {
     await session.patiently("join a group", () => joinGroup(session, spec));
-    const onClose = (intake: GroupIntake): void => void this.#intakes.delete(intake);
+    const onClose = (intake: GroupIntake): void => void this.#life.intakes.delete(intake);
     const { subscription: group, leaseMs } = spec;
     return new GroupIntake({ session, group, leaseMs, onClose });
   }
@@ -155,38 +129,12 @@ export class RabbitmqTransport implements Transport {
       cursor,
       this.#settings,
       spec.patterns,
-      (intake) => void this.#intakes.delete(intake),
+      (intake) => void this.#life.intakes.delete(intake),
     );
   }
 
-  async #with<Result>(
-    what: string,
-    operation: (session: Session) => Promise<Result>,
-  ): Promise<Result> {
-    const session = await this.#open();
-    try {
-      return await operation(session);
-    } catch (error) {
-      if (this.#closing) throw closedError();
-      throw forCaller(error, session.url, what);
-    }
-  }
-
-  /** What failed is tried again at the next use. */
-  #open(): Promise<Session> {
-    if (this.#closing) return Promise.reject(closedError());
-    if (!this.#opening) {
-      const opening = this.#connect();
-      this.#opening = opening;
-      opening.catch(() => {
-        if (this.#opening === opening) this.#opening = undefined;
-      });
-    }
-    return this.#opening;
-  }
-
-  async #connect(): Promise<Session> {
-    const session = await Session.open(this.#target, this.#settings, this.#closer.signal);
+  async #connect(signal: AbortSignal): Promise<Session> {
+    const session = await Session.open(this.#target, this.#settings, signal);
     try {
       await session.patiently("prepare", () => prepareTopology(session));
       return session;
@@ -194,5 +142,10 @@ export class RabbitmqTransport implements Transport {
       await session.end();
       throw error;
     }
+  }
+
+  async #disconnect(session: Session): Promise<void> {
+    await this.deadLetters.close();
+    await session.end();
   }
 }
