@@ -40,7 +40,7 @@ test("nobody claims, ends, votes or is under pressure in another's name", async 
     ["agent.offline", { agent: who }],
   ];
   for (const [type, payload] of words("bea")) await raw(said("ann", type, payload, "a"));
-  assert.deepEqual(seen, []);
+  assert.equal(seen.length, 0, seen.join("\n"));
   for (const [type, payload] of words("ann")) await raw(said("ann", type, payload, "a"));
   for (const [type, payload] of words(keys.ann.did)) await raw(said("ann", type, payload, "a"));
   // By its name, or as the DID that its source would be: only the name is what it signs as.
