@@ -1,7 +1,7 @@
+import type { Connected } from "../../bus/transport-life.ts";
 import type { DeadLetter, DeadLetterBox, DeadLetterQuery } from "../../bus/transport.ts";
 import { freezeJson } from "../../core/json.ts";
 import { compilePattern } from "../../core/pattern.ts";
-import { forCaller } from "./kafka-error.ts";
 import { nameOf, offsetsAt, readPage, readRange, type Partition } from "./log-access.ts";
 import type { Session } from "./session.ts";
 import { internalTopic } from "./topics.ts";
@@ -12,25 +12,25 @@ import { internalTopic } from "./topics.ts";
  * lies.
  */
 export class KafkaDeadLetters implements DeadLetterBox {
-  readonly #open: () => Promise<Session>;
+  readonly #connected: Connected<Session>;
   /** Offsets by the letter's id, in the order of the letters. */
   readonly #offsets = new Map<string, number>();
   #next = 0;
   #reading: Promise<void> = Promise.resolve();
 
-  constructor(open: () => Promise<Session>) {
-    this.#open = open;
+  constructor(connected: Connected<Session>) {
+    this.#connected = connected;
   }
 
   put(letter: DeadLetter): Promise<void> {
-    return this.#with("keep a dead letter", async (session) => {
+    return this.#connected.use("keep a dead letter", async (session) => {
       const value = encodeLetter(letter, session.maxLetterBytes);
       await write(session, letter.id, value);
     });
   }
 
   get(id: string): Promise<DeadLetter | undefined> {
-    return this.#with("read a dead letter", async (session) => {
+    return this.#connected.use("read a dead letter", async (session) => {
       await this.#catchUp(session);
       const offset = this.#offsets.get(id);
       return offset === undefined ? undefined : readLetter(session, offset);
@@ -41,11 +41,13 @@ export class KafkaDeadLetters implements DeadLetterBox {
     let left = query.limit ?? Infinity;
     if (left <= 0) return;
     const isAsked = askedFor(query);
-    const session = await this.#open();
-    await this.#with("read the dead letters", () => this.#catchUp(session));
+    const session = await this.#connected.connection();
+    await this.#connected.use("read the dead letters", () => this.#catchUp(session));
     for (const [id, offset] of [...this.#offsets]) {
       if (query.group !== undefined && !id.startsWith(`${query.group}/`)) continue;
-      const letter = await this.#with("read a dead letter", () => readLetter(session, offset));
+      const letter = await this.#connected.use("read a dead letter", () =>
+        readLetter(session, offset),
+      );
       if (!letter || !isAsked(letter)) continue;
       yield letter;
       left -= 1;
@@ -54,7 +56,7 @@ export class KafkaDeadLetters implements DeadLetterBox {
   }
 
   remove(id: string): Promise<boolean> {
-    return this.#with("remove a dead letter", async (session) => {
+    return this.#connected.use("remove a dead letter", async (session) => {
       await this.#catchUp(session);
       if (!this.#offsets.has(id)) return false;
       await write(session, id, undefined);
@@ -80,18 +82,6 @@ export class KafkaDeadLetters implements DeadLetterBox {
       }
     }
     this.#next = Math.max(this.#next, end);
-  }
-
-  async #with<Result>(
-    what: string,
-    operation: (session: Session) => Promise<Result>,
-  ): Promise<Result> {
-    const session = await this.#open();
-    try {
-      return await operation(session);
-    } catch (error) {
-      throw forCaller(error, session.url, what);
-    }
   }
 }
 

@@ -1,3 +1,4 @@
+import { TransportLife } from "../../bus/transport-life.ts";
 import type {
   Capabilities,
   ConsumeSpec,
@@ -28,11 +29,6 @@ import { startOffsets } from "./start-offsets.ts";
 import { planTopics } from "./topics.ts";
 import { fromPosition, reservedBytes } from "./wire.ts";
 
-interface Open {
-  readonly session: Session;
-  readonly publishing: Publishing;
-}
-
 /** A week. */
 const maxRetryDelayMs = 7 * 24 * 3_600_000;
 
@@ -44,20 +40,24 @@ export class KafkaTransport implements Transport {
   readonly #settings: Settings;
   readonly #hubs = new Map<string, GroupHub>();
   readonly #endingHubs = new Set<Promise<void>>();
-  /** With the topics that each may read; nothing where a wildcard comes first. */
-  readonly #intakes = new Map<GroupIntake | BroadcastIntake, readonly string[] | undefined>();
-  readonly #publishing = new Set<Promise<unknown>>();
-  readonly #closer = new AbortController();
+  readonly #life: TransportLife<Session, GroupIntake | BroadcastIntake>;
+  /** The topics that each may read; nothing where a wildcard comes first. */
+  readonly #topics = new WeakMap<Intake, readonly string[] | undefined>();
   #session: Session | undefined;
-  #opening: Promise<Open> | undefined;
-  #closing: Promise<void> | undefined;
+  #publishing: Publishing | undefined;
   #broadcasts = 0;
   #cancelRefresh: (() => void) | undefined;
 
   constructor(target: Target, settings: Settings) {
     this.#target = target;
     this.#settings = settings;
-    this.deadLetters = new KafkaDeadLetters(async () => (await this.#open()).session);
+    this.#life = new TransportLife({
+      connect: (signal) => this.#connect(signal),
+      end: (session) => this.#disconnect(session),
+      forCaller: (error, session, what) => forCaller(error, session.url, what),
+      closedError,
+    });
+    this.deadLetters = new KafkaDeadLetters(this.#life);
   }
 
   get capabilities(): Capabilities {
@@ -82,21 +82,11 @@ export class KafkaTransport implements Transport {
   }
 
   publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
-    return this.#send((publishing) => publishing.publish(batch));
+    return this.#life.publish((session) => this.#outlet(session).publish(batch));
   }
 
   publishInOrder(events: readonly AgentEvent[]): Promise<readonly OrderedResult[]> {
-    return this.#send((publishing) => publishing.publishInOrder(events));
-  }
-
-  async #send<Results>(send: (publishing: Publishing) => Promise<Results>): Promise<Results> {
-    const publishing = this.#open().then((open) => send(open.publishing));
-    this.#publishing.add(publishing);
-    try {
-      return await publishing;
-    } finally {
-      this.#publishing.delete(publishing);
-    }
+    return this.#life.publish((session) => this.#outlet(session).publishInOrder(events));
   }
 
   async open(spec: ConsumeSpec): Promise<Intake> {
@@ -105,21 +95,19 @@ export class KafkaTransport implements Transport {
       throw new CadreError("UNSUPPORTED", message, { feature: "park-key", by: this.name });
     }
     if (typeof spec.from === "object" && "after" in spec.from) fromPosition(spec.from.after);
-    return this.#with("open", async (session) => {
+    return this.#life.openIntake(async (session) => {
       const intake =
         spec.mode === "group"
           ? await this.#openGroup(session, spec)
           : await this.#openBroadcast(session, spec);
-      this.#intakes.set(intake, planTopics(this.#settings, spec.patterns).names);
+      this.#topics.set(intake, planTopics(this.#settings, spec.patterns).names);
       this.#refreshLater(session);
-      if (!this.#closing) return intake;
-      await intake.close();
-      throw closedError();
+      return intake;
     });
   }
 
   async *read(query: ReadQuery): AsyncGenerator<Recorded, void, undefined> {
-    const { session } = await this.#open();
+    const session = await this.#life.connection();
     try {
       yield* readHistory(session, query);
     } catch (error) {
@@ -128,11 +116,11 @@ export class KafkaTransport implements Transport {
   }
 
   groups(): Promise<readonly GroupState[]> {
-    return this.#with("list the groups", (session) => listGroups(session));
+    return this.#life.use("list the groups", (session) => listGroups(session));
   }
 
   deleteGroup(group: string): Promise<void> {
-    return this.#with(`delete ${group}`, async (session) => {
+    return this.#life.use(`delete ${group}`, async (session) => {
       const hub = this.#hubs.get(group);
       await session.groups.find(group).then(() => hub?.end(true));
       await deleteGroup(session, group);
@@ -142,7 +130,7 @@ export class KafkaTransport implements Transport {
   async health(): Promise<{ readonly ok: boolean; readonly detail?: string }> {
     const { clock } = this.#settings;
     try {
-      const { session } = await this.#open();
+      const session = await this.#life.connection();
       const startedAt = clock.monotonic();
       await session.cluster.refresh([]);
       const tookMs = Math.round(clock.monotonic() - startedAt);
@@ -155,25 +143,10 @@ export class KafkaTransport implements Transport {
     }
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
   /** What is being published is waited for, at most as long as an answer of a broker takes. */
-  async #close(): Promise<void> {
-    await Promise.resolve(); // `#closing` is set before anybody is told
+  close(): Promise<void> {
     this.#cancelRefresh?.();
-    // No further tries to connect; one that runs may still succeed.
-    this.#closer.abort(closedError());
-    // Who could not connect has been told so, and leaves nothing to close.
-    const open = await this.#opening?.catch(() => undefined);
-    if (!open) return;
-    await Promise.allSettled([...this.#publishing]);
-    await Promise.allSettled([...this.#intakes.keys()].map((intake) => intake.close()));
-    await Promise.allSettled([...this.#hubs.values()].map((hub) => hub.end()));
-    await Promise.allSettled([...this.#endingHubs]);
-    await open.session.end();
+    return this.#life.close();
   }
 
   async #openGroup(session: Session, spec: ConsumeSpec): Promise<GroupIntake> {
@@ -188,7 +161,7 @@ export class KafkaTransport implements Transport {
       this.#hubs.set(name, hub);
     }
     hub.members += 1;
-    return new GroupIntake(hub, spec.leaseMs, (intake) => void this.#intakes.delete(intake));
+    return new GroupIntake(hub, spec.leaseMs, (intake) => void this.#life.intakes.delete(intake));
   }
 
   #onHubEnd(hub: GroupHub, wasDeleted: boolean): void {
@@ -200,7 +173,7 @@ export class KafkaTransport implements Transport {
     this.#settings.logger.warn("A group was deleted while a member was open; the member ends.", {
       group: name,
     });
-    for (const intake of [...this.#intakes.keys()]) {
+    for (const intake of [...this.#life.intakes]) {
       if (intake instanceof GroupIntake && intake.hub === hub) void intake.close();
     }
   }
@@ -213,60 +186,46 @@ export class KafkaTransport implements Transport {
       patterns: spec.patterns,
       starts,
       purpose: `broadcast ${this.#broadcasts}`,
-      onClose: (intake) => void this.#intakes.delete(intake),
+      onClose: (intake) => void this.#life.intakes.delete(intake),
     });
   }
 
   /** Looks for topics that others have made, as long as anybody listens. */
   #refreshLater(session: Session): void {
-    if (this.#cancelRefresh || this.#closing) return;
+    if (this.#cancelRefresh || this.#life.isClosing) return;
     const { clock, refreshMs } = this.#settings;
     const look = async (): Promise<void> => {
-      const all = [...this.#intakes.values()];
+      const all = [...this.#life.intakes].map((intake) => this.#topics.get(intake));
       const isAny = all.some((names) => names === undefined);
       const names = isAny ? undefined : [...new Set(all.flatMap((each) => each ?? []))];
       await session.cluster.refresh(names).catch(() => {}); // the next look tries again
       this.#cancelRefresh = undefined;
-      if (this.#intakes.size > 0) this.#refreshLater(session);
+      if (this.#life.intakes.size > 0) this.#refreshLater(session);
     };
     this.#cancelRefresh = clock.after(refreshMs, () => void look(), { background: true });
   }
 
-  async #with<Result>(
-    what: string,
-    operation: (session: Session) => Promise<Result>,
-  ): Promise<Result> {
-    const { session } = await this.#open();
-    try {
-      return await operation(session);
-    } catch (error) {
-      if (this.#closing) throw closedError();
-      throw forCaller(error, session.url, what);
-    }
+  /** The session never changes once it is open. */
+  #outlet(session: Session): Publishing {
+    this.#publishing ??= new Publishing(session);
+    return this.#publishing;
   }
 
-  /** What failed is tried again at the next use. */
-  #open(): Promise<Open> {
-    if (this.#closing) return Promise.reject(closedError());
-    if (!this.#opening) {
-      const opening = this.#connect();
-      this.#opening = opening;
-      opening.catch(() => {
-        if (this.#opening === opening) this.#opening = undefined;
-      });
-    }
-    return this.#opening;
-  }
-
-  async #connect(): Promise<Open> {
-    const cluster = await connectCluster(this.#target, this.#settings, this.#closer.signal);
+  async #connect(signal: AbortSignal): Promise<Session> {
+    const cluster = await connectCluster(this.#target, this.#settings, signal);
     try {
       const session = await Session.open(cluster);
       this.#session = session;
-      return { session, publishing: new Publishing(session) };
+      return session;
     } catch (error) {
       await cluster.end();
       throw forCaller(error, cluster.url, "prepare");
     }
+  }
+
+  async #disconnect(session: Session): Promise<void> {
+    await Promise.allSettled([...this.#hubs.values()].map((hub) => hub.end()));
+    await Promise.allSettled([...this.#endingHubs]);
+    await session.end();
   }
 }

@@ -1,4 +1,5 @@
 import { HubIntake } from "../../bus/hub-intake.ts";
+import { TransportLife } from "../../bus/transport-life.ts";
 import type {
   Capabilities,
   ConsumeSpec,
@@ -46,18 +47,20 @@ export class RedisTransport implements Transport {
   readonly deadLetters: DeadLetterBox;
   readonly #target: Address | RedisClientLike;
   readonly #settings: Settings;
-  readonly #intakes = new Set<HubIntake<GroupHub> | BroadcastIntake>();
+  readonly #life: TransportLife<Open, HubIntake<GroupHub> | BroadcastIntake>;
   readonly #hubs = new Map<string, { readonly hub: GroupHub; members: number }>();
-  readonly #publishing = new Set<Promise<unknown>>();
-  readonly #closer = new AbortController();
-  #opening: Promise<Open> | undefined;
   #session: Session | undefined;
-  #closing: Promise<void> | undefined;
 
   constructor(target: Address | RedisClientLike, settings: Settings) {
     this.#target = target;
     this.#settings = settings;
-    this.deadLetters = new RedisDeadLetters(async () => (await this.#open()).session);
+    this.#life = new TransportLife({
+      connect: (signal) => this.#connect(signal),
+      end: (open) => this.#disconnect(open),
+      forCaller: (error) => error, // the session speaks to callers already
+      closedError,
+    });
+    this.deadLetters = new RedisDeadLetters(async () => (await this.#life.connection()).session);
   }
 
   get capabilities(): Capabilities {
@@ -82,53 +85,37 @@ export class RedisTransport implements Transport {
   }
 
   publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
-    return this.#send((publishing) => publishing.publish(batch));
+    return this.#life.publish(({ publishing }) => publishing.publish(batch));
   }
 
   publishInOrder(events: readonly AgentEvent[]): Promise<readonly OrderedResult[]> {
-    return this.#send((publishing) => publishing.publishInOrder(events));
+    return this.#life.publish(({ publishing }) => publishing.publishInOrder(events));
   }
 
-  async #send<Results>(send: (publishing: Publishing) => Promise<Results>): Promise<Results> {
-    const publishing = this.#open().then((open) => send(open.publishing));
-    this.#publishing.add(publishing);
-    try {
-      return await publishing;
-    } finally {
-      this.#publishing.delete(publishing);
-    }
-  }
-
-  async open(spec: ConsumeSpec): Promise<Intake> {
-    const open = await this.#open();
-    await open.hubs.wake.start();
-    const intake =
-      spec.mode === "group"
-        ? await this.#openGroup(open, spec)
-        : await this.#openBroadcast(open, spec);
-    this.#intakes.add(intake);
-    if (!this.#closing) return intake;
-    await intake.close();
-    throw closedError();
+  open(spec: ConsumeSpec): Promise<Intake> {
+    return this.#life.openIntake(async (open) => {
+      await open.hubs.wake.start();
+      return spec.mode === "group" ? this.#openGroup(open, spec) : this.#openBroadcast(open, spec);
+    });
   }
 
   async *read(query: ReadQuery): AsyncGenerator<Recorded, void, undefined> {
-    const { session } = await this.#open();
+    const { session } = await this.#life.connection();
     yield* readHistory(session, query);
   }
 
-  async groups(): Promise<readonly GroupState[]> {
-    return listGroups((await this.#open()).session);
+  groups(): Promise<readonly GroupState[]> {
+    return this.#life.use("list the groups", ({ session }) => listGroups(session));
   }
 
-  async deleteGroup(group: string): Promise<void> {
-    await deleteGroup((await this.#open()).session, group);
+  deleteGroup(group: string): Promise<void> {
+    return this.#life.use(`delete ${group}`, ({ session }) => deleteGroup(session, group));
   }
 
   async health(): Promise<{ readonly ok: boolean; readonly detail?: string }> {
     const { clock } = this.#settings;
     try {
-      const { session } = await this.#open();
+      const { session } = await this.#life.connection();
       if (!session.connected) return { ok: false, detail: `not connected to ${session.url}` };
       const startedAt = clock.monotonic();
       await session.command("PING");
@@ -139,25 +126,9 @@ export class RedisTransport implements Transport {
     }
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
   /** What is being published is waited for, at most as long as an answer of the server takes. */
-  async #close(): Promise<void> {
-    await Promise.resolve(); // `#closing` is set before anybody is told
-    // No further tries to connect; one that runs may still succeed.
-    this.#closer.abort(closedError());
-    // Who could not connect has been told so, and leaves nothing to close.
-    const open = await this.#opening?.catch(() => undefined);
-    if (!open) return;
-    await Promise.allSettled([...this.#publishing]);
-    for (const intake of [...this.#intakes]) await intake.close();
-    await Promise.allSettled([...this.#hubs.values()].map(({ hub }) => hub.close()));
-    open.hubs.wake.close();
-    open.session.end();
-    if (isAddress(this.#target)) open.session.client.disconnect();
+  close(): Promise<void> {
+    return this.#life.close();
   }
 
   async #openGroup({ session, hubs }: Open, spec: ConsumeSpec): Promise<HubIntake<GroupHub>> {
@@ -166,7 +137,7 @@ export class RedisTransport implements Transport {
     const mark = await joinGroup(session, name, record, spec.from);
     const hub = this.#enter(hubs, { name, record, mark });
     return new HubIntake(hub, spec.leaseMs, (intake) => {
-      this.#intakes.delete(intake);
+      this.#life.intakes.delete(intake);
       this.#leave(hub);
     });
   }
@@ -195,7 +166,7 @@ export class RedisTransport implements Transport {
       group: hub.name,
     });
     this.#hubs.delete(hub.name);
-    for (const intake of [...this.#intakes]) {
+    for (const intake of [...this.#life.intakes]) {
       if (intake instanceof HubIntake && intake.hub === hub) void intake.close();
     }
   }
@@ -208,28 +179,13 @@ export class RedisTransport implements Transport {
       wanted: planWanted(spec.patterns, this.#settings),
       after,
       maxQueued: spec.maxQueued,
-      onClose: (intake) => void this.#intakes.delete(intake),
+      onClose: (intake) => void this.#life.intakes.delete(intake),
     });
   }
 
-  /** What failed is tried again at the next use. */
-  #open(): Promise<Open> {
-    if (this.#closing) return Promise.reject(closedError());
-    if (!this.#opening) {
-      const opening = this.#connect();
-      this.#opening = opening;
-      opening.catch(() => {
-        if (this.#opening === opening) this.#opening = undefined;
-      });
-    }
-    return this.#opening;
-  }
-
-  async #connect(): Promise<Open> {
+  async #connect(signal: AbortSignal): Promise<Open> {
     const target = this.#target;
-    const client = isAddress(target)
-      ? await connect(target, this.#settings, this.#closer.signal)
-      : target;
+    const client = isAddress(target) ? await connect(target, this.#settings, signal) : target;
     const url = isAddress(target) ? target.shown : "the given connection";
     const session = new Session(client, this.#settings, url, isAddress(target));
     try {
@@ -242,6 +198,13 @@ export class RedisTransport implements Transport {
     this.#session = session;
     const hubs = this.#makeHubParts(session);
     return { session, publishing: new Publishing(session, hubs.wake), hubs };
+  }
+
+  async #disconnect({ session, hubs }: Open): Promise<void> {
+    await Promise.allSettled([...this.#hubs.values()].map(({ hub }) => hub.close()));
+    hubs.wake.close();
+    session.end();
+    if (isAddress(this.#target)) session.client.disconnect();
   }
 
   #makeHubParts(session: Session): HubParts {
