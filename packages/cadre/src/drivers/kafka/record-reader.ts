@@ -128,7 +128,9 @@ class RecordReader {
     const count = this.#number();
     for (let index = 0; index < count; index += 1) {
       const name = this.#text(this.#names, index);
-      headers[name] = this.#text(this.#texts, index);
+      const value = this.#text(this.#texts, index);
+      if (name === "__proto__") own(headers, name, value);
+      else headers[name] = value;
     }
     return headers;
   }
@@ -157,4 +159,10 @@ class RecordReader {
     }
     return true;
   }
+}
+
+/** Sets what an assignment would take for the prototype. */
+function own(headers: Record<string, string>, name: string, value: string): void {
+  const how = { value, enumerable: true, writable: true, configurable: true };
+  Object.defineProperty(headers, name, how);
 }

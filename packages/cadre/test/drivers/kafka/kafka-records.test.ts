@@ -108,6 +108,12 @@ test("what is written here is read here", () => {
   );
 });
 
+test("a header named __proto__ is a header like any other", () => {
+  const headers = Object.fromEntries([["__proto__", "a text"]]);
+  const { records } = readRecords(batchOf([{ ...place, headers }]), place, 0, inflate);
+  assert.deepEqual(Object.entries(records[0]!.headers), [["__proto__", "a text"]]);
+});
+
 for (const compression of ["none", "gzip", "snappy", "lz4"] as const) {
   test(`a batch of another program is read, compressed with ${compression}`, () => {
     const messages = Array.from({ length: 5 }, (_, index) => ({
