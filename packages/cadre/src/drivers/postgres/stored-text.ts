@@ -5,7 +5,6 @@
  * string stays a prefix of its stored form.
  */
 
-// eslint-disable-next-line no-control-regex -- NUL is what is looked for
 const unstorable = /[\0\uF8FF\p{Surrogate}]/u;
 const everyUnstorable = /[\0\uF8FF\p{Surrogate}]/gu;
 const everyStored = /\uF8FF([0-9a-f]{4})/g;
