@@ -1,3 +1,4 @@
+import { BroadcastLease } from "../../bus/broadcast-lease.ts";
 import type { Intake, Lease } from "../../bus/transport.ts";
 import { compilePattern } from "../../core/pattern.ts";
 import { FetchLoop } from "./fetch-loop.ts";
@@ -55,12 +56,7 @@ export class BroadcastIntake implements Intake {
       );
       if (reads.length > 0) {
         this.#loop.wake();
-        return reads.map(({ recorded }) => ({
-          recorded,
-          attempt: 1,
-          settle: answerOk,
-          extend: answerOk,
-        }));
+        return reads.map(({ recorded }) => new BroadcastLease(recorded));
       }
       await this.#sleepers.next(signal);
     }
@@ -108,6 +104,3 @@ export class BroadcastIntake implements Intake {
     return !event || this.#matchers.some((matches) => matches(event.type));
   }
 }
-
-const ok: Promise<"ok"> = Promise.resolve("ok");
-const answerOk = (): Promise<"ok"> => ok;

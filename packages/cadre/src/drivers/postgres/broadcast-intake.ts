@@ -4,6 +4,7 @@
  * The log is the queue. Only positions are remembered, at most `maxQueued` of them; what lies
  * further back when the next pull comes is missed, the oldest first.
  */
+import { BroadcastLease } from "../../bus/broadcast-lease.ts";
 import type { ConsumeSpec, Intake, Lease } from "../../bus/transport.ts";
 import { Queue } from "../../bus/queue.ts";
 import { compilePattern } from "../../core/pattern.ts";
@@ -106,8 +107,7 @@ export class BroadcastIntake implements Intake {
     const found = new Map(rows.map((row) => [Number(row[0]), row]));
     return positions.map((position) => {
       const row = found.get(position);
-      const recorded = row ? toRecorded(row) : missing(position);
-      return { recorded, attempt: 1, settle: answerOk, extend: answerOk };
+      return new BroadcastLease(row ? toRecorded(row) : missing(position));
     });
   }
 
@@ -166,6 +166,3 @@ export class BroadcastIntake implements Intake {
     this.#missed += 1;
   }
 }
-
-const ok: Promise<"ok"> = Promise.resolve("ok");
-const answerOk = (): Promise<"ok"> => ok;

@@ -1,3 +1,4 @@
+import { BroadcastLease } from "../../bus/broadcast-lease.ts";
 import type { Intake, Lease } from "../../bus/transport.ts";
 import { compilePattern } from "../../core/pattern.ts";
 import { isMarker, type LogCursor } from "./log-cursor.ts";
@@ -36,7 +37,7 @@ export class BroadcastIntake implements Intake {
         const recorded = toRecorded(message, this.#settings, offsetOf(message));
         const { event } = recorded;
         if (event && !this.#matchers.some((matches) => matches(event.type))) continue;
-        leases.push({ recorded, attempt: 1, settle: answerOk, extend: answerOk });
+        leases.push(new BroadcastLease(recorded));
       }
       if (leases.length > 0) return leases;
     }
@@ -48,6 +49,3 @@ export class BroadcastIntake implements Intake {
     return this.#cursor.close();
   }
 }
-
-const ok: Promise<"ok"> = Promise.resolve("ok");
-const answerOk = (): Promise<"ok"> => ok;

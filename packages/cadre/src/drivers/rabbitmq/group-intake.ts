@@ -7,25 +7,21 @@
  * What is acked makes room, and the server fills it at once. So a member that goes on pulling finds
  * its next events here already; one that stops gives them back, and no attempt is counted.
  */
+import { RecentlyHanded } from "../../bus/recently-handed.ts";
+import { WaitingPulls } from "../../bus/waiting-pulls.ts";
 import type { Intake, Lease } from "../../bus/transport.ts";
 import type { RabbitMessageLike } from "./client.ts";
 import type { HeldChannel } from "./held-channel.ts";
 import { QueueTap } from "./queue-tap.ts";
 import { RabbitmqLease, type LeaseParts } from "./rabbitmq-lease.ts";
-import { RecentlyHanded } from "./recently-handed.ts";
 import type { Session } from "./session.ts";
-import { headerOf, numberHeader } from "./wire.ts";
+import { attemptOf, headerOf, numberHeader, textHeader } from "./wire.ts";
 
 export interface GroupIntakeParts {
   readonly session: Session;
   readonly group: string;
   readonly leaseMs: number;
   readonly onClose: (intake: GroupIntake) => void;
-}
-
-interface Waiting {
-  readonly max: number;
-  readonly wake: () => void;
 }
 
 const fillMs = 50; // in which the server has filled the room that an ack has made, if it can
@@ -37,7 +33,7 @@ export class GroupIntake implements Intake {
   readonly #parts: GroupIntakeParts;
   readonly #leaseParts: LeaseParts;
   readonly #tap: QueueTap;
-  readonly #pulls = new Set<Waiting>();
+  readonly #pulls = new WaitingPulls();
   readonly #recent: RecentlyHanded;
   /** All that is in these hands: waiting here, handed out, or being sent on. */
   readonly #leases = new Set<RabbitmqLease>();
@@ -68,7 +64,7 @@ export class GroupIntake implements Intake {
       onGone: () => this.#onGone(),
       onFailure: (error) => {
         this.#failure = error;
-        this.#wakeAll();
+        this.#pulls.wakeAll();
       },
     });
     this.#endListening = session.into.onChange(() => this.#ask());
@@ -95,7 +91,7 @@ export class GroupIntake implements Intake {
     await Promise.resolve(); // `#closing` is set before anybody wakes
     this.#endListening();
     this.#cancelKeep?.();
-    this.#wakeAll();
+    this.#pulls.wakeAll();
     await this.#filled();
     await this.#tap.shut();
     await this.#giveBack();
@@ -112,7 +108,7 @@ export class GroupIntake implements Intake {
       return;
     }
     this.#queue.push(lease);
-    if (this.#pulls.size > 0) this.#wakeAll();
+    if (this.#pulls.size > 0) this.#pulls.wakeAll();
     else this.#restSoon();
   }
 
@@ -121,7 +117,7 @@ export class GroupIntake implements Intake {
     while (taken.length < max && this.#queue.length > 0) {
       const lease = this.#queue.shift()!;
       if (lease.isLost) continue;
-      if (this.#recent.isSuperfluous(lease.message)) {
+      if (this.#isSuperfluous(lease.message)) {
         void this.#drop(lease);
         continue;
       }
@@ -132,33 +128,28 @@ export class GroupIntake implements Intake {
     return taken;
   }
 
-  #next(max: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const waiting: Waiting = {
-        max,
-        wake: () => {
-          signal.removeEventListener("abort", waiting.wake);
-          this.#pulls.delete(waiting);
-          // Who stops waiting may not come again; who has got something mostly does.
-          if (signal.aborted) void this.#rest();
-          else this.#restSoon();
-          resolve();
-        },
-      };
-      this.#pulls.add(waiting);
-      signal.addEventListener("abort", waiting.wake, { once: true });
-      this.#ask();
-    });
+  async #next(max: number, signal: AbortSignal): Promise<void> {
+    const woken = this.#pulls.next(max, signal);
+    this.#ask();
+    await woken;
+    // Who stops waiting may not come again; who has got something mostly does.
+    if (signal.aborted) void this.#rest();
+    else this.#restSoon();
   }
 
-  #wakeAll(): void {
-    for (const { wake } of [...this.#pulls]) wake();
+  /** A copy that was directed here while the event itself still waited. */
+  #isSuperfluous(message: RabbitMessageLike): boolean {
+    const directedAt = numberHeader(message, headerOf.directedAt);
+    const id = textHeader(message, headerOf.directedId);
+    if (directedAt === undefined || id === undefined) return false;
+    // One that has come back was handed out before, and that is what is remembered.
+    if (attemptOf(message) !== (numberHeader(message, headerOf.attempt) ?? 1)) return false;
+    return this.#recent.wasHandedAfter(id, directedAt);
   }
 
   /** Sees to it that as much can come in as is waited for. */
   #ask(): void {
-    let wanted = 0;
-    for (const { max } of this.#pulls) wanted += max;
+    const { wanted } = this.#pulls;
     if (wanted === 0 || this.#closing || this.#isGone) return;
     this.#cancelKeep?.();
     this.#cancelKeep = undefined;

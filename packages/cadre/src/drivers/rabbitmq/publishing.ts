@@ -3,7 +3,6 @@ import { CadreError } from "../../core/errors.ts";
 import type { AgentEvent } from "../../core/event.ts";
 import { Unroutable } from "./outlet.ts";
 import { forCaller } from "./rabbitmq-error.ts";
-import { directedIdHeader } from "./recently-handed.ts";
 import type { Session } from "./session.ts";
 import { encodeMessage, headerOf, publishOptions, type EncodedMessage } from "./wire.ts";
 
@@ -47,7 +46,7 @@ async function direct(
     [headerOf.mark]: mark,
     [headerOf.attempt]: to.attempt ?? 1,
     [headerOf.directedAt]: session.settings.clock.now(),
-    [directedIdHeader]: event.id,
+    [headerOf.directedId]: event.id,
   };
   const options = { ...publishOptions(event, message, headers), mandatory: true };
   try {

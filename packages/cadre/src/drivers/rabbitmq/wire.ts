@@ -23,6 +23,8 @@ export const headerOf = {
   delay: "cadre-delay",
   /** Unix milliseconds at which it was directed to its group. */
   directedAt: "cadre-directed-at",
+  /** The id of the directed event, where it can be compared without decoding. */
+  directedId: "cadre-directed-id",
   /** Of no event: it stands in the log to be found again. */
   marker: "cadre-marker",
   /** Ids of dead letters: of the one that it is, and of the one that is gone. */

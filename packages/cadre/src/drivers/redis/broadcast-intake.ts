@@ -1,3 +1,4 @@
+import { BroadcastLease } from "../../bus/broadcast-lease.ts";
 import type { Intake, Lease, Recorded } from "../../bus/transport.ts";
 import { readPage } from "./log-page.ts";
 import type { Session } from "./session.ts";
@@ -17,8 +18,6 @@ export interface BroadcastParts {
 }
 
 const mostRead = 256; // events in one page
-const ok: Promise<"ok"> = Promise.resolve("ok");
-const answerOk = (): Promise<"ok"> => ok;
 
 /**
  * A broadcast: the tails of its streams from a fixed position. The log is the queue, so a slow
@@ -89,7 +88,7 @@ export class BroadcastIntake implements Intake {
       const leases: Lease[] = [];
       for (const { id, bytes } of page.entries) {
         const recorded = toRecorded(id, bytes, session.settings.wire);
-        if (!this.#hold(recorded)) leases.push(toLease(recorded));
+        if (!this.#hold(recorded)) leases.push(new BroadcastLease(recorded));
       }
       if (leases.length > 0) return leases;
     }
@@ -114,7 +113,7 @@ export class BroadcastIntake implements Intake {
     const now = this.#parts.session.settings.clock.now();
     const due: Lease[] = [];
     while (due.length < max && this.#held[0] && this.#held[0].dueAt <= now) {
-      due.push(toLease(this.#held.shift()!.recorded));
+      due.push(new BroadcastLease(this.#held.shift()!.recorded));
     }
     return due;
   }
@@ -161,8 +160,4 @@ export class BroadcastIntake implements Intake {
       signal.addEventListener("abort", wake, { once: true });
     });
   }
-}
-
-function toLease(recorded: Recorded): Lease {
-  return { recorded, attempt: 1, settle: answerOk, extend: answerOk };
 }
