@@ -13,6 +13,7 @@ import { passed } from "./archive-record.ts";
 export function withArchive(transport: Transport, store: EventStore): Transport {
   const { deadLetters, unitOfWork } = transport;
   const publishNow = transport.publishNow?.bind(transport);
+  const publishInOrder = transport.publishInOrder?.bind(transport);
   const tap = transport.tap?.bind(transport);
   const groups = transport.groups?.bind(transport);
   const deleteGroup = transport.deleteGroup?.bind(transport);
@@ -24,6 +25,7 @@ export function withArchive(transport: Transport, store: EventStore): Transport 
     open: (spec) => transport.open(spec),
     read: (query) => readArchive(store, query),
     ...(publishNow && { publishNow }),
+    ...(publishInOrder && { publishInOrder }),
     ...(tap && { tap }),
     ...(deadLetters && { deadLetters }),
     ...(unitOfWork && { unitOfWork }),

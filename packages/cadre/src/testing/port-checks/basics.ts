@@ -169,8 +169,9 @@ async function orderStopsAtRefused(context: CheckContext): Promise<void> {
   const member = await Member.open(context, transport, specOf(context, type, isSmall ? {} : full));
   const key = "one";
   const before = numbered(context, type, 10, () => ({ key }));
-  const text = isSmall ? "x".repeat(maxBytes) : "";
-  const refused = context.event(type, { text }, { key });
+  // In the metadata: a payload may lie elsewhere, by reference.
+  const padding = isSmall ? "x".repeat(maxBytes) : "";
+  const refused = context.event(type, {}, { key, extensions: { padding } });
   const after = numbered(context, type, 10, () => ({ key }));
   const results = await publishInOrder(transport, [...before, refused, ...after]);
   assert.deepEqual(
