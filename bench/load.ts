@@ -64,9 +64,16 @@ export function report(index: number): Report {
   };
 }
 
+const scratch: string[] = [];
+
 /** A folder on disk that is gone when the process ends. */
 export function scratchFolder(): string {
+  if (scratch.length === 0) process.once("exit", removeScratch);
   const folder = mkdtempSync(join(process.env["CADRE_BENCH_DIR"] ?? tmpdir(), "cadre-bench-"));
-  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  scratch.push(folder);
   return folder;
+}
+
+function removeScratch(): void {
+  for (const folder of scratch) rmSync(folder, { recursive: true, force: true });
 }
