@@ -2,7 +2,9 @@
  * Keeps asking the brokers for what its partitions have next.
  *
  * What is wanted is asked anew at each turn, so that a partition that holds enough is left out. One
- * that is wanted again while others wait for an answer is asked for beside them, at once.
+ * that is wanted again while others wait for an answer is asked for beside them, at once. The last
+ * request that may be on its way waits only shortly: those whose log is at its end must not hold up
+ * one that has more. What finds nothing meanwhile is asked for together with it.
  */
 import type { Cluster } from "./cluster.ts";
 import { codes, isPassing } from "./kafka-error.ts";
@@ -19,8 +21,9 @@ export interface FetchParts {
 }
 
 const waitMs = 2_000; // how long a broker keeps a request that finds nothing
+const shortWaitMs = 50;
 const maxBytes = 1_048_576;
-const mostRequests = 4; // to one broker
+const mostRequests = 4; // to one broker; the last of them is the short one
 const pauseMs = 100;
 
 export class FetchLoop {
@@ -85,11 +88,14 @@ export class FetchLoop {
     this.#slots.set(node, slots.add(slot));
     for (const wanted of list) this.#asked.set(nameOf(wanted), wanted);
     const trouble = new Set<string>();
+    let isEmpty = false;
     try {
       const isFirst = list.some((wanted) => wanted.isFirst);
-      const limits = { purpose: this.#purpose(slot), waitMs: isFirst ? 0 : waitMs, maxBytes };
+      const longest = slot === mostRequests ? shortWaitMs : waitMs;
+      const limits = { purpose: this.#purpose(slot), waitMs: isFirst ? 0 : longest, maxBytes };
       const fetched = await fetchFrom(this.#cluster, node, list, limits);
       if (this.#ended) return;
+      isEmpty = fetched.every(({ records, errorCode }) => errorCode === 0 && records.length === 0);
       for (const item of fetched) {
         if (item.errorCode === 0) this.#parts.take(item);
         else if (item.errorCode === codes.offsetOutOfRange) await this.#move(item.wanted);
@@ -110,7 +116,7 @@ export class FetchLoop {
       }
     }
     if (trouble.size > 0) await this.#refresh([...trouble]);
-    else this.wake();
+    else if (!isEmpty || !slots.has(mostRequests)) this.wake(); // else the short one's answer does
   }
 
   /** What was to be read next has been forgotten by the log, or is not there yet. */
