@@ -3,7 +3,8 @@
  *
  *   node scripts/run-tests.ts [--brokers] [--faults] [--write] [PART-OF-A-PATH ...]
  *
- * Prints a line for each file, the errors of what failed, and node's own summary at the end.
+ * Prints a line for each file, the errors of what failed, and node's own summary at the end; with
+ * `--faults` also what the tests counted.
  * `--brokers` are the suites of the transports, one after the other and with nothing beside them:
  * they measure time. With `--faults` they are those that break things, too; `--write` keeps what
  * they found in docs/reference/conformance.json.
@@ -109,7 +110,13 @@ function noCounts(): Counts {
   return { tests: 0, suites: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, todo: 0 };
 }
 
-async function runFile(path: string, timeoutMs: number): Promise<FileResult> {
+/** Of what a test counted, not of the runner's own summary. */
+function isFigure(message: string): boolean {
+  return !/^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/.test(message);
+}
+
+async function runFile(path: string, faults: boolean): Promise<FileResult> {
+  const timeoutMs = faults ? faultsTimeoutMs : fileTimeoutMs;
   const file = join(root, path);
   const tooSlow = new Error(`The file took more than ${timeoutMs / 1000} s and was ended.`);
   const abort = new AbortController();
@@ -130,6 +137,8 @@ async function runFile(path: string, timeoutMs: number): Promise<FileResult> {
       const { name, skip } = event.data;
       if (typeof skip === "string") lines.push(`﹣ ${name} (skipped: ${skip})`);
       if (name === file) lines.push(`✖ ${path} has no test`);
+    } else if (event.type === "test:diagnostic" && faults && isFigure(event.data.message)) {
+      lines.push(`ℹ ${event.data.message}`);
     } else if (event.type === "test:summary" && event.data.file === undefined) {
       const { topLevel: _, ...summary } = event.data.counts;
       counts = summary;
@@ -159,14 +168,14 @@ function indented(text: string): string {
 /** Runs the files, some at a time; returns the sum. */
 async function runAll(
   paths: readonly string[],
-  { timeoutMs, atOnce }: { readonly timeoutMs: number; readonly atOnce: number },
+  { faults, atOnce }: { readonly faults: boolean; readonly atOnce: number },
 ): Promise<Counts> {
   const total = noCounts();
   const waiting = [...paths];
   const worker = async (): Promise<void> => {
     for (let path = waiting.shift(); path !== undefined; path = waiting.shift()) {
       const begun = performance.now();
-      const { counts, ok, lines } = await runFile(path, timeoutMs);
+      const { counts, ok, lines } = await runFile(path, faults);
       const seconds = ((performance.now() - begun) / 1000).toFixed(1);
       for (const key of Object.keys(total) as (keyof Counts)[]) total[key] += counts[key];
       console.log(`${ok ? "✔" : "✖"} ${path} (${counts.tests} tests, ${seconds} s)`);
@@ -234,9 +243,7 @@ async function main(): Promise<number> {
     return 1;
   }
   const begun = performance.now();
-  const timeoutMs = faults ? faultsTimeoutMs : fileTimeoutMs;
-  const run = (): Promise<Counts> =>
-    runAll(paths, { timeoutMs, atOnce: brokers ? 1 : concurrency });
+  const run = (): Promise<Counts> => runAll(paths, { faults, atOnce: brokers ? 1 : concurrency });
   const { total, isAsKept } = brokers
     ? await runBrokers(run, { write })
     : { total: await run(), isAsKept: true };
