@@ -154,13 +154,14 @@ export class PresenceObserver implements Directory {
 
   /** Reads all slots and moves every agent along. Rejects when the store does. */
   async look(): Promise<void> {
+    const askedAt = this.#context.clock.monotonic();
     const slots = await this.#context.store.slots(presencePrefix);
     const now = this.#context.clock.monotonic();
-    const blindMs = this.#lastLookAt === undefined ? 0 : now - this.#lastLookAt;
+    const blindMs = Math.max(now - askedAt, askedAt - (this.#lastLookAt ?? askedAt));
     // A paused observer saw nobody's beats: their silence is its own.
     if (this.#distrusted || blindMs > this.#context.suspectAfterMs / 2) this.#forgive(now);
     this.#distrusted = false;
-    this.#lastLookAt = now;
+    this.#lastLookAt = askedAt;
     this.#looks += 1;
     this.#forgetMissing();
     const present = new Set<string>();
@@ -172,7 +173,8 @@ export class PresenceObserver implements Directory {
     }
     for (const slot of slots) this.#seeCards(slot);
     for (const [id, process] of this.#processes) {
-      if (present.has(id)) this.#judge(process, now);
+      // What is written while the answer is on its way is not in it: silence ends at the question.
+      if (present.has(id)) this.#judge(process, askedAt);
       else this.#leave(id, process);
     }
   }
@@ -270,9 +272,9 @@ export class PresenceObserver implements Directory {
     this.#tell(agent, undefined);
   }
 
-  #judge(process: SeenProcess, now: number): void {
+  #judge(process: SeenProcess, instant: number): void {
     const { suspectAfterMs, leaseMs } = this.#context;
-    const silentMs = now - process.lastChangeAt;
+    const silentMs = instant - process.lastChangeAt;
     const isGone = process.presence !== "dead" && this.#isGone(process.pulse);
     if (silentMs < suspectAfterMs && !isGone) return;
     let allDead = true;

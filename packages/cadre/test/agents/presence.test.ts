@@ -149,6 +149,31 @@ test("an observer that lost the store to read from judges nobody by that time", 
   await bench.close();
 });
 
+test("what is written while an observer's look is on its way is no silence", async () => {
+  const bench = testTeam();
+  const timing = { heartbeatMs: 1_000, suspectAfterMs: 5_000, leaseMs: 10_000 };
+  const own = losable(bench.store);
+  let delayMs = 0;
+  const slow = changed(bench.store, {
+    slots: async (prefix) => {
+      const slots = await bench.store.slots(prefix);
+      if (delayMs > 0) await bench.clock.sleep(delayMs);
+      return slots;
+    },
+  });
+  await bench.start({ ...timing, agents: [reader], store: own.store });
+  const edges = edgesOf(await bench.start({ ...timing, store: slow }));
+  await bench.clock.advance(2_000);
+  own.lost.writes = true;
+  await bench.clock.advance(8_500);
+  delayMs = 1_400; // after nine seconds of silence somebody looks; the answer comes after ten
+  await bench.clock.advance(1_000);
+  own.lost.writes = false;
+  await bench.clock.advance(5_000);
+  assert.deepEqual(edges, ["reader suspected", "reader online"]);
+  await bench.close();
+});
+
 test("an observer that cannot write itself judges nobody's silence", async () => {
   const bench = testTeam();
   const { lost, store } = losable(bench.store);

@@ -29,8 +29,10 @@ const processes = 10;
 const agentsEach = 10;
 const leaseMs = 3_000; // as the members have it
 const witnessMs = 50;
-// an observer's look at the store, and its verdict's way here, on a machine that is busy
+// between a beat and its being seen by the witness, on a machine that is busy
 const slackMs = 400;
+// An answer that took half of the time to suspicion, as the members have it, is not judged by.
+const lookMs = 750 + slackMs;
 const settleBoundMs = 120_000;
 
 const Work = defineTask({
@@ -77,7 +79,7 @@ class Witness {
 
   /** For how long a process had been silent at most; what came during the verdict is no news. */
   #silentMs(id: string, at: number): number | undefined {
-    const last = this.#beats.get(id)?.find((beat) => beat.latest <= at - slackMs);
+    const last = this.#beats.get(id)?.find((beat) => beat.latest <= at - lookMs);
     return last && at - last.earliest;
   }
 
