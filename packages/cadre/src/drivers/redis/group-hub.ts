@@ -126,7 +126,6 @@ export class GroupHub implements PullHub {
     const { session, desk, newToken } = this.#parts;
     const { clock, pollMs } = session.settings;
     const asked = pulls.reduce((sum, { max }) => sum + max, 0);
-    const token = newToken();
     const isTime = clock.monotonic() - this.#lookedAt >= pollMs;
     const lookEverywhere = this.#lookEverywhere || isTime;
     this.#lookEverywhere = false;
@@ -135,19 +134,21 @@ export class GroupHub implements PullHub {
       group: this.name,
       max: Math.min(mostClaimed, asked),
       leaseMs: pulls[0]!.leaseMs,
-      token,
       lookEverywhere,
       mark: this.#mark,
     };
     const isWanted = (): boolean => this.#waiting.size > 0;
     // One write of the server's file for what was done and what is claimed.
-    const ask = (): Promise<Claim | "gone" | "flushed"> =>
-      session.together(() => {
+    const ask = async (): Promise<ClaimedBatch | "gone" | "flushed"> => {
+      // Another each time: what a lost answer has handed out is held under its own.
+      const token = newToken();
+      const answer = await session.together(() => {
         desk.flush();
-        return desk.holdDuring(claim(session, request));
+        return desk.holdDuring(claim(session, { ...request, token }));
       });
-    const answer = await session.patiently(ask, isWanted);
-    return typeof answer === "string" ? answer : { ...answer, token };
+      return typeof answer === "string" ? answer : { ...answer, token };
+    };
+    return session.patiently(ask, isWanted);
   }
 
   /** All keys are gone: the group begins again with what has come since. */

@@ -4,6 +4,7 @@ import { after, test } from "node:test";
 import { Redis } from "ioredis";
 import type { Intake, Lease } from "cadre";
 import { redis } from "cadre/redis";
+import { startFaultProxy } from "cadre/testing";
 import { redisServerPath, startRedisServer, type RedisServer } from "../../servers/redis-server.ts";
 import { makeEvent, specOf } from "../plain-events.ts";
 
@@ -130,3 +131,32 @@ test("an ack that waits for a claim's answer is sent without another claim", opt
     assert.deepEqual(await waiting, []);
   }),
 );
+
+test("what a claim has handed out whose answer was lost comes again", options, async () => {
+  const proxy = await startFaultProxy({ target: { port: server!.port } });
+  const prefix = "lost-answer";
+  const here = redis(server!.url, { prefix });
+  const there = redis(`redis://${proxy.host}:${proxy.port}`, { prefix, pollMs: 20 });
+  const publish = async (...numbers: readonly number[]): Promise<void> => {
+    await here.publish(numbers.map((n) => ({ event: makeEvent("task.made", { n }) })));
+  };
+  try {
+    const group = await there.open(specOf("task", { leaseMs: 300 }));
+    await publish(1, 2, 3);
+    const cut = proxy.cutNext({ direction: "toClient", match: '"n":1' });
+    const pulled = take(group, 1);
+    await cut.done;
+    await publish(4, 5, 6);
+    const seen = numbersOf(await pulled);
+    while (new Set(seen).size < 6) {
+      const leases = await group.pull(6, AbortSignal.timeout(5_000));
+      assert.ok(leases.length > 0, `only ${seen.join()} came`);
+      for (const lease of leases) await lease.settle({ kind: "ack" });
+      seen.push(...numbersOf(leases));
+    }
+  } finally {
+    await there.close();
+    await here.close();
+    await proxy.close();
+  }
+});
