@@ -155,6 +155,8 @@ export class PresenceObserver implements Directory {
   /** Reads all slots and moves every agent along. Rejects when the store does. */
   async look(): Promise<void> {
     const askedAt = this.#context.clock.monotonic();
+    // Who is gone before the question, and in the answer, has not said goodbye.
+    const known = new Map([...this.#processes].map(([id, { pulse }]) => [id, this.#isGone(pulse)]));
     const slots = await this.#context.store.slots(presencePrefix);
     const now = this.#context.clock.monotonic();
     const blindMs = Math.max(now - askedAt, askedAt - (this.#lastLookAt ?? askedAt));
@@ -174,7 +176,8 @@ export class PresenceObserver implements Directory {
     for (const slot of slots) this.#seeCards(slot);
     for (const [id, process] of this.#processes) {
       // What is written while the answer is on its way is not in it: silence ends at the question.
-      if (present.has(id)) this.#judge(process, askedAt);
+      const isGone = known.get(id) ?? this.#isGone(process.pulse);
+      if (present.has(id)) this.#judge(process, askedAt, isGone);
       else this.#leave(id, process);
     }
   }
@@ -272,10 +275,10 @@ export class PresenceObserver implements Directory {
     this.#tell(agent, undefined);
   }
 
-  #judge(process: SeenProcess, instant: number): void {
+  #judge(process: SeenProcess, instant: number, wasGone: boolean): void {
     const { suspectAfterMs, leaseMs } = this.#context;
     const silentMs = instant - process.lastChangeAt;
-    const isGone = process.presence !== "dead" && this.#isGone(process.pulse);
+    const isGone = process.presence !== "dead" && wasGone;
     if (silentMs < suspectAfterMs && !isGone) return;
     let allDead = true;
     for (const agent of process.agents.values()) {
