@@ -156,7 +156,10 @@ export class PresenceObserver implements Directory {
   async look(): Promise<void> {
     const askedAt = this.#context.clock.monotonic();
     // Who is gone before the question, and in the answer, has not said goodbye.
-    const known = new Map([...this.#processes].map(([id, { pulse }]) => [id, this.#isGone(pulse)]));
+    const wasGone = new Map<string, boolean>();
+    for (const [id, { presence, pulse }] of this.#processes) {
+      wasGone.set(id, presence !== "dead" && this.#isGone(pulse));
+    }
     const slots = await this.#context.store.slots(presencePrefix);
     const now = this.#context.clock.monotonic();
     const blindMs = Math.max(now - askedAt, askedAt - (this.#lastLookAt ?? askedAt));
@@ -176,7 +179,7 @@ export class PresenceObserver implements Directory {
     for (const slot of slots) this.#seeCards(slot);
     for (const [id, process] of this.#processes) {
       // What is written while the answer is on its way is not in it: silence ends at the question.
-      const isGone = known.get(id) ?? this.#isGone(process.pulse);
+      const isGone = wasGone.get(id) ?? this.#isGone(process.pulse);
       if (present.has(id)) this.#judge(process, askedAt, isGone);
       else this.#leave(id, process);
     }
@@ -275,10 +278,9 @@ export class PresenceObserver implements Directory {
     this.#tell(agent, undefined);
   }
 
-  #judge(process: SeenProcess, instant: number, wasGone: boolean): void {
+  #judge(process: SeenProcess, instant: number, isGone: boolean): void {
     const { suspectAfterMs, leaseMs } = this.#context;
     const silentMs = instant - process.lastChangeAt;
-    const isGone = process.presence !== "dead" && wasGone;
     if (silentMs < suspectAfterMs && !isGone) return;
     let allDead = true;
     for (const agent of process.agents.values()) {

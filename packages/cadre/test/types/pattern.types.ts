@@ -1,7 +1,6 @@
 import type { MatchPattern } from "#src/core/pattern.ts";
+import type { Equal } from "./equal.ts";
 
-type Equal<A, B> =
-  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function same<A, B>(equal: Equal<A, B>): void {
   void equal;
 }

@@ -24,6 +24,7 @@ import type {
   EventType,
   PayloadOf,
 } from "#src/core/event-types.ts";
+import { holds, type Equal } from "./equal.ts";
 
 type Events = {
   "task.created": { taskId: string; title: string };
@@ -34,11 +35,6 @@ type Events = {
   "agent.created": { agent: string };
   "custom.#": { [key: string]: unknown };
 };
-
-type Equal<A, B> =
-  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
-
-function holds<_Fact extends true>(): void {}
 
 declare const bus: Bus<Events>;
 declare const anyBus: Bus;

@@ -11,11 +11,7 @@ import {
   type Cadre,
   type CadreOptions,
 } from "cadre/agents";
-
-type Equal<A, B> =
-  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
-
-function holds<_Fact extends true>(): void {}
+import { holds, type Equal } from "./equal.ts";
 
 const events = defineEvents({
   "order.placed": type<{ orderId: string }>(),
